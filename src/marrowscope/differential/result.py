@@ -1,0 +1,119 @@
+"""The differential as a value: what ``differential.json`` holds (schema version 1).
+
+Percentages are of the nucleated differential count (NDC); ``low`` and ``high`` are percentages too, of the 95 %
+interval named in ``convention``. Raw values are kept at full precision; ``percent_rounded`` adds up to 100.0.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA = 1
+
+Verdict = Literal["above", "below", "not decided", "not assessable", "note"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TypeRow(_Frozen):
+    """One row of the NDC table. A type that the pack cannot see has ``assessable`` False and no numbers."""
+
+    type: str
+    title: str
+    lineage: str
+    assessable: bool
+    count: int | None
+    percent: float | None
+    percent_rounded: float | None
+    low: float | None
+    high: float | None
+    reference_low: float | None = None
+    reference_high: float | None = None
+    note: str | None = None
+    """For instance "includes promonocytes"."""
+
+
+class OtherCount(_Frozen):
+    """Cells outside the NDC: megakaryocytes (with ``per_mm2``), smudged nuclei, mitotic cells, unsure cells."""
+
+    type: str
+    title: str
+    count: int
+    per_mm2: float | None = None
+
+
+class Ratio(_Frozen):
+    """M:E ratio. ``high`` None means open above (no erythroblast seen); ``withheld`` says why there is no value."""
+
+    title: str
+    myeloid: int
+    erythroid: int
+    value: float | None
+    low: float | None
+    high: float | None
+    includes: tuple[str, ...]
+    withheld: str | None = None
+
+
+class Flag(_Frozen):
+    """An advisory flag: value, interval, threshold and verdict; ``text`` is the whole sentence for a reader."""
+
+    code: str
+    title: str
+    verdict: Verdict
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    count_more: int | None = None
+    text: str
+
+
+class Agreement(_Frozen):
+    """Test whether the smears of a case agree (chi-squared on the pooled table, rare types merged)."""
+
+    smears: tuple[str, ...]
+    statistic: float
+    degrees: int
+    p_value: float
+    text: str
+
+
+class Convention(_Frozen):
+    """How the numbers were made, printed in every report."""
+
+    interval: Literal["wilson", "sequence"]
+    level: float = 0.95
+    rule: str
+    """The counting rule in one sentence (which types count, what was asked for, why counting stopped)."""
+    source: str = "ICSH 2008 (Lee et al.)"
+
+
+class Differential(_Frozen):
+    """One differential of a slide or of a case."""
+
+    schema_version: Literal[1] = 1
+    title: str
+    """"Nucleated differential count" or "Partial differential: classified among N types"."""
+    partial: bool
+    phantom: bool
+    total: int
+    """Cells in the NDC (the denominator)."""
+    detected: int
+    """All cells found in the counted fields, whatever their type."""
+    unsure: int
+    rows: tuple[TypeRow, ...]
+    others: tuple[OtherCount, ...]
+    ratios: tuple[Ratio, ...]
+    flags: tuple[Flag, ...]
+    convention: Convention
+    area_mm2: float
+    fields: int
+    stopped: str
+    """Why counting ended: "500 cells reached", "all regions counted", "blasts 20 % decided", ..."""
+    agreement: Agreement | None = None
+    notes: tuple[str, ...] = ()

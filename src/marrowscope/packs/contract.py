@@ -1,0 +1,152 @@
+"""The contract of a pack: everything that is needed to use its models rightly, in one validated file.
+
+A pack is a folder with ``pack.json`` (this contract), ``card.md`` (the model card) and ONNX files.
+
+ONNX conventions (normalisation lives inside the graphs, so that no caller can get it wrong):
+
+* detector: input ``tiles`` uint8 RGB ``(n, height, width, 3)`` at ``spacing``, height and width multiples of
+  ``stride``; outputs ``boxes`` float32 ``(n, k, 4)`` as x0, y0, x1, y1 in pixels of the tile and ``scores`` float32
+  ``(n, k)`` in 0..1, best first, unused rows with score 0; a detector that also names types adds ``probabilities``
+  float32 ``(n, k, classes)``.
+* classifier: input ``crops`` uint8 RGB ``(n, crop, crop, 3)`` at ``spacing``, the cell's centre in the middle; output
+  ``logits`` float32 ``(n, classes)`` and, where ``feature_map`` names it, a float32 feature map
+  ``(n, channels, h, w)`` whose global average, times the weights in ``linear_head``, gives the logits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from marrowscope.taxonomy import CELL_TYPES, unseen_types
+
+SCHEMA = 1
+"""Version of ``pack.json`` that this program writes and reads."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainingData(_Strict):
+    """One source that the models were trained on, with what its licence asks for."""
+
+    name: str
+    licence: str
+    attribution: str
+    n: str = Field(description="how much was used, in words: '10,129 cells', '1,200 fields'")
+
+
+class ModelFile(_Strict):
+    """One file of the pack and its hash."""
+
+    file: FileName
+    sha256: Sha256
+
+
+class DetectorContract(ModelFile):
+    """How to run the detector. ``tile`` and ``margin`` in pixels at ``spacing``."""
+
+    spacing: float = Field(gt=0, description="um per pixel of the input")
+    tile: int = Field(gt=0)
+    margin: int = Field(ge=0, description="context on each side; the core is tile - 2 margin")
+    stride: int = Field(gt=0, description="tile sizes and origins are multiples of this")
+    score_threshold: float = Field(ge=0, le=1)
+    iou_threshold: float = Field(default=0.5, gt=0, le=1, description="boxes that overlap more are one cell")
+
+    @model_validator(mode="after")
+    def _core_is_left(self) -> Self:
+        if self.tile % self.stride or self.margin % self.stride:
+            raise ValueError(f"tile {self.tile} and margin {self.margin} must be multiples of stride {self.stride}")
+        if self.tile - 2 * self.margin < self.stride:
+            raise ValueError(f"tile {self.tile} leaves no core inside a margin of {self.margin}")
+        return self
+
+
+class ClassifierContract(ModelFile):
+    """How to run the cell classifier. ``crop`` in pixels at ``spacing``."""
+
+    spacing: float = Field(gt=0)
+    crop: int = Field(gt=0)
+    temperature: float = Field(default=1.0, gt=0, description="logits are divided by this before the softmax")
+    unsure_below: float = Field(default=0.5, ge=0, le=1, description="largest probability below this: 'unsure'")
+    feature_map: str | None = Field(default=None, description="name of the ONNX output with the feature map")
+    linear_head: ModelFile | None = Field(default=None, description="npz with weight (classes, channels), bias")
+
+
+class Confusion(_Strict):
+    """Confusion counts on held-out data: ``counts[i][j]`` cells of true class i were called class j."""
+
+    data: str = Field(description="data and split in words")
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Anomaly(_Strict):
+    """Reference for the anomaly score (the next version of the contract's reader fills it)."""
+
+    method: str
+    reference: ModelFile
+    threshold: float
+
+
+class PackContract(_Strict):
+    """``pack.json``. Raises pydantic's ``ValidationError`` with the field that is wrong."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+    title: str
+    licence: str
+    intended_use: str
+    phantom: bool = Field(default=False, description="trained on phantoms: every report says so")
+    training_data: tuple[TrainingData, ...]
+    classes: tuple[str, ...] = Field(min_length=1, description="taxonomy names, in the order of the outputs")
+    pooled: dict[str, str] = Field(
+        default_factory=dict, description="type that is counted inside a class: {'promonocyte': 'monocyte'}"
+    )
+    detector: DetectorContract
+    classifier: ClassifierContract | None = Field(
+        default=None, description="None when the detector itself gives class probabilities"
+    )
+    confusion: Confusion | None = None
+    anomaly: Anomaly | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_are_known(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in classes if name not in CELL_TYPES]
+        if unknown:
+            raise ValueError(f"unknown cell types {unknown}; the taxonomy has: {', '.join(CELL_TYPES)}")
+        if len(set(classes)) != len(classes):
+            raise ValueError("a class is listed twice")
+        return classes
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        for inner, outer in self.pooled.items():
+            if inner not in CELL_TYPES or outer not in self.classes:
+                raise ValueError(f"pooled: {inner!r} must be a cell type and {outer!r} one of the classes")
+        if self.confusion is not None:
+            n = len(self.classes)
+            rows = self.confusion.counts
+            if len(rows) != n or any(len(row) != n for row in rows):
+                raise ValueError(f"confusion counts must be {n} x {n}, as there are {n} classes")
+        return self
+
+    @property
+    def cannot_see(self) -> tuple[str, ...]:
+        """NDC types that this pack can never name: "not assessable" in every report."""
+        return unseen_types(self.classes, self.pooled)
+
+    @property
+    def partial(self) -> bool:
+        """Whether the differential is one "among N types" only."""
+        return any(name not in self.pooled and name not in OPTIONAL_TYPES for name in self.cannot_see)
+
+
+OPTIONAL_TYPES = frozenset({"mast_cell", "promonocyte"})
+"""Rare types whose absence from a pack is stated but does not by itself make the differential partial."""

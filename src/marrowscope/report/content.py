@@ -1,0 +1,59 @@
+"""Everything that a report shows, gathered once and rendered many times (HTML, PDF, tables, GeoJSON).
+
+No renderer opens a slide: pictures arrive as arrays. Coordinates are level-0 pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from marrowscope.differential.result import Differential
+from marrowscope.geometry import Box, Size, Spacing
+from marrowscope.packs.contract import PackContract
+from marrowscope.regions.region import RegionFinding
+from marrowscope.slides.protocol import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFacts:
+    """What a report says about one slide; ``label`` is its name or its pseudonym."""
+
+    label: str
+    size: Size
+    spacing: Spacing
+    spacing_source: str
+    """"file" or "given"."""
+    reader: str
+    bounds: Box
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContent:
+    """One report.
+
+    ``cells`` follows the schema of ``marrowscope.cells.table`` (one row a cell, level-0 pixels). ``crops`` maps
+    ``cell_id`` to an RGB picture of the cell at ``crop_spacing`` um per pixel, for the gallery: only the cells that
+    the report shows. ``overview`` is the slide in RGB at ``overview_downsample`` level-0 pixels per pixel (x, y), its
+    corner at the slide's origin.
+    """
+
+    slide: SlideFacts
+    pack: PackContract
+    pack_sha256: str
+    differential: Differential
+    cells: pl.DataFrame
+    finding: RegionFinding
+    overview: Picture
+    overview_downsample: tuple[float, float]
+    crops: Mapping[int, Picture]
+    crop_spacing: float
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """What ``run.json`` holds: versions, options, timings, ISO time of the count."""
+    quality: tuple[str, ...] = ()
+    """Quality notes in plain words."""
+    case: str | None = None
