@@ -1,1 +1,1 @@
-
+"""Metrics of detectors and classifiers, each with its interval; no torch, no scikit-learn."""
