@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import shapely
@@ -39,10 +37,3 @@ def cut_by_border(
     touches = (boxes[:, 0] <= x0 + 1) | (boxes[:, 1] <= y0 + 1) | (boxes[:, 2] >= x1 - 1) | (boxes[:, 3] >= y1 - 1)
     result: NDArray[np.bool_] = crosses | touches
     return result
-
-
-def flag_words(flags: dict[str, NDArray[np.bool_]]) -> list[list[str]]:
-    """One list of words a cell from one column of truth values a word."""
-    columns: Sequence[tuple[str, NDArray[np.bool_]]] = list(flags.items())
-    n = len(columns[0][1]) if columns else 0
-    return [[word for word, values in columns if values[index]] for index in range(n)]

@@ -7,8 +7,13 @@ column ``p_<type>`` per class of the pack.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+
+if TYPE_CHECKING:
+    from marrowscope.cells.finding import FieldCells
 
 SCHEMA_VERSION = 1
 
@@ -37,3 +42,31 @@ def cell_schema(classes: Sequence[str]) -> dict[str, pl.DataType]:
         "flags": pl.List(pl.String()),
         **{f"p_{name}": pl.Float32() for name in classes},
     }
+
+
+def empty_cells(classes: Sequence[str]) -> pl.DataFrame:
+    """A table of no cells with the right columns."""
+    return pl.DataFrame(schema=cell_schema(classes))
+
+
+def cells_frame(found: FieldCells, field_number: int, first_id: int, classes: Sequence[str]) -> pl.DataFrame:
+    """The cells of one field as rows, numbered from ``first_id`` on."""
+    n = len(found.boxes)
+    names = list(classes)
+    best = found.probabilities.argmax(axis=1) if n else np.zeros(0, np.int64)
+    certainty = found.probabilities.max(axis=1, initial=0.0)
+    words = [[word for word, values in found.flags.items() if values[index]] for index in range(n)]
+    return pl.DataFrame(
+        {
+            "cell_id": np.arange(first_id, first_id + n, dtype=np.int64),
+            **{name: found.boxes[:, column] for column, name in enumerate(("x0", "y0", "x1", "y1"))},
+            "score": found.scores,
+            "type": [names[index] for index in best],
+            "certainty": certainty,
+            "region": [found.field.region] * n,
+            "field": [field_number] * n,
+            "flags": words,
+            **{f"p_{name}": found.probabilities[:, column] for column, name in enumerate(names)},
+        },
+        schema=cell_schema(classes),
+    )

@@ -1,0 +1,188 @@
+"""Cells of counting fields, one field at a time: read, detect, stitch, classify, flag.
+
+This is the inner loop of every count. Threads read the tiles ahead while the models run; memory is bounded by a few
+tiles, whatever the slide. All coordinates that leave this module are level-0 pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.cells.classification import Classifier
+from marrowscope.cells.crops import cut_crops
+from marrowscope.cells.quality import SMUDGED_ABOVE, cut_by_border, sharpness
+from marrowscope.detection.engine import Detector
+from marrowscope.detection.stitching import Stitcher, stitch_field
+from marrowscope.detection.table import Detections
+from marrowscope.geometry import Box, Spacing
+from marrowscope.packs.loading import Pack
+from marrowscope.regions.region import Region
+from marrowscope.slides.protocol import Slide
+from marrowscope.tiles.fields import CountingField
+from marrowscope.tiles.grid import TileWindow, tile_windows
+from marrowscope.tiles.reading import Tile, TileReader
+
+BLURRED_BELOW = 0.02
+"""Sharpness below which a cell is out of focus (measured on phantoms and real fields: docs/methods/quality.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCells:
+    """The cells of one counting field.
+
+    ``boxes (n, 4)`` level-0 pixels; ``scores (n,)``; ``probabilities (n, classes)``; ``flags`` maps each word of
+    ``cells.table.FLAGS`` to ``(n,)`` truth values; ``crops (n, side, side, 3)`` RGB at the classifier's spacing.
+    """
+
+    field: CountingField
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    flags: dict[str, NDArray[np.bool_]]
+    crops: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How fields are cut into tiles. None of this changes which cells are found; a test shows it.
+
+    ``tile`` in pixels at the detector's spacing (None: as the pack says), ``origin`` of the grid likewise, ``batch``
+    tiles a run of the detector, ``threads`` of the models (None: all cores), ``readers`` threads that read.
+    """
+
+    tile: int | None = None
+    origin: tuple[int, int] = (0, 0)
+    batch: int = 1
+    threads: int | None = None
+    readers: int = 2
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent in each step of the loop; ``read`` is the time that the models waited for pixels."""
+
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "detect", "stitch", "classify"), 0.0)
+    )
+
+    def add(self, step: str, since: float) -> float:
+        now = perf_counter()
+        self.seconds[step] += now - since
+        return now
+
+
+class CellFinder:
+    """Finds and names the cells of one slide with one pack."""
+
+    def __init__(self, slide: Slide, spacing: Spacing, pack: Pack, regions: Sequence[Region], tiling: Tiling) -> None:
+        contract = pack.contract
+        self._slide, self._pack, self._tiling = slide, pack, tiling
+        self._detector = Detector(pack.folder / contract.detector.file, contract.detector, threads=tiling.threads)
+        self._classifier = None
+        self.crop_spacing, self._crop = contract.detector.spacing, 96
+        if contract.classifier is not None:
+            model = pack.folder / contract.classifier.file
+            self._classifier = Classifier(model, contract.classifier, len(contract.classes), threads=tiling.threads)
+            self.crop_spacing, self._crop = contract.classifier.spacing, contract.classifier.crop
+        self._reader = TileReader(slide, contract.detector.spacing, self.crop_spacing, threads=tiling.readers)
+        self._level0_per_pixel = np.array(
+            [contract.detector.spacing / spacing.x, contract.detector.spacing / spacing.y]
+        )
+        self._regions = {region.name: region.polygon for region in regions}
+        self._stitcher = Stitcher(contract.detector.iou_threshold)
+        self.stopwatch = Stopwatch()
+
+    def find(self, fields: Iterable[CountingField]) -> Iterator[FieldCells]:
+        """Cells of each field, in the order of the fields. Stop iterating whenever enough is counted."""
+        planned = ((counting_field, window) for counting_field in fields for window in self._windows(counting_field))
+        ahead: list[tuple[CountingField, TileWindow]] = []
+
+        def windows() -> Iterator[TileWindow]:
+            for item in planned:
+                ahead.append(item)
+                yield item[1]
+
+        tiles = self._reader.stream(windows())
+        current: list[tuple[Tile, Detections]] = []
+        owner: CountingField | None = None
+        while True:
+            started = perf_counter()
+            batch = list(islice(tiles, self._tiling.batch))
+            started = self.stopwatch.add("read", started)
+            found = self._detector.detect(batch)
+            self.stopwatch.add("detect", started)
+            for tile, detections in zip(batch, found, strict=True):
+                counting_field = ahead.pop(0)[0]
+                if owner is not None and counting_field is not owner:
+                    yield self._finish(owner, current)
+                    current = []
+                owner = counting_field
+                current.append((tile, detections))
+            if not batch:
+                break
+        if owner is not None:
+            yield self._finish(owner, current)
+
+    def _windows(self, counting_field: CountingField) -> list[TileWindow]:
+        x0, y0, x1, y1 = counting_field.owned.bounds
+        scale = self._level0_per_pixel
+        needed = Box(x0 / scale[0], y0 / scale[1], x1 / scale[0], y1 / scale[1])
+        contract, tiling = self._pack.contract.detector, self._tiling
+        tile = tiling.tile or contract.tile
+        return tile_windows(needed, tile=tile, margin=contract.margin, stride=contract.stride, origin=tiling.origin)
+
+    def _finish(self, counting_field: CountingField, parts: Sequence[tuple[Tile, Detections]]) -> FieldCells:
+        """Stitch the tiles of a field, keep what the field owns, name the types, flag."""
+        started = perf_counter()
+        found, sources = stitch_field(
+            [(tile.window, detections) for tile, detections in parts], self._pack.contract.detector.iou_threshold
+        )
+        scale = np.tile(self._level0_per_pixel, 2)
+        owned = counting_field.owns(found.centres * self._level0_per_pixel)
+        owned[owned] = self._stitcher.admit(counting_field.column, counting_field.row, found.boxes[owned] * scale)
+        found, sources = found[owned], sources[owned]
+        boxes = found.boxes * scale
+        started = self.stopwatch.add("stitch", started)
+
+        crops = np.empty((len(found), self._crop, self._crop, 3), np.uint8)
+        for index, (tile, _) in enumerate(parts):
+            here = sources == index
+            corner = np.array([tile.window.u, tile.window.v])
+            if here.any():
+                centres = (found.centres[here] - corner) * tile.factor
+                crops[here] = cut_crops(tile.fine, centres, self._crop, self._slide.background)
+        if self._classifier is not None:
+            probabilities = self._classifier.classify(crops)
+        elif found.probabilities is not None:
+            probabilities = found.probabilities
+        else:
+            probabilities = np.zeros((0, len(self._pack.contract.classes)), np.float32)
+        flags = self._flags(counting_field, boxes, probabilities, crops)
+        self.stopwatch.add("classify", started)
+        return FieldCells(counting_field, boxes, found.scores, probabilities, flags, crops)
+
+    def _flags(
+        self,
+        counting_field: CountingField,
+        boxes: NDArray[np.float64],
+        probabilities: NDArray[np.float32],
+        crops: NDArray[np.uint8],
+    ) -> dict[str, NDArray[np.bool_]]:
+        classes, classifier = self._pack.contract.classes, self._pack.contract.classifier
+        bounds = self._slide.bounds
+        certainty = probabilities.max(axis=1, initial=0.0)
+        smudge = probabilities[:, classes.index("smudge")] if "smudge" in classes else np.zeros(len(boxes))
+        return {
+            "cut": cut_by_border(
+                boxes, self._regions[counting_field.region], (bounds.x0, bounds.y0, bounds.x1, bounds.y1)
+            ),
+            "blurred": sharpness(crops) < BLURRED_BELOW,
+            "smudged": smudge >= SMUDGED_ABOVE,
+            "unsure": certainty < (classifier.unsure_below if classifier is not None else 0.5),
+        }

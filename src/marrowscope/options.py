@@ -1,0 +1,49 @@
+"""What a caller may ask of a count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from marrowscope.cells.finding import Tiling
+
+HowMany = int | Literal["all", "precise"]
+"""A number of cells, every cell of the regions, or until every deciding threshold is cleared."""
+
+Progress = Callable[[str, float, str], None]
+"""Called with a stage, the share of it that is done (0..1), and a few words such as "312 cells"."""
+
+
+def silent(stage: str, done: float, words: str = "") -> None:
+    """The progress of a caller who does not look."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountOptions:
+    """How to count one slide.
+
+    ``cells``: see :data:`HowMany`. ``region``: ``auto``, ``whole`` or the path of a GeoJSON file. ``seed`` draws the
+    order of the counting fields. ``count_mitoses`` puts mitotic cells into the differential. ``reference_ranges`` is
+    the laboratory's own file. ``tiling`` changes speed and memory, never a result.
+    """
+
+    cells: HowMany = 500
+    region: str = "auto"
+    seed: int = 0
+    count_mitoses: bool = False
+    reference_ranges: Path | None = None
+    tiling: Tiling = field(default_factory=Tiling)
+
+    def question(self) -> dict[str, Any]:
+        """The options that change a result, for the fingerprint of a run."""
+        region = self.region if self.region in ("auto", "whole") else Path(self.region).read_text(encoding="utf-8")
+        ranges = self.reference_ranges.read_text(encoding="utf-8") if self.reference_ranges else None
+        return {
+            "cells": self.cells,
+            "region": region,
+            "seed": self.seed,
+            "count_mitoses": self.count_mitoses,
+            "reference_ranges": ranges,
+        }

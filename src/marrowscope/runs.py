@@ -1,0 +1,68 @@
+"""Where a run's files go, and how the next run knows what is already there.
+
+``run.json`` is written last: a folder that has one is complete. Its fingerprint covers the slide file, the pack and
+every option that changes a result, so a second run with the same question is answered from the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from marrowscope.files import whole_file
+
+SCHEMA = 1
+
+
+def fingerprint(slide: Path, pack_sha256: str, options: Mapping[str, Any]) -> str:
+    """Hash of the question: the slide's size, time and first bytes, the pack, and the options that matter."""
+    status = slide.stat()
+    with slide.open("rb") as handle:
+        head = hashlib.sha256(handle.read(1 << 16)).hexdigest()
+    question = [SCHEMA, status.st_size, status.st_mtime_ns, head, pack_sha256, dict(sorted(options.items()))]
+    return hashlib.sha256(json.dumps(question, default=str).encode()).hexdigest()
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The ``run.json`` of a finished run, or None. A damaged one counts as none, so the slide is counted again."""
+    try:
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def output_names(slides: Sequence[Path]) -> list[str]:
+    """A folder name for each slide: its stem; slides that share one get a hash of their place behind it."""
+    stems = [slide.stem if slide.suffix else slide.name for slide in slides]
+    return [
+        stem if stems.count(stem) == 1 else f"{stem}-{hashlib.sha256(str(slide.resolve()).encode()).hexdigest()[:6]}"
+        for slide, stem in zip(slides, stems, strict=True)
+    ]
+
+
+def home() -> Path:
+    """The folder of this user's marrowscope: added packs, the key of the pseudonyms. ``MARROWSCOPE_HOME`` moves it."""
+    if given := os.environ.get("MARROWSCOPE_HOME"):
+        return Path(given)
+    if base := os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_DATA_HOME"):
+        return Path(base) / "marrowscope"
+    return Path.home() / ".local" / "share" / "marrowscope"
+
+
+def pseudonym(name: str, key_file: Path | None = None) -> str:
+    """A name that stands for ``name`` and tells nothing of it: HMAC-SHA256 with a key that only this user can read."""
+    key_file = key_file or home() / "pseudonym.key"
+    if not key_file.exists():
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(key_file) as beside:
+            beside.write_text(secrets.token_hex(32))
+        key_file.chmod(0o600)
+    key = key_file.read_text().strip().encode()
+    return f"slide-{hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:12]}"
