@@ -1,0 +1,97 @@
+"""Put models, contract and card together into a pack, and add packs to those known by name; whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from marrowscope.errors import OutputError, PackError
+from marrowscope.packs.checking import check_models
+from marrowscope.packs.contract import PackContract
+from marrowscope.packs.loading import (
+    BUILT_IN,
+    CARD_FILE,
+    CONTRACT_FILE,
+    Pack,
+    load_pack_folder,
+    model_files,
+    read_contract,
+    user_folder,
+)
+
+
+def build_pack(contract: PackContract, sources: Mapping[str, Path], card: str, folder: Path) -> Pack:
+    """Write a pack into ``folder``, replacing the pack that is there.
+
+    ``sources`` gives, for each file name in the contract, the file to copy; ``card`` is the text of ``card.md``. Hashes
+    are verified and the models run before anything appears in ``folder``. Raises ``PackError`` when they break the
+    contract, ``OutputError`` when the folder cannot be written or holds something else.
+    """
+    wanted = {file.file for file in model_files(contract)}
+    if wanted != set(sources):
+        raise PackError(f"the contract names the files {sorted(wanted)}, given were {sorted(sources)}")
+    if missing := [str(source) for source in sources.values() if not source.is_file()]:
+        raise PackError(f"there is no file {', '.join(missing)}; train and export the model first")
+    return _put(contract.model_dump_json(indent=2) + "\n", card, sources, folder)
+
+
+def add_pack(folder: Path) -> Pack:
+    """Copy the pack in ``folder`` to the user's packs, where its name alone finds it.
+
+    Another version takes the place of the earlier one; the same version with other files is refused, because reports
+    name packs by version. Raises ``PackError`` for that, for the name of a built-in pack and for a broken pack.
+    """
+    pack = load_pack_folder(folder)
+    name = pack.contract.name
+    if (BUILT_IN / name).exists():
+        raise PackError(f"{name!r} is the name of a built-in pack; give the pack in {folder} another name")
+    target = user_folder() / "packs" / name
+    if target.exists():
+        present, sha256 = read_contract(target)
+        if present.version == pack.contract.version and sha256 != pack.sha256:
+            raise PackError(
+                f"another pack {name} {present.version} has been added already; raise the version in {folder}, "
+                f"or delete {target} first"
+            )
+    sources = {file.file: folder / file.file for file in model_files(pack.contract)}
+    text = (folder / CONTRACT_FILE).read_text(encoding="utf-8")
+    return _put(text, pack.card, sources, target)
+
+
+def _put(contract: str, card: str, sources: Mapping[str, Path], folder: Path) -> Pack:
+    """Fill a folder beside ``folder``, check it, and put it in place by renaming."""
+    if folder.exists() and not (folder / CONTRACT_FILE).is_file():
+        raise OutputError(f"{folder} exists and is no pack; choose another folder or delete it")
+    partial = folder.parent / f".{folder.name}.{uuid4().hex[:8]}"
+    try:
+        partial.mkdir(parents=True)
+        for name, source in sources.items():
+            shutil.copyfile(source, partial / name)
+        (partial / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
+        (partial / CONTRACT_FILE).write_text(contract, encoding="utf-8", newline="\n")
+        pack = load_pack_folder(partial)
+        check_models(partial, pack.contract)
+        _swap(partial, folder)
+    except OSError as error:
+        raise OutputError(
+            f"the pack cannot be written to {folder} ({error.strerror or error}); choose -o DIR"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Pack(folder, pack.contract, pack.sha256)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Rename ``new`` to ``folder``; what was there steps aside first, and back when that fails."""
+    if not folder.exists():
+        new.replace(folder)
+        return
+    old = folder.replace(new.with_name(new.name + ".old"))
+    try:
+        new.replace(folder)
+    except OSError:
+        old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

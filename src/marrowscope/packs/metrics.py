@@ -1,0 +1,87 @@
+"""What a trained model knows about itself: ``metrics.json``, written by training beside the ONNX file, read by building.
+
+Whatever a recipe decides once and for all (names, licences, intended use) is not here but in the pack's recipe;
+whatever only training can know (thresholds, calibration, what was measured on which data) is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from marrowscope.errors import PackError
+from marrowscope.packs.contract import Confusion
+from marrowscope.packs.loading import describe
+
+METRICS_FILE = "metrics.json"
+
+
+class _Metrics(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Measured(_Metrics):
+    """One number with its interval: ``name`` as a reader knows it ("AP50", "macro F1")."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Evaluation(_Metrics):
+    """What was measured on one set. ``data`` says set and split in words; ``n`` what was counted ("1,204 cells")."""
+
+    data: str
+    n: str
+    measured: tuple[Measured, ...]
+    note: str | None = None
+
+
+class ModelMetrics(_Metrics):
+    """Common to both models. ``limits`` are sentences for the card: what the model is known to get wrong."""
+
+    spacing: float = Field(gt=0)
+    architecture: str
+    training: str = Field(description="how it was trained, in a sentence: data, epochs, augmentation, seed")
+    evaluations: tuple[Evaluation, ...]
+    limits: tuple[str, ...] = ()
+
+
+class DetectorMetrics(ModelMetrics):
+    """``metrics.json`` of a detector; ``detector.onnx`` lies beside it."""
+
+    tile: int = 512
+    margin: int = 64
+    stride: int = 16
+    score_threshold: float = Field(ge=0, le=1)
+    iou_threshold: float = Field(default=0.5, gt=0, le=1)
+
+
+class ClassifierMetrics(ModelMetrics):
+    """``metrics.json`` of a classifier; ``classifier.onnx`` and, with a feature map, ``linear_head.npz`` beside it."""
+
+    crop: int = 96
+    classes: tuple[str, ...]
+    temperature: float = Field(gt=0)
+    unsure_below: float = Field(ge=0, le=1)
+    feature_map: str | None = None
+    confusion: Confusion
+
+
+M = TypeVar("M", bound=ModelMetrics)
+
+
+def read_metrics(folder: Path, kind: type[M]) -> M:
+    """Read ``metrics.json`` from a model's folder. Raises ``PackError`` when it is absent or incomplete."""
+    path = folder / METRICS_FILE
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise PackError(f"{folder} holds no {METRICS_FILE}; give a folder that marrowscope train has written") from None
+    except OSError as error:
+        raise PackError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    except ValidationError as error:
+        raise PackError(f"{path} is no {kind.__name__}: {describe(error)}; train the model again") from error
