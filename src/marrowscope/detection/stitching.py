@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from marrowscope.detection.suppression import pairwise_iou
+from marrowscope.detection.suppression import best_first, pairwise_iou
 from marrowscope.detection.table import Detections
 from marrowscope.geometry import Box
 from marrowscope.tiles.grid import TileWindow
@@ -34,7 +34,7 @@ def fuse(found: Detections, iou_threshold: float) -> tuple[Detections, NDArray[n
     classes is settled by both views and not by the order of the tiles. A chain of overlaps is one cell only as far as
     each member overlaps the best one.
     """
-    order = np.lexsort((found.boxes[:, 0], found.boxes[:, 1], -found.scores.astype(np.float64)))
+    order = best_first(found.boxes, found.scores)
     overlaps = pairwise_iou(found.boxes, found.boxes) > iou_threshold
     free = np.ones(len(found), bool)
     best: list[int] = []

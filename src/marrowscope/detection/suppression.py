@@ -20,14 +20,20 @@ def pairwise_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
+def best_first(boxes: NDArray[np.float64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Indices by falling score; equal scores in the order of their coordinates, whatever the order of the input."""
+    order: NDArray[np.int64] = np.lexsort((*boxes.T, -scores.astype(np.float64)))
+    return order
+
+
 def suppress(boxes: NDArray[np.float64], scores: NDArray[np.float32], iou_threshold: float) -> NDArray[np.int64]:
     """Indices of the boxes that stay, best first: each drops every worse box that overlaps it more than the threshold.
 
-    Equal scores are put in order by position, so that the outcome does not depend on the order of the input.
+    Its outcome does not depend on the order of the input.
     """
     if not len(boxes):
         return np.zeros(0, np.int64)
-    order = np.lexsort((boxes[:, 0], boxes[:, 1], -scores.astype(np.float64)))
+    order = best_first(boxes, scores)
     overlaps = pairwise_iou(boxes[order], boxes[order]) > iou_threshold
     alive = np.ones(len(order), bool)
     for position in range(len(order)):
