@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 from marrowscope.cells.finding import Tiling
+from marrowscope.errors import MarrowscopeError
 
 HowMany = int | Literal["all", "precise"]
 """A number of cells, every cell of the regions, or until every deciding threshold is cleared."""
@@ -37,13 +39,18 @@ class CountOptions:
     tiling: Tiling = field(default_factory=Tiling)
 
     def question(self) -> dict[str, Any]:
-        """The options that change a result, for the fingerprint of a run."""
-        region = self.region if self.region in ("auto", "whole") else Path(self.region).read_text(encoding="utf-8")
-        ranges = self.reference_ranges.read_text(encoding="utf-8") if self.reference_ranges else None
+        """The options that change a result, for the fingerprint of a run. Raises ``MarrowscopeError``."""
         return {
             "cells": self.cells,
-            "region": region,
+            "region": self.region if self.region in ("auto", "whole") else _content(Path(self.region)),
             "seed": self.seed,
             "count_mitoses": self.count_mitoses,
-            "reference_ranges": ranges,
+            "reference_ranges": _content(self.reference_ranges) if self.reference_ranges else None,
         }
+
+
+def _content(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise MarrowscopeError(f"{path} cannot be read ({error.strerror}); check the path") from error

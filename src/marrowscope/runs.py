@@ -15,17 +15,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from marrowscope import __version__
 from marrowscope.files import whole_file
 
 SCHEMA = 1
 
 
-def fingerprint(slide: Path, pack_sha256: str, options: Mapping[str, Any]) -> str:
-    """Hash of the question: the slide's size, time and first bytes, the pack, and the options that matter."""
-    status = slide.stat()
-    with slide.open("rb") as handle:
-        head = hashlib.sha256(handle.read(1 << 16)).hexdigest()
-    question = [SCHEMA, status.st_size, status.st_mtime_ns, head, pack_sha256, dict(sorted(options.items()))]
+def slide_identity(path: Path) -> str:
+    """Hash that tells one slide file from another: its size and its first and last 64 KiB.
+
+    A slide of several files (a DICOM folder) is told by the names and sizes of its files. Moving or copying a slide
+    leaves it the same slide; hashing all of a file of several GB would take longer than counting it.
+    """
+    if path.is_dir():
+        told = repr([(file.name, file.stat().st_size) for file in sorted(path.iterdir())]).encode()
+        return hashlib.sha256(told).hexdigest()
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        head = handle.read(1 << 16)
+        handle.seek(max(0, size - (1 << 16)))
+        tail = handle.read(1 << 16)
+    return hashlib.sha256(str(size).encode() + head + tail).hexdigest()
+
+
+def fingerprint(slide_sha256: str, pack_sha256: str, options: Mapping[str, Any]) -> str:
+    """Hash of the question: the slide, the pack, this program's version and the options that matter."""
+    question = [SCHEMA, __version__, slide_sha256, pack_sha256, dict(sorted(options.items()))]
     return hashlib.sha256(json.dumps(question, default=str).encode()).hexdigest()
 
 

@@ -1,0 +1,5 @@
+"""``python -m marrowscope``."""
+
+from marrowscope.cli import main
+
+main()

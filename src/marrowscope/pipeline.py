@@ -1,0 +1,194 @@
+"""Slide to report: the whole line, each stage one call.
+
+    slide -> regions -> fields and tiles -> cells -> differential -> report
+
+:func:`count_slide` takes values and gives values; files are added around it in :mod:`marrowscope.batch`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from platform import python_version
+from time import perf_counter
+from typing import Any
+
+import polars as pl
+
+from marrowscope import __version__
+from marrowscope.cells.finding import CellFinder
+from marrowscope.cells.gallery import Gallery
+from marrowscope.cells.table import cells_frame, empty_cells
+from marrowscope.differential.counting import make_differential
+from marrowscope.differential.stopping import CountAll, FixedCount, StoppingRule, until_precise
+from marrowscope.differential.tally import NDC, NDC_WITH_MITOSES, tally
+from marrowscope.geometry import Spacing
+from marrowscope.options import CountOptions, Progress, silent
+from marrowscope.packs.loading import Pack
+from marrowscope.regions import RegionFinding, choose_regions
+from marrowscope.report.content import ReportContent, SlideFacts
+from marrowscope.slides import Slide, overview, require_spacing, spacing_contradiction
+from marrowscope.slides.protocol import Picture
+from marrowscope.tiles import CountingField, plan_fields
+
+OVERVIEW_PIXELS = 1600
+"""Longer side of the overview in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The cells of the fields that were counted, and why counting ended there.
+
+    ``crops`` maps ``cell_id`` to a picture, of the cells that the report shows.
+    """
+
+    cells: pl.DataFrame
+    fields: tuple[CountingField, ...]
+    crops: Mapping[int, Picture]
+    crop_spacing: float
+    stopped: str
+    seconds: Mapping[str, float]
+
+
+def count_slide(
+    slide: Slide,
+    pack: Pack,
+    options: CountOptions | None = None,
+    *,
+    label: str | None = None,
+    spacing_source: str = "file",
+    progress: Progress = silent,
+) -> ReportContent:
+    """Count one open slide: everything that its report will say.
+
+    ``label`` stands for the slide's name in the report; ``spacing_source`` is ``file`` or ``given``. Raises
+    ``SpacingError``, ``RegionError`` and ``SlideError``.
+    """
+    options = options or CountOptions()
+    watch = _Watch()
+    spacing = require_spacing(slide)
+    contradiction = spacing_contradiction(slide, spacing)
+    progress("regions", 0.0, "")
+    finding = choose_regions(slide, spacing, options.region)
+    fields = plan_fields(finding.regions, spacing, seed=options.seed)
+    watch.lap("regions")
+
+    rule = _rule(options, pack)
+    counted = count_fields(slide, spacing, pack, finding, fields, rule, options, progress)
+    watch.seconds |= counted.seconds
+    watch.lap()
+
+    notes = tuple(note for note in (contradiction, *finding.notes) if note)
+    differential = make_differential(
+        tally(counted.cells),
+        pack.contract,
+        rule,
+        area_mm2=spacing.area_mm2(sum(field.owned.area for field in counted.fields)),
+        fields=len(counted.fields),
+        stopped=counted.stopped,
+        finding=finding,
+        notes=notes,
+    )
+    picture, downsample = overview(slide, OVERVIEW_PIXELS)
+    watch.lap("overview")
+    return ReportContent(
+        slide=SlideFacts(
+            label=label or slide.name,
+            size=slide.size,
+            spacing=spacing,
+            spacing_source=spacing_source,
+            reader=slide.reader,
+            bounds=slide.bounds,
+            properties=slide.properties,
+        ),
+        pack=pack.contract,
+        pack_sha256=pack.sha256,
+        differential=differential,
+        cells=counted.cells,
+        finding=finding,
+        overview=picture,
+        overview_downsample=downsample,
+        crops=counted.crops,
+        crop_spacing=counted.crop_spacing,
+        run=_run_facts(pack, options, watch.seconds),
+        quality=notes,
+        fields=tuple(field.box for field in counted.fields),
+    )
+
+
+def count_fields(
+    slide: Slide,
+    spacing: Spacing,
+    pack: Pack,
+    finding: RegionFinding,
+    fields: Sequence[CountingField],
+    rule: StoppingRule,
+    options: CountOptions,
+    progress: Progress = silent,
+) -> Counted:
+    """Count field after field until the rule is content or no field is left."""
+    finder = CellFinder(slide, spacing, pack, finding.regions, options.tiling)
+    classes = pack.contract.classes
+    gallery, counts = Gallery(), Counter[str]()
+    frames, done, found = [empty_cells(classes)], [], 0
+    for number, cells in enumerate(finder.find(fields)):
+        frame = cells_frame(cells, number, found, classes)
+        gallery.offer(frame, cells.crops)
+        frames.append(frame)
+        done.append(cells.field)
+        found += frame.height
+        counts.update(frame["type"].to_list())
+        decision = rule.decide(counts)
+        asked = options.cells if isinstance(options.cells, int) else found + 1
+        progress("counting", max(len(done) / len(fields), min(found / asked, 1.0)), decision.reason)
+        if decision.stop:
+            stopped = decision.reason
+            break
+    else:
+        stopped = rule.exhausted(counts)
+    return Counted(
+        pl.concat(frames), tuple(done), gallery.pictures, finder.crop_spacing, stopped, finder.stopwatch.seconds
+    )
+
+
+def _rule(options: CountOptions, pack: Pack) -> StoppingRule:
+    counted = NDC_WITH_MITOSES if options.count_mitoses else NDC
+    match options.cells:
+        case "all":
+            return CountAll(counted)
+        case "precise":
+            return until_precise(pack.contract, counted)
+        case int(cells):
+            return FixedCount(cells, counted)
+
+
+class _Watch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, stage: str | None = None) -> None:
+        """Book the time since the last lap on a stage, or on none."""
+        now = perf_counter()
+        if stage is not None:
+            self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _run_facts(pack: Pack, options: CountOptions, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What ``run.json`` holds, but for the file names and the fingerprint."""
+    libraries = ("numpy", "onnxruntime", "openslide-python", "opencv-python-headless", "polars", "shapely")
+    return {
+        "schema_version": 1,
+        "time": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        "versions": {"marrowscope": __version__, "python": python_version()}
+        | {name: version(name) for name in libraries},
+        "pack": {"name": pack.contract.name, "version": pack.contract.version, "sha256": pack.sha256},
+        "options": options.question() | {"region": options.region, "tiling": asdict(options.tiling)},
+        "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
+    }
