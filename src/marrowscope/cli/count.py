@@ -53,7 +53,7 @@ def command(
 
     [bold]marrowscope count slide.svs -o results[/bold] counts 500 cells. Each slide gets its folder: report.html,
     report.pdf, differential.json and .csv, cells.parquet, cells.geojson.gz (QuPath), regions.geojson, run.json. The
-    same command run again goes on where it stopped. The exit code is 1 when any slide failed; the others are still counted.
+    same command run again goes on where it stopped. When a slide fails the others are still counted; the exit code is 1.
     """
     from marrowscope.batch import count_slides
     from marrowscope.cells.finding import Tiling
