@@ -18,6 +18,7 @@ from marrowscope.packs.loading import (
     load_pack_folder,
     model_files,
     read_contract,
+    sha256_of,
     user_folder,
 )
 
@@ -29,12 +30,15 @@ def build_pack(contract: PackContract, sources: Mapping[str, Path], card: str, f
     are verified and the models run before anything appears in ``folder``. Raises ``PackError`` when they break the
     contract, ``OutputError`` when the folder cannot be written or holds something else.
     """
-    wanted = {file.file for file in model_files(contract)}
-    if wanted != set(sources):
-        raise PackError(f"the contract names the files {sorted(wanted)}, given were {sorted(sources)}")
+    hashes = {file.file: file.sha256 for file in model_files(contract)}
+    if set(hashes) != set(sources):
+        raise PackError(f"the contract names the files {sorted(hashes)}, given were {sorted(sources)}")
     if missing := [str(source) for source in sources.values() if not source.is_file()]:
         raise PackError(f"there is no file {', '.join(missing)}; train and export the model first")
-    return _put(contract.model_dump_json(indent=2) + "\n", card, sources, folder)
+    if changed := [str(source) for name, source in sources.items() if sha256_of(source) != hashes[name]]:
+        raise PackError(f"{', '.join(changed)} changed after it was hashed; build the pack again")
+    check_models(sources, contract)
+    return _put((contract.model_dump_json(indent=2) + "\n").encode(), card, sources, folder)
 
 
 def add_pack(folder: Path) -> Pack:
@@ -55,12 +59,11 @@ def add_pack(folder: Path) -> Pack:
                 f"another pack {name} {present.version} has been added already; raise the version in {folder}, "
                 f"or delete {target} first"
             )
-    sources = {file.file: folder / file.file for file in model_files(pack.contract)}
-    text = (folder / CONTRACT_FILE).read_text(encoding="utf-8")
-    return _put(text, pack.card, sources, target)
+    check_models(pack.files, pack.contract)
+    return _put((folder / CONTRACT_FILE).read_bytes(), pack.card, pack.files, target)
 
 
-def _put(contract: str, card: str, sources: Mapping[str, Path], folder: Path) -> Pack:
+def _put(contract: bytes, card: str, sources: Mapping[str, Path], folder: Path) -> Pack:
     """Fill a folder beside ``folder``, check it, and put it in place by renaming."""
     if folder.exists() and not (folder / CONTRACT_FILE).is_file():
         raise OutputError(f"{folder} exists and is no pack; choose another folder or delete it")
@@ -70,9 +73,8 @@ def _put(contract: str, card: str, sources: Mapping[str, Path], folder: Path) ->
         for name, source in sources.items():
             shutil.copyfile(source, partial / name)
         (partial / CARD_FILE).write_text(card, encoding="utf-8", newline="\n")
-        (partial / CONTRACT_FILE).write_text(contract, encoding="utf-8", newline="\n")
+        (partial / CONTRACT_FILE).write_bytes(contract)
         pack = load_pack_folder(partial)
-        check_models(partial, pack.contract)
         _swap(partial, folder)
     except OSError as error:
         raise OutputError(

@@ -6,23 +6,42 @@ shapes, any batch size, any tile size that is a multiple of the stride.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from marrowscope.errors import PackError
 from marrowscope.packs.contract import ClassifierContract, PackContract
 
 Arrays = dict[str, NDArray[np.generic]]
 
+RUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NoModel,
+    runtime.NoSuchFile,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+"""What ONNX Runtime raises for a model that does not load or run; its own errors share no base but ``Exception``."""
 
-def check_models(folder: Path, contract: PackContract) -> None:
-    """Raise ``PackError`` naming the first model output that is not what the contract says."""
-    _check_detector(folder / contract.detector.file, contract)
+
+def check_models(files: Mapping[str, Path], contract: PackContract) -> None:
+    """Raise ``PackError`` naming the first model output that is not what the contract says.
+
+    ``files`` gives the path of each file that the contract names.
+    """
+    _check_detector(files[contract.detector.file], contract)
     if contract.classifier is not None:
-        _check_classifier(folder, contract.classifier, len(contract.classes))
+        _check_classifier(files, contract.classifier, len(contract.classes))
 
 
 def _check_detector(path: Path, contract: PackContract) -> None:
@@ -42,8 +61,8 @@ def _check_detector(path: Path, contract: PackContract) -> None:
             _expect_shape(path, found, "probabilities", (n, k, len(contract.classes)))
 
 
-def _check_classifier(folder: Path, classifier: ClassifierContract, classes: int) -> None:
-    path = folder / classifier.file
+def _check_classifier(files: Mapping[str, Path], classifier: ClassifierContract, classes: int) -> None:
+    path = files[classifier.file]
     session = _open(path, "crops")
     outputs = ["logits"] + ([classifier.feature_map] if classifier.feature_map else [])
     for n in (1, 3):
@@ -53,7 +72,7 @@ def _check_classifier(folder: Path, classifier: ClassifierContract, classes: int
             features = found[classifier.feature_map]
             if features.ndim != 4 or len(features) != n:
                 raise PackError(f"{path}: {classifier.feature_map} must be (n, channels, h, w), found {features.shape}")
-            _check_head(folder / classifier.linear_head.file, features, found["logits"])
+            _check_head(files[classifier.linear_head.file], features, found["logits"])
 
 
 def _check_head(path: Path, features: NDArray[np.generic], logits: NDArray[np.generic]) -> None:
@@ -78,7 +97,7 @@ def _open(path: Path, input_name: str) -> ort.InferenceSession:
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as error:  # ONNX Runtime's own errors derive from RuntimeError
+    except RUNTIME_ERRORS as error:
         raise PackError(f"{path} cannot be loaded as an ONNX model ({_first_line(error)}); export it again") from error
     inputs = {i.name: i.type for i in session.get_inputs()}
     if inputs != {input_name: "tensor(uint8)"}:
@@ -95,7 +114,7 @@ def _run(
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     try:
         found: Arrays = dict(zip(outputs, session.run(outputs, {input_name: picture}), strict=True))
-    except (RuntimeError, ValueError) as error:
+    except RUNTIME_ERRORS as error:
         raise PackError(f"{path} does not run on {input_name} of shape {shape} ({_first_line(error)})") from error
     for name, array in found.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():

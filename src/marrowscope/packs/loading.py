@@ -44,6 +44,11 @@ class Pack:
         return self.folder / self.contract.classifier.file if self.contract.classifier else None
 
     @property
+    def files(self) -> dict[str, Path]:
+        """Every file that the contract names, by its name there."""
+        return {file.file: self.folder / file.file for file in model_files(self.contract)}
+
+    @property
     def card(self) -> str:
         """The model card, Markdown."""
         return (self.folder / CARD_FILE).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a trained model knows about itself: ``metrics.json``, written by training beside the ONNX file, read by building.
+"""What a trained model knows about itself: ``metrics.json``, written by training, read by building.
 
 Whatever a recipe decides once and for all (names, licences, intended use) is not here but in the pack's recipe;
 whatever only training can know (thresholds, calibration, what was measured on which data) is here.
@@ -12,7 +12,6 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from marrowscope.errors import PackError
-from marrowscope.packs.contract import Confusion
 from marrowscope.packs.loading import describe
 
 METRICS_FILE = "metrics.json"
@@ -20,6 +19,12 @@ METRICS_FILE = "metrics.json"
 
 class _Metrics(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Read(BaseModel):
+    """Training writes more than a pack needs (per-class tables, curves): the rest is left where it is."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Measured(_Metrics):
@@ -40,19 +45,18 @@ class Evaluation(_Metrics):
     note: str | None = None
 
 
-class ModelMetrics(_Metrics):
-    """Common to both models. ``limits`` are sentences for the card: what the model is known to get wrong."""
+class DetectorMetrics(_Metrics):
+    """``metrics.json`` of a detector; ``detector.onnx`` lies beside it.
+
+    ``training`` says how it was trained in a sentence; ``limits`` are sentences for the card: what the model is known
+    to get wrong.
+    """
 
     spacing: float = Field(gt=0)
     architecture: str
-    training: str = Field(description="how it was trained, in a sentence: data, epochs, augmentation, seed")
+    training: str
     evaluations: tuple[Evaluation, ...]
     limits: tuple[str, ...] = ()
-
-
-class DetectorMetrics(ModelMetrics):
-    """``metrics.json`` of a detector; ``detector.onnx`` lies beside it."""
-
     tile: int = 512
     margin: int = 64
     stride: int = 16
@@ -60,18 +64,36 @@ class DetectorMetrics(ModelMetrics):
     iou_threshold: float = Field(default=0.5, gt=0, le=1)
 
 
-class ClassifierMetrics(ModelMetrics):
-    """``metrics.json`` of a classifier; ``classifier.onnx`` and, with a feature map, ``linear_head.npz`` beside it."""
+class Scores(_Read):
+    """What a classifier did on one split: confusion counts (true classes in rows), and calibration error."""
 
-    crop: int = 96
+    n: int
+    confusion: tuple[tuple[int, ...], ...]
+    calibration_error: dict[str, float] = {}
+
+
+class ClassifierMetrics(_Read):
+    """``metrics.json`` of a classifier; ``classifier.onnx`` and ``linear_head.npz`` lie beside it.
+
+    ``training_data`` says data and split in words. Everything that a card states is worked out again from the
+    confusion counts of ``test``.
+    """
+
+    spacing: float = Field(gt=0)
+    crop: int = Field(gt=0)
     classes: tuple[str, ...]
     temperature: float = Field(gt=0)
     unsure_below: float = Field(ge=0, le=1)
-    feature_map: str | None = None
-    confusion: Confusion
+    training_data: str
+    n_train: int
+    command: str
+    test: Scores
+    feature_map: str = "feature_map"
+    architecture: str = "MobileNetV2"
+    limits: tuple[str, ...] = ()
 
 
-M = TypeVar("M", bound=ModelMetrics)
+M = TypeVar("M", bound=BaseModel)
 
 
 def read_metrics(folder: Path, kind: type[M]) -> M:

@@ -1,0 +1,136 @@
+"""``marrowscope packs``: list, show, verify, add and build packs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from marrowscope.errors import PackError
+from marrowscope.packs.building import add_pack
+from marrowscope.packs.checking import check_models
+from marrowscope.packs.loading import BUILT_IN, Pack, known_packs, load_pack, load_pack_folder
+from marrowscope.packs.recipes import RECIPES, cook, read_recipe
+
+app = typer.Typer(no_args_is_help=True, help="List, show, verify, add and build packs of models.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+PackName = Annotated[str, typer.Argument(metavar="PACK", help="Name of a pack, or its folder.")]
+
+
+@app.command("list")
+def list_packs(as_json: AsJson = False) -> None:
+    """List the built-in and the added packs and whether their files are whole."""
+    rows = [_row(name, folder) for name, folder in known_packs().items()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("pack", "version", "classes", "for", "origin", "files", box=None, pad_edge=False)
+    for row in rows:
+        if row["problem"]:
+            table.add_row(row["name"], "", "", "", row["origin"], f"[red]{row['problem']}[/red]")
+        else:
+            use = "phantoms only" if row["phantom"] else row["title"]
+            table.add_row(
+                row["name"], row["version"], str(len(row["classes"])), use, row["origin"], "[green]ok[/green]"
+            )
+    Console().print(table if rows else "no packs: add one with marrowscope packs add DIR")
+
+
+@app.command("show")
+def show(pack: PackName, as_json: AsJson = False) -> None:
+    """Show a pack's model card; with --json its contract, folder and hash."""
+    loaded = load_pack(pack)
+    if as_json:
+        contract = loaded.contract.model_dump(mode="json")
+        cannot_see = list(loaded.contract.cannot_see)
+        typer.echo(json.dumps({**_identity(loaded), "cannot_see": cannot_see, "contract": contract}, indent=2))
+        return
+    console = Console()
+    console.print(Markdown(loaded.card))
+    console.print(f"\nfolder {loaded.folder}\nsha256 {loaded.sha256}", highlight=False, soft_wrap=True)
+
+
+@app.command("verify")
+def verify(pack: PackName, as_json: AsJson = False) -> None:
+    """Verify a pack: contract, hashes, and a run of its models on small inputs. Exits with 1 when it is broken."""
+    try:
+        loaded = load_pack(pack)
+        check_models(loaded.files, loaded.contract)
+    except PackError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"pack": pack, "ok": False, "problem": str(error)}, indent=2))
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps({"pack": pack, "ok": True, "problem": None, **_identity(loaded)}, indent=2))
+    else:
+        typer.echo(f"{_title(loaded)} is whole: contract, hashes and models agree (sha256 {loaded.sha256[:12]})")
+
+
+@app.command("add")
+def add(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the pack.", show_default=False)],
+) -> None:
+    """Verify a pack and copy it to your packs, so that its name alone finds it."""
+    added = add_pack(folder)
+    typer.echo(f"{_title(added)} added; use it with --pack {added.contract.name}")
+
+
+@app.command("build")
+def build(
+    detector: Annotated[Path, typer.Option(help="Folder that marrowscope train detector wrote.", show_default=False)],
+    classifier: Annotated[
+        Path, typer.Option(help="Folder that marrowscope train classifier wrote.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option(help="Name of the pack; built-in recipes: " + ", ".join(RECIPES))],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new pack.", show_default=False)],
+    recipe: Annotated[
+        Path | None, typer.Option(help="JSON with title, licence, data and use; needed for a name of your own.")
+    ] = None,
+) -> None:
+    """Build a pack from a trained detector and classifier: contract, model card, hashes, and a run of the models."""
+    if recipe is None and name not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise PackError(f"there is no built-in recipe for {name!r} (there are: {known}); give one with --recipe FILE")
+    built = cook(name, read_recipe(recipe) if recipe else RECIPES[name], detector, classifier, output)
+    typer.echo(f"{_title(built)} built in {built.folder} (sha256 {built.sha256[:12]})")
+
+
+def _title(pack: Pack) -> str:
+    return f"{pack.contract.name} {pack.contract.version}"
+
+
+def _identity(pack: Pack) -> dict[str, Any]:
+    return {
+        "name": pack.contract.name,
+        "version": pack.contract.version,
+        "folder": str(pack.folder),
+        "sha256": pack.sha256,
+    }
+
+
+def _row(name: str, folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": name,
+        "folder": str(folder),
+        "origin": "built-in" if folder.parent == BUILT_IN else "added",
+        "problem": None,
+    }
+    try:
+        pack = load_pack_folder(folder)
+    except PackError as error:
+        return {**row, "problem": str(error)}
+    contract = pack.contract
+    return {
+        **row,
+        **_identity(pack),
+        "title": contract.title,
+        "phantom": contract.phantom,
+        "classes": list(contract.classes),
+    }

@@ -1,0 +1,136 @@
+"""The model card of a pack, written from its contract and from what training measured (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from math import isnan
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.evaluation.classification import accuracy, balanced_accuracy, class_scores, cohen_kappa, macro_f1
+from marrowscope.evaluation.intervals import Proportion, bootstrap_confusion
+from marrowscope.packs.contract import PackContract
+from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics
+from marrowscope.taxonomy import CELL_TYPES
+
+
+def write_card(
+    contract: PackContract, limits: Sequence[str], detector: DetectorMetrics, classifier: ClassifierMetrics
+) -> str:
+    """Markdown text of ``card.md``: purpose, classes, data, models, results with 95 % intervals, limits."""
+    parts = (
+        _head(contract),
+        _data(contract),
+        _detector(detector),
+        _classifier(classifier),
+        _limits((*limits, *detector.limits, *classifier.limits)),
+        ("## Licence", "", f"Models and card: {contract.licence}. The licences of the data stand above."),
+    )
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _head(contract: PackContract) -> Iterator[str]:
+    yield from (f"# {contract.name} {contract.version}: {contract.title}", "")
+    yield "**Research use only. Not for diagnosis.**"
+    if contract.phantom:
+        yield "**Trained on phantoms and measured on phantoms: every number on this page is about phantoms.**"
+    yield from ("", "## Purpose", "", contract.intended_use, "", "## What it names", "")
+    yield f"{len(contract.classes)} classes: {_titles(contract.classes)}."
+    for inner, outer in contract.pooled.items():
+        yield f"{CELL_TYPES[inner].title}s are counted among {CELL_TYPES[outer].title.lower()}s."
+    unseen = _titles(contract.cannot_see) or "nothing of the nucleated differential"
+    yield from ("", f'**What it cannot see** (every report says "not assessable", never 0 %): {unseen}.')
+
+
+def _data(contract: PackContract) -> Iterator[str]:
+    yield from ("## Training data", "", "| source | licence | how much | attribution |", "|---|---|---|---|")
+    for source in contract.training_data:
+        yield f"| {source.name} | {source.licence} | {source.n} | {source.attribution} |"
+
+
+def _detector(metrics: DetectorMetrics) -> Iterator[str]:
+    yield from ("## Detector", "", f"{_sentence(metrics.architecture)} Trained on {metrics.training.rstrip('.')}.", "")
+    yield (
+        f"Input: RGB tiles of {metrics.tile} px at {metrics.spacing:g} um/px with a margin of {metrics.margin} px. "
+        f"Detections that score below {metrics.score_threshold:.2f} (chosen on validation data) are dropped."
+    )
+    for evaluation in metrics.evaluations:
+        yield from ("", f"Measured on {evaluation.data} ({evaluation.n}):", "")
+        yield from ("| measure | value | 95 % interval |", "|---|---|---|")
+        for measured in evaluation.measured:
+            bounds = () if measured.low is None or measured.high is None else (measured.low, measured.high)
+            yield f"| {measured.name} | {measured.value:.3f} | {' to '.join(f'{bound:.3f}' for bound in bounds)} |"
+        if evaluation.note:
+            yield from ("", evaluation.note)
+
+
+def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
+    counts = np.array(metrics.test.confusion, dtype=np.int64)
+    yield from ("## Cell classifier", "", f"{_sentence(metrics.architecture)} {_sentence(metrics.training_data)}", "")
+    yield (
+        f"Input: RGB crops of {metrics.crop} px at {metrics.spacing:g} um/px around the cell's centre. Probabilities "
+        f"are calibrated with temperature {metrics.temperature:.3f}; a cell whose largest probability is below "
+        f'{metrics.unsure_below:.2f} is "unsure". Both were chosen on validation data.'
+    )
+    yield from ("", f"Measured on the test split ({counts.sum():,} cells):", "")
+    yield from ("| measure | value | 95 % interval |", "|---|---|---|")
+    yield _row("accuracy", accuracy(counts).value, accuracy(counts).interval)
+    for name, statistic in (
+        ("macro F1", macro_f1),
+        ("balanced accuracy", balanced_accuracy),
+        ("Cohen's kappa", cohen_kappa),
+    ):
+        yield _row(name, statistic(counts), bootstrap_confusion(statistic, counts, seed=0))
+    for when, error in metrics.test.calibration_error.items():
+        yield f"| expected calibration error, {when} calibration | {error:.3f} | |"
+    yield from (
+        "",
+        "| class | cells | recall | precision | F1 | most often mistaken for |",
+        "|---|---|---|---|---|---|",
+    )
+    for k, scores in enumerate(class_scores(counts)):
+        yield (
+            f"| {CELL_TYPES[metrics.classes[k]].title} | {scores.recall.total:,} | {_proportion(scores.recall)} | "
+            f"{_proportion(scores.precision)} | {'none' if isnan(scores.f1) else format(scores.f1, '.3f')} | {_mistaken(counts[k], k, metrics.classes)} |"
+        )
+    yield from ("", f"Trained with `{_portable(metrics.command)}`.")
+
+
+def _limits(limits: Sequence[str]) -> Iterator[str]:
+    yield from ("## Limits", "")
+    for limit in limits:
+        yield f"- {limit}"
+    yield "- Intervals are sampling error over the cells or pictures of one source: another laboratory differs by more."
+
+
+def _row(name: str, value: float, interval: tuple[float, float]) -> str:
+    return f"| {name} | {value:.3f} | {interval[0]:.3f} to {interval[1]:.3f} |"
+
+
+def _proportion(proportion: Proportion) -> str:
+    if not proportion.total:
+        return "none"
+    low, high = proportion.interval
+    return f"{proportion.value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _mistaken(row: NDArray[np.int64], k: int, classes: Sequence[str]) -> str:
+    wrong = np.where(np.arange(len(row)) == k, 0, row)
+    return f"{CELL_TYPES[classes[int(wrong.argmax())]].title} ({wrong.max()})" if wrong.any() else ""
+
+
+def _portable(command: str) -> str:
+    """The command with every path cut to its last part: where somebody keeps files is nobody else's affair."""
+    return shlex.join(PurePath(word).name if "/" in word or "\\" in word else word for word in shlex.split(command))
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _titles(names: Sequence[str]) -> str:
+    return ", ".join(CELL_TYPES[name].title.lower() for name in names)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marrowscope.errors import PackError
+from marrowscope.packs import load_pack
+from marrowscope.packs.metrics import DetectorMetrics, read_metrics
+from marrowscope.packs.recipes import BLOOD_11, PHANTOM_16, RECIPES, cook, read_recipe
+from marrowscope.taxonomy import PBC_TYPES, PHANTOM_TYPES, unseen_types
+
+DETECTOR = {
+    "spacing": 0.5,
+    "architecture": "a graph of seven nodes",
+    "training": "nothing at all, 0 epochs",
+    "tile": 64,
+    "margin": 16,
+    "stride": 16,
+    "score_threshold": 0.35,
+    "limits": ["Finds two cells in every tile."],
+    "evaluations": [
+        {
+            "data": "nobody's test split",
+            "n": "12 cells in 3 pictures",
+            "measured": [{"name": "AP50", "value": 0.912, "low": 0.85, "high": 0.96}, {"name": "speed", "value": 3.0}],
+            "note": "Small.",
+        }
+    ],
+}
+CLASSIFIER = {
+    "spacing": 0.25,
+    "crop": 24,
+    "classes": ["lymphocyte", "monocyte", "eosinophil", "smudge"],
+    "temperature": 1.25,
+    "unsure_below": 0.4,
+    "training_data": "40 cells of nobody",
+    "n_train": 40,
+    "command": "marrowscope train classifier --recipe tiny --data /home/someone/cells",
+    "test": {
+        "n": 30,
+        "confusion": [[9, 1, 0, 0], [2, 8, 0, 0], [0, 0, 10, 0], [0, 0, 0, 0]],
+        "calibration_error": {"before": 0.11, "after": 0.02},
+        "per_class": {"more": "than a pack needs"},
+    },
+}
+RECIPE = BLOOD_11.model_copy(update={"limits": ("Made by hand.",)})
+
+
+@pytest.fixture
+def trained(sources: dict[str, Path]) -> tuple[Path, Path]:
+    """Two folders as training leaves them."""
+    folder = sources["detector.onnx"].parent
+    detector, classifier = folder.parent / "out-detector", folder.parent / "out-classifier"
+    detector.mkdir()
+    classifier.mkdir()
+    sources["detector.onnx"].rename(detector / "detector.onnx")
+    sources["classifier.onnx"].rename(classifier / "classifier.onnx")
+    sources["linear_head.npz"].rename(classifier / "linear_head.npz")
+    (detector / "metrics.json").write_text(json.dumps(DETECTOR))
+    (classifier / "metrics.json").write_text(json.dumps(CLASSIFIER))
+    return detector, classifier
+
+
+def test_trained_models_become_a_pack(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    pack = cook("mine", RECIPE, *trained, tmp_path / "mine")
+    contract = load_pack(pack.folder).contract
+    assert contract.name == "mine"
+    assert (contract.detector.tile, contract.detector.score_threshold) == (64, 0.35)
+    assert contract.classifier is not None
+    assert (contract.classifier.temperature, contract.classifier.unsure_below) == (1.25, 0.4)
+    assert contract.confusion is not None
+    assert contract.confusion.counts[1] == (2, 8, 0, 0)
+    assert contract.confusion.data == "test split, 30 cells; 40 cells of nobody"
+
+
+def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    card = cook("mine", RECIPE, *trained, tmp_path / "mine").card
+    for text in (
+        "# mine 0.1.0",
+        "Not for diagnosis",
+        "CC BY 4.0",
+        "Acevedo",
+        "never 0 %): blast, promyelocyte",
+        "| AP50 | 0.912 | 0.850 to 0.960 |",
+        "| accuracy | 0.900 | 0.744 to 0.965 |",
+        "expected calibration error, after calibration | 0.020",
+        "| Monocyte | 10 | 0.800 (0.490 to 0.943) | 0.889 (0.565 to 0.980) | 0.842 | Lymphocyte (2) |",
+        "| Smudged or bare nucleus | 0 | none |",
+        "- Made by hand.",
+        "- Finds two cells in every tile.",
+        "Small.",
+        "`marrowscope train classifier --recipe tiny --data cells`",
+    ):
+        assert text in card
+    assert "phantom" not in card
+    assert "nan" not in card
+
+
+def test_card_of_a_phantom_pack_says_phantom_at_the_top(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    card = cook("phantoms", PHANTOM_16, *trained, tmp_path / "phantoms").card
+    assert "measured on phantoms" in card.split("## Purpose")[0]
+    assert "Promonocytes are counted among monocytes." in card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d, c: (d / "metrics.json").unlink(), r"holds no metrics\.json; give a folder that marrowscope train"),
+        (lambda d, c: (c / "metrics.json").write_text("{"), "is no ClassifierMetrics: Invalid JSON"),
+        (lambda d, c: (d / "metrics.json").write_text("{}"), "is no DetectorMetrics: spacing: Field required"),
+        (lambda d, c: (c / "linear_head.npz").unlink(), r"there is no .*linear_head\.npz; train and export"),
+    ],
+)
+def test_incomplete_training_is_refused(trained: tuple[Path, Path], tmp_path: Path, change: Any, message: str) -> None:
+    change(*trained)
+    with pytest.raises(PackError, match=message):
+        cook("mine", RECIPE, *trained, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("classes", ["lymphocyte", "monocyte", "eosinophil", "blastoid"], "unknown cell types"),
+        ("classes", ["lymphocyte", "monocyte", "eosinophil"], "confusion counts must be 3 x 3"),
+    ],
+)
+def test_metrics_that_break_the_contract(
+    trained: tuple[Path, Path], tmp_path: Path, field: str, value: object, message: str
+) -> None:
+    (trained[1] / "metrics.json").write_text(json.dumps(CLASSIFIER | {field: value}))
+    with pytest.raises(PackError, match=message):
+        cook("mine", RECIPE, *trained, tmp_path / "mine")
+
+
+def test_own_recipe_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text(PHANTOM_16.model_dump_json())
+    assert read_recipe(path) == PHANTOM_16
+    path.write_text('{"version": "1.0.0"}')
+    with pytest.raises(PackError, match=r"is no recipe of a pack: title: Field required \(and 3 more\)"):
+        read_recipe(path)
+    with pytest.raises(PackError, match="cannot be read"):
+        read_recipe(tmp_path / "absent.json")
+
+
+def test_built_in_recipes_state_every_licence() -> None:
+    assert set(RECIPES) == {"phantom-16", "blood-11"}
+    for recipe in RECIPES.values():
+        assert recipe.licence == "Apache-2.0"
+        assert all(data.licence in {"Apache-2.0", "MIT", "CC BY 4.0"} for data in recipe.training_data)
+    assert PHANTOM_16.phantom
+    assert not BLOOD_11.phantom
+
+
+def test_what_the_built_in_packs_cannot_see() -> None:
+    assert unseen_types(PHANTOM_TYPES, PHANTOM_16.pooled) == ("mast_cell", "promonocyte")
+    assert {"blast", "plasma_cell"} <= set(unseen_types(PBC_TYPES, BLOOD_11.pooled))
+
+
+def test_unreadable_metrics(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").mkdir()
+    with pytest.raises(PackError, match="cannot be read"):
+        read_metrics(tmp_path, DetectorMetrics)
