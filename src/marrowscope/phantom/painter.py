@@ -1,0 +1,201 @@
+"""Paint a rectangle of a scene: plasma, red cells, particles, fat, platelets, cells, dust, focus, light, noise.
+
+The canvas holds transmittance (255 = all light passes). Red cells are multiplied in, so that overlaps darken as they
+do on glass; nucleated cells lie on top and cover what is below them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import cos, floor, sin
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.geometry import Size
+from marrowscope.phantom.elements import plasma_tile
+from marrowscope.phantom.pool import Palette, Sprite
+from marrowscope.phantom.scene import BLOCK, Cells, Scene
+from marrowscope.phantom.stains import transmittance
+from marrowscope.slides.protocol import Picture
+
+_PAD = 16
+"""Pixels painted around a rectangle, so that blurring does not see its border."""
+
+_NOISE = 2
+"""Camera noise: uniform steps up and down of so many grey levels."""
+
+
+def paint(scene: Scene, palette: Palette, x0: int, y0: int, size: Size) -> Picture:
+    """RGB of the rectangle of ``size`` pixels whose top left corner is ``(x0, y0)``, level-0 pixels."""
+    left, top = x0 - _PAD, y0 - _PAD
+    outer = Size(size.width + 2 * _PAD, size.height + 2 * _PAD)
+    canvas = np.full((outer.height, outer.width, 3), 255, np.uint8)
+    thickness = scene.maps.window("thickness", left, top, outer)
+    if float(thickness.max()) > 0.004:
+        _lay_plasma(canvas, thickness, palette, left, top)
+        _lay_red_cells(canvas, scene, palette, left, top)
+        particle = scene.maps.window("particle", left, top, outer)
+        if float(particle.max()) > 0.02:
+            _lay_particle(canvas, particle, scene, palette, left, top)
+        _lay_fat(canvas, scene, left, top)
+        _lay_specks(canvas, scene, palette, left, top)
+        _lay_cells(canvas, scene.cells, palette.cell, left, top)
+    _lay_dust(canvas, scene, palette, left, top)
+    defocus = scene.maps.window("defocus", left, top, outer)
+    if float(defocus.max()) > 0.02:
+        blurred = cv2.GaussianBlur(canvas, (0, 0), max(0.5 / scene.spacing, 0.3))
+        canvas = cv2.blendLinear(canvas, blurred, 1 - defocus, defocus)
+    inner = canvas[_PAD:-_PAD, _PAD:-_PAD]
+    light = scene.maps.window("light", x0, y0, size)
+    lamp = cv2.merge([light * float(v) for v in palette.stain.light])
+    picture = cv2.multiply(inner, np.minimum(lamp, 253).astype(np.uint8), scale=1 / 255)
+    noise = _noise_tile()
+    rows, columns = (np.arange(y0, y0 + size.height) % BLOCK, np.arange(x0, x0 + size.width) % BLOCK)
+    grain = noise if (rows[0], columns[0], size) == (0, 0, (BLOCK, BLOCK)) else noise[np.ix_(rows, columns)]
+    out: Picture = cv2.subtract(cv2.add(picture, grain), (_NOISE, _NOISE, _NOISE, 0))
+    return out
+
+
+@lru_cache(maxsize=1)
+def _noise_tile() -> NDArray[np.uint8]:
+    tile = np.random.default_rng(8).integers(0, 2 * _NOISE + 1, (BLOCK, BLOCK, 3), dtype=np.uint8)
+    tile.setflags(write=False)
+    return tile
+
+
+@lru_cache(maxsize=4)
+def _plasma(spacing: float) -> NDArray[np.float32]:
+    return plasma_tile(spacing, BLOCK)
+
+
+def _tile_window(tile: NDArray[np.float32], left: int, top: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    side = len(tile)
+    return tile[np.ix_(np.arange(top, top + shape[0]) % side, np.arange(left, left + shape[1]) % side)]
+
+
+def _lay_plasma(canvas: Picture, thickness: NDArray[np.float32], palette: Palette, left: int, top: int) -> None:
+    texture = _tile_window(_plasma(palette.pool.spacing), left, top, canvas.shape)
+    amount = np.minimum(thickness * 4, 1) * (0.35 + 0.65 * thickness) * texture
+    for channel, clear in enumerate(palette.stain.plasma):
+        shade = cv2.convertScaleAbs(amount, alpha=255 * (1 - float(clear)))
+        canvas[..., channel] = 255 - shade
+
+
+def _lay_red_cells(canvas: Picture, scene: Scene, palette: Palette, left: int, top: int) -> None:
+    for column, row in _blocks(left, top, canvas.shape):
+        specks = scene.specks(column, row)
+        for which, (x, y) in zip(specks.red, specks.red_xy, strict=True):
+            _multiply(canvas, palette.red[which], x - left, y - top)
+
+
+def _lay_specks(canvas: Picture, scene: Scene, palette: Palette, left: int, top: int) -> None:
+    for column, row in _blocks(left, top, canvas.shape):
+        specks = scene.specks(column, row)
+        for which, (x, y) in zip(specks.platelet, specks.platelet_xy, strict=True):
+            _cover(canvas, palette.platelets[which], x - left, y - top)
+
+
+def _lay_dust(canvas: Picture, scene: Scene, palette: Palette, left: int, top: int) -> None:
+    for column, row in _blocks(left, top, canvas.shape):
+        specks = scene.specks(column, row)
+        for which, (x, y) in zip(specks.dust, specks.dust_xy, strict=True):
+            _cover(canvas, palette.specks[which], x - left, y - top)
+
+
+def _lay_particle(
+    canvas: Picture, particle: NDArray[np.float32], scene: Scene, palette: Palette, left: int, top: int
+) -> None:
+    """A clump: translucent blue-purple ground with a fibrous edge, indistinct cells upon cells."""
+    texture = _tile_window(_plasma(scene.spacing), left, top, canvas.shape) - 1
+    cover = np.clip((particle - 0.45 + 0.22 * texture) * 4, 0, 1)
+    dyes = np.zeros((1, 1, 6), np.float32)
+    dyes[..., :3] = (0.34, 0.4, 0.4)
+    ground = transmittance(dyes, palette.stain)[0, 0].astype(np.float32)
+    shade = np.clip(1 + 0.16 * texture, 0.6, 1.3)
+    for channel in range(3):
+        layer = canvas[..., channel].astype(np.float32)
+        canvas[..., channel] = np.clip(layer + (ground[channel] * shade - layer) * (0.9 * cover), 0, 255).astype(
+            np.uint8
+        )
+    _lay_cells(canvas, scene.ghosts, palette.ghost, left, top)
+
+
+def _lay_fat(canvas: Picture, scene: Scene, left: int, top: int) -> None:
+    height, width = canvas.shape[:2]
+    x, y, radius = scene.fat.T - np.array([[left], [top], [0]])
+    edge = 0.6 / scene.spacing
+    for i in np.flatnonzero((x > -radius) & (x < width + radius) & (y > -radius) & (y < height + radius)):
+        centre = (round(x[i] * 16), round(y[i] * 16))
+        cv2.circle(canvas, centre, round(radius[i] * 16), (214, 204, 222), -1, cv2.LINE_AA, 4)
+        cv2.circle(canvas, centre, round((radius[i] - edge) * 16), (250, 249, 251), -1, cv2.LINE_AA, 4)
+
+
+def _lay_cells(canvas: Picture, cells: Cells, sprite_of: object, left: int, top: int) -> None:
+    height, width = canvas.shape[:2]
+    assert callable(sprite_of)
+    for i in cells.near(left, top, left + width, top + height):
+        sprite = sprite_of(int(cells.kind[i]), int(cells.variant[i]))
+        x, y = cells.x[i] - left, cells.y[i] - top
+        turned, column, row = turn(sprite, float(cells.turn[i]), bool(cells.mirrored[i]), float(x), float(y))
+        _cover_at(canvas, turned, column, row)
+
+
+def turn(sprite: Sprite, angle: float, mirrored: bool, x: float, y: float) -> tuple[Sprite, int, int]:
+    """The sprite mirrored, turned about its centre and moved so that the centre lies at ``(x, y)`` of the canvas.
+
+    Returns it with the canvas pixel of its top left corner. A point ``(u, v)`` of the drawing (um or pixels from its
+    centre) goes to ``R(angle) (u, v)``, after ``u -> -u`` when mirrored.
+    """
+    side = sprite.shape[0]
+    column, row = floor(x - side / 2), floor(y - side / 2)
+    flip = -1.0 if mirrored else 1.0
+    c, s = cos(angle), sin(angle)
+    linear = np.array([[c * flip, -s], [s * flip, c]])
+    middle = side / 2 - 0.5
+    shift = np.array([x - column - 0.5, y - row - 0.5]) - linear @ [middle, middle]
+    matrix = np.column_stack([linear, shift])
+    turned: Sprite = cv2.warpAffine(
+        sprite, matrix, (side + 1, side + 1), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return turned, column, row
+
+
+def _blocks(left: int, top: int, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Blocks whose specks may reach into the canvas (a roll of red cells is up to 32 um long)."""
+    reach = BLOCK // 2
+    columns = range((left - reach) // BLOCK, (left + shape[1] + reach) // BLOCK + 1)
+    return [(c, r) for r in range((top - reach) // BLOCK, (top + shape[0] + reach) // BLOCK + 1) for c in columns]
+
+
+def _clip(canvas: Picture, sprite: Sprite, column: int, row: int) -> tuple[Picture, Sprite] | None:
+    height, width = canvas.shape[:2]
+    h, w = sprite.shape[:2]
+    if column >= width or row >= height or column + w <= 0 or row + h <= 0:
+        return None
+    if column >= 0 and row >= 0 and column + w <= width and row + h <= height:
+        return canvas[row : row + h, column : column + w], sprite
+    c0, r0 = max(column, 0), max(row, 0)
+    c1, r1 = min(column + w, width), min(row + h, height)
+    return canvas[r0:r1, c0:c1], sprite[r0 - row : r1 - row, c0 - column : c1 - column]
+
+
+def _multiply(canvas: Picture, sprite: Sprite, x: float, y: float) -> None:
+    pair = _clip(canvas, sprite, round(x) - sprite.shape[1] // 2, round(y) - sprite.shape[0] // 2)
+    if pair is not None:
+        pair[0][:] = cv2.multiply(pair[0], pair[1], scale=1 / 255)
+
+
+def _cover(canvas: Picture, sprite: Sprite, x: float, y: float) -> None:
+    _cover_at(canvas, sprite, round(x) - sprite.shape[1] // 2, round(y) - sprite.shape[0] // 2)
+
+
+def _cover_at(canvas: Picture, sprite: Sprite, column: int, row: int) -> None:
+    pair = _clip(canvas, sprite, column, row)
+    if pair is None:
+        return
+    below, above = pair
+    alpha = above[..., 3:].astype(np.uint16)
+    mixed = below * (255 - alpha) + above[..., :3] * alpha
+    below[:] = (mixed + 127) // 255
