@@ -1,0 +1,61 @@
+"""Small operations on rasters of 16 um per pixel, lengths in um and areas in mm2."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Raster = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+RASTER_UM = 16.0
+
+
+def blur(raster: Raster, um: float) -> Raster:
+    """Gaussian mean with this standard deviation."""
+    return np.asarray(cv2.GaussianBlur(raster, (0, 0), um / RASTER_UM, borderType=cv2.BORDER_REPLICATE))
+
+
+def grow(mask: Mask, um: float) -> Mask:
+    """Everything within ``um`` of the mask; negative: what is further than ``um`` inside it."""
+    size = 2 * round(abs(um) / RASTER_UM) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    operation = cv2.dilate if um > 0 else cv2.erode
+    return np.asarray(operation(mask.astype(np.uint8), kernel), bool)
+
+
+def close(mask: Mask, um: float) -> Mask:
+    """Bridge gaps up to about ``2 um``; the border of the raster counts as empty."""
+    pad = round(um / RASTER_UM) + 1
+    closed = grow(grow(np.pad(mask, pad), um), -um)
+    return np.asarray(closed[pad:-pad, pad:-pad], bool)
+
+
+def drop_small(mask: Mask, mm2: float) -> Mask:
+    """The mask without connected parts of less than ``mm2``."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    large = statistics[:, cv2.CC_STAT_AREA] >= mm2 * 1e6 / RASTER_UM**2
+    large[0] = False
+    return np.asarray(large[labels])
+
+
+def fill_small(mask: Mask, mm2: float) -> Mask:
+    """The mask with its holes of less than ``mm2`` filled; the world outside the raster is no hole."""
+    padded = np.pad(~mask, 1, constant_values=True)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(padded.astype(np.uint8), connectivity=4)
+    small = statistics[:, cv2.CC_STAT_AREA] < mm2 * 1e6 / RASTER_UM**2
+    small[[0, labels[0, 0]]] = False
+    return np.asarray(mask | small[labels][1:-1, 1:-1], bool)
+
+
+def parts(mask: Mask) -> list[Mask]:
+    """Connected parts, largest first."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    order = sorted(range(1, count), key=lambda label: -int(statistics[label, cv2.CC_STAT_AREA]))
+    return [labels == label for label in order]
+
+
+def ramp(values: Raster, low: float, high: float) -> Raster:
+    """0 up to ``low``, 1 from ``high`` on, straight between; falls when ``low > high``."""
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)

@@ -1,0 +1,128 @@
+"""Light, glass and stain of a smear: from RGB to the density of nuclear matter, whatever the stain and the lamp.
+
+Legend: pictures ``(h, w, 3)`` uint8 RGB; *absorbance* is ``ln(glass / light)`` per channel, so that glass is 0 and two
+cells on top of each other add up; *nuclear excess* is what absorbs red and green beyond what red cells explain.
+
+Nuclei and basophilic cytoplasm (azure, methylene blue) absorb red and green strongly and blue little; red cells
+(eosin, haemoglobin) absorb blue nearly as much as green. ``red + green - red_cell * blue`` is therefore zero for red
+cells when ``red_cell`` is their own ratio, which is measured on each slide, and large for nuclei. It is the unmixing
+of Ruifrok and Johnston (2001) reduced to the one axis that matters here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.slides.protocol import Picture
+
+Raster = NDArray[np.float32]
+
+_BLOCK_UM = 500.0
+_RED_CELL_LIMITS = (1.0, 3.2)
+_NUCLEUS_LIMITS = (0.35, 2.0)
+_DARK = 35
+"""Below this in every channel nothing was scanned, or it is the edge of the glass slide or a pen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glass:
+    """Light through clean glass: ``ln`` of RGB as a quadratic of position, ``coefficients (6, 3)``."""
+
+    coefficients: NDArray[np.float64]
+    width_um: float
+    height_um: float
+
+    def at(self, x_um: NDArray[np.float64], y_um: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``ln`` RGB at positions in um; shape of the positions plus 3."""
+        return _quadratic(x_um / self.width_um, y_um / self.height_um) @ self.coefficients
+
+    @classmethod
+    def of(cls, overview: Picture, um: float) -> Glass:
+        """Fit the upper envelope of the light, so that uneven illumination is no smear.
+
+        The brightest two percent of each block are glass, a gap or a fat hole in most blocks; blocks that lie well
+        below the surface through all (thick smear) are left out in turn.
+        """
+        height, width = overview.shape[:2]
+        size = max(4, round(_BLOCK_UM / um))
+        positions, lights = [], []
+        for top in range(0, height, size):
+            for left in range(0, width, size):
+                block = overview[top : top + size, left : left + size].reshape(-1, 3)
+                block = block[block.max(axis=1) > _DARK]
+                if len(block) < 16:
+                    continue
+                order = np.argpartition(block.min(axis=1), -max(2, len(block) // 50))[-max(2, len(block) // 50) :]
+                positions.append(((left + size / 2) / width, (top + size / 2) / height))
+                lights.append(np.log(block[order].astype(np.float64).mean(axis=0) + 1))
+        x, y = np.array(positions).T if positions else np.zeros((2, 1))
+        light = np.array(lights) if lights else np.full((1, 3), np.log(256.0))
+        terms = _quadratic(x, y)
+        clean = light.min(axis=1) >= np.quantile(light.min(axis=1), 0.7)
+        fit = np.zeros((6, 3))
+        for _ in range(8):
+            # A whisper of ridge keeps the surface flat where few blocks are clean.
+            system = terms[clean].T @ terms[clean] + np.diag([0.0, *[0.02 * clean.sum()] * 5])
+            fit = np.linalg.solve(system, terms[clean].T @ light[clean])
+            above = (light - terms @ fit).min(axis=1) > -0.04
+            if not above.any() or (above == clean).all():
+                break
+            clean = above
+        return cls(fit, width * um, height * um)
+
+
+def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    u, v = 2 * x - 1, 2 * y - 1
+    return np.stack([np.ones_like(u), u, v, u * u, v * v, u * v], axis=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stain:
+    """The colours of one slide: its glass, the ratio of its red cells, the nuclear excess of a solid nucleus."""
+
+    glass: Glass
+    red_cell: float
+    nucleus: float
+
+    def measure(self, picture: Picture, x_um: float, y_um: float, um: float) -> tuple[Raster, Raster]:
+        """Absorbance of green, and nuclear matter (1: solid nucleus), of a picture with its corner at (x, y)."""
+        height, width = picture.shape[:2]
+        green, nuclear = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+        mix = np.array([[0, 1, 0], np.array([1, 1, -self.red_cell]) / self.nucleus], np.float32)
+        step = max(64, round(_BLOCK_UM / um))
+        for top in range(0, height, step):
+            for left in range(0, width, step):
+                part = picture[top : top + step, left : left + step]
+                here = (
+                    np.array([x_um + (left + part.shape[1] / 2) * um]),
+                    np.array([y_um + (top + part.shape[0] / 2) * um]),
+                )
+                table = self.glass.at(*here).astype(np.float32)[None] - _LN
+                both = cv2.transform(cv2.LUT(part, table), mix)
+                green[top : top + step, left : left + step] = both[..., 0]
+                nuclear[top : top + step, left : left + step] = both[..., 1]
+        return green, nuclear
+
+    @classmethod
+    def of(cls, overview: Picture, um: float) -> Stain:
+        """Read the colours off an overview."""
+        glass = Glass.of(overview, um)
+        stride = max(1, round((overview.shape[0] * overview.shape[1] / 300_000) ** 0.5))
+        sample = overview[::stride, ::stride]
+        rows, columns = np.indices(sample.shape[:2]) * stride * um
+        absorbance = glass.at(columns, rows) - np.log(sample.astype(np.float64) + 1)
+        absorbance = absorbance[(absorbance[..., 1] > 0.05) & (sample.max(axis=2) > _DARK)]
+        if len(absorbance) < 100:
+            return cls(glass, sum(_RED_CELL_LIMITS) / 2, 1.0)
+        red, green, blue = absorbance.T
+        pale = green <= np.median(green)
+        red_cell = float(np.clip(np.median(((red + green) / np.maximum(blue, 0.01))[pale]), *_RED_CELL_LIMITS))
+        excess = red + green - red_cell * blue
+        return cls(glass, red_cell, float(np.clip(np.quantile(excess, 0.995), *_NUCLEUS_LIMITS)))
+
+
+_LN = np.log(np.arange(256, dtype=np.float32) + 1)[None, :, None]
