@@ -1,0 +1,261 @@
+"""Advisory flags on percentages: each states value, interval, threshold and verdict, and none names a diagnosis.
+
+Thresholds are those of WHO 2022 (Khoury et al., Leukemia 2022; 36: 1703-1719), ICC 2022 (Arber et al., Blood 2022; 140:
+1200-1228), IMWG 2014 (Rajkumar et al., Lancet Oncol 2014; 15: e538-548) and ELN 2022 (Döhner et al., Blood 2022; 140:
+1345-1377). A flag that depends on a type which the pack cannot see is "not assessable", and nothing is called "below"
+in a partial differential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marrowscope.differential.counted import ERYTHROBLASTS, Counted, listed, percent, span
+from marrowscope.differential.deciding import (
+    MOST_CELLS,
+    Answer,
+    Quantity,
+    Share,
+    blasts,
+    count_more,
+    hides_promonocytes,
+    judge,
+    plasma_cells,
+)
+from marrowscope.differential.result import Flag
+from marrowscope.taxonomy import CELL_TYPES
+
+LEAST_FOR_RESPONSE = 200
+"""Cells that ELN asks for before a response is read off a marrow."""
+
+PURE_ERYTHROID = 80
+PROERYTHROBLASTS = 30
+
+_LINES = {
+    ("blasts", 5): "WHO 2022 uses 5-9 % for MDS-IB1, ICC 2022 for MDS-EB; both ask for more than a percentage.",
+    ("blasts", 10): "WHO 2022 uses 10-19 % for MDS-IB2, ICC 2022 for MDS/AML; both ask for more than a percentage.",
+    ("blasts", 20): (
+        "WHO 2022 and ICC 2022 use 20 %, but it is not the only line: with defining fusions WHO 2022 asks no minimum "
+        "for most, ICC 2022 asks 10 %."
+    ),
+    ("plasma cells", 10): "A line of IMWG; clonality needs more than morphology.",
+    ("plasma cells", 60): "A line of IMWG; clonality needs more than morphology.",
+}
+"""Why a threshold matters, told when it is reached or may be."""
+
+
+def percentage_flags(counted: Counted) -> tuple[Flag, ...]:
+    """All flags on percentages, in the order of a report."""
+    contract = counted.contract
+    return (
+        *_threshold_flags(counted, "blasts", blasts(contract), (5, 10, 20)),
+        _equivalents(counted),
+        *_non_erythroid(counted),
+        _pure_erythroid(counted),
+        *_threshold_flags(counted, "plasma cells", plasma_cells(contract), (10, 60)),
+        _response(counted),
+        Flag(
+            code="ring-sideroblasts",
+            title="Ring sideroblasts",
+            verdict="not assessable",
+            text="Ring sideroblasts are not assessable: they need an iron stain.",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A quantity against one threshold: the verdict, how many more cells would give one, and the words for both."""
+
+    least: Share
+    most: Share
+    answer: Answer
+    more: int | None
+    words: str
+
+
+def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
+    least = counted.share(*quantity.certain)
+    most = counted.share(*quantity.possible)
+    value = f"{quantity.name.capitalize()} {percent(least.k / least.n)} ({span(least.low, least.high)})"
+    if counted.contract.partial:
+        return _stand_partial(counted, least, value, threshold)
+    answer = judge(least, most, threshold)
+    more = count_more(least, most, threshold, counted.rule.interval) if answer == "not decided" else None
+    hidden = listed([CELL_TYPES[name].title.lower() + "s" for name in sorted(quantity.possible - quantity.certain)])
+    together = f"with all {hidden}, which may include promonocytes, {percent(most.k / most.n)} "
+    together += f"({span(most.low, most.high)})"
+    if hidden and (answer == "not assessable" or (answer == "not decided" and not least.reaches(threshold))):
+        value = f"{value}, {together}"
+    if answer == "not decided":
+        ask = f"count about {more:,} more" if more else f"cannot be decided by counting up to {MOST_CELLS:,} cells"
+        if more is None and hidden and most.reaches(threshold) and not least.reaches(threshold):
+            ask = f"counting more cannot tell promonocytes from {hidden}"
+        words = f"{value}: {threshold} % not decided, {ask}."
+    elif answer == "not assessable":
+        words = f"{value}: {threshold} % is not assessable, the pack does not tell promonocytes from {hidden}."
+    else:
+        words = f"{value}: {answer} {threshold} %."
+    return _Standing(least, most, answer, more, words)
+
+
+def _stand_partial(counted: Counted, share: Share, value: str, threshold: int) -> _Standing:
+    """In a partial differential only "above" can be said: cells of unseen types were forced into the others."""
+    among = f"of the cells classified among {len(counted.contract.classes)} types"
+    if share.low >= threshold / 100:
+        return _Standing(share, share, "above", None, f"{value} {among}: above {threshold} %.")
+    words = f"{value} {among}: {threshold} % of all nucleated cells is not assessable."
+    return _Standing(share, share, "not assessable", None, words)
+
+
+def _threshold_flags(counted: Counted, name: str, quantity: Quantity | None, thresholds: tuple[int, ...]) -> list[Flag]:
+    flags = []
+    for threshold in thresholds:
+        code, title = f"{name.replace(' ', '-')}-{threshold}", f"{name.capitalize()} ≥ {threshold} %"
+        if quantity is None or counted.n == 0:
+            flags.append(_not_assessable(counted, code, title, name, threshold))
+            continue
+        standing = _stand(counted, quantity, threshold)
+        told = standing.answer == "above" or (standing.answer != "below" and not counted.contract.partial)
+        text = f"{standing.words} {_LINES[name, threshold]}" if told else standing.words
+        flags.append(_flag(code, title, standing, threshold, text))
+    return flags
+
+
+def _flag(code: str, title: str, standing: _Standing, threshold: int, text: str) -> Flag:
+    share = standing.least
+    return Flag(
+        code=code,
+        title=title,
+        verdict=standing.answer,
+        value=100 * share.k / share.n,
+        low=100 * share.low,
+        high=100 * share.high,
+        threshold=threshold,
+        count_more=standing.more,
+        text=text,
+    )
+
+
+def _not_assessable(counted: Counted, code: str, title: str, name: str, threshold: float) -> Flag:
+    why = "no cell was counted" if counted.n == 0 else f"the pack {counted.contract.name} cannot see {name}"
+    text = f"{title} is not assessable: {why}."
+    return Flag(code=code, title=title, verdict="not assessable", threshold=threshold, text=text)
+
+
+def _equivalents(counted: Counted) -> Flag:
+    """Blast equivalents: which are in the blasts, and the range that the others leave open."""
+    code, title = "blast-equivalents", "Blast equivalents"
+    quantity = blasts(counted.contract)
+    if quantity is None or counted.n == 0:
+        why = "no cell was counted" if counted.n == 0 else f"the pack {counted.contract.name} cannot see blasts"
+        text = f"Blasts and blast equivalents are not assessable: {why}."
+        return Flag(code=code, title=title, verdict="not assessable", text=text)
+    apl = "Abnormal promyelocytes, which count as blasts in APL, are not told from normal ones."
+    hiding = hides_promonocytes(counted.contract)
+    if hiding is None and counted.sees("promonocyte"):
+        text = f"Promonocytes are counted with the blasts. {apl}"
+        return Flag(code=code, title=title, verdict="note", text=text)
+    least, most = counted.share(*quantity.certain), counted.share(*quantity.possible)
+    if hiding is None or counted.contract.partial:
+        text = f"Blast equivalents are not assessable: the pack cannot see promonocytes. {apl}"
+        return Flag(code=code, title=title, verdict="not assessable", text=text)
+    text = (
+        f"Blast equivalents are not assessable: promonocytes are counted as {CELL_TYPES[hiding].title.lower()}s. "
+        f"Possible range of blasts with equivalents: {span(least.k / least.n, most.k / most.n)} "
+        f"({span(least.low, most.high)} with sampling error). {apl}"
+    )
+    return Flag(
+        code=code,
+        title=title,
+        verdict="not assessable",
+        value=100 * least.k / least.n,
+        low=100 * least.low,
+        high=100 * most.high,
+        text=text,
+    )
+
+
+def _non_erythroid(counted: Counted) -> list[Flag]:
+    """Both denominators where erythroblasts are half of the marrow or more."""
+    quantity = blasts(counted.contract)
+    erythroid = counted.share(*ERYTHROBLASTS)
+    if quantity is None or counted.n == 0 or counted.contract.partial or not erythroid.reaches(50):
+        return []
+    rest = counted.n - erythroid.k
+    share = counted.share(*quantity.certain)
+    low, high = counted.rule.interval(share.k, rest)
+    among_rest = f"{percent(share.k / rest)} ({span(low, high)}) of the {rest:,}" if rest else "none of the 0"
+    text = (
+        f"Erythroblasts are {percent(erythroid.k / erythroid.n)} of all nucleated cells. Blasts are "
+        f"{percent(share.k / share.n)} ({span(share.low, share.high)}) of all nucleated cells and {among_rest} "
+        "non-erythroid ones. The non-erythroid denominator was withdrawn and is shown for comparison only."
+    )
+    return [
+        Flag(
+            code="non-erythroid",
+            title="Blasts of non-erythroid cells",
+            verdict="note",
+            value=100 * share.k / rest if rest else None,
+            low=100 * low,
+            high=100 * high,
+            text=text,
+        )
+    ]
+
+
+def _pure_erythroid(counted: Counted) -> Flag:
+    """Erythroblasts >= 80 % with proerythroblasts >= 30 %, both of all nucleated cells."""
+    code, title = "pure-erythroid", "Pure erythroid pattern"
+    stages = ERYTHROBLASTS - {"erythroblast"}
+    if counted.contract.partial or counted.n == 0 or not counted.sees(*stages):
+        return _not_assessable(counted, code, title, "every nucleated cell of the marrow", PURE_ERYTHROID)
+    erythroid = _stand(counted, _single("erythroblasts", ERYTHROBLASTS), PURE_ERYTHROID)
+    early = _stand(counted, _single("proerythroblasts", frozenset({"proerythroblast"})), PROERYTHROBLASTS)
+    told_apart = "proerythroblast" in counted.contract.classes
+    answers: set[Answer] = {erythroid.answer, early.answer if told_apart else "not assessable"}
+    answer: Answer = "above"
+    for worse in ("below", "not assessable", "not decided"):
+        if worse in answers:
+            answer = worse
+            break
+    opening = {"above": title, "below": f"No {title.lower()}"}.get(answer, f"{title} {answer}")
+    early_words = early.words if told_apart else "Proerythroblasts are not told apart."
+    more = [part.more for part in (erythroid, early) if part.answer == "not decided"]
+    return Flag(
+        code=code,
+        title=title,
+        verdict=answer,
+        value=100 * erythroid.least.k / counted.n,
+        low=100 * erythroid.least.low,
+        high=100 * erythroid.least.high,
+        threshold=PURE_ERYTHROID,
+        count_more=max((m for m in more if m), default=None) if answer == "not decided" and all(more) else None,
+        text=f"{opening}. {erythroid.words} {early_words}",
+    )
+
+
+def _single(name: str, types: frozenset[str]) -> Quantity:
+    return Quantity(name, types, types, ())
+
+
+def _response(counted: Counted) -> Flag:
+    """The marrow part of a response in AML (ELN): blasts < 5 %, 200 cells or more, spicules seen."""
+    code, title, threshold = "aml-response", "Response in AML: blasts < 5 %", 5
+    quantity = blasts(counted.contract)
+    why = None
+    if counted.contract.partial or quantity is None:
+        why = "withheld, because the differential is partial"
+    elif counted.n < LEAST_FOR_RESPONSE:
+        why = f"not assessable on {counted.n:,} cells; it needs at least {LEAST_FOR_RESPONSE}"
+    elif not counted.particles:
+        why = "not assessable, because no spicule was " + ("looked for" if counted.particles is None else "seen")
+    if why is not None or quantity is None:
+        text = f"Response in AML (ELN) is {why}."
+        return Flag(code=code, title=title, verdict="not assessable", threshold=threshold, text=text)
+    standing = _stand(counted, quantity, threshold)
+    text = (
+        f"If this is a marrow after treatment for AML: {standing.words} ELN asks for less than 5 % in at least "
+        f"{LEAST_FOR_RESPONSE} cells with spicules, and for more than the marrow."
+    )
+    return _flag(code, title, standing, threshold, text)

@@ -1,0 +1,70 @@
+"""What was counted, before any percentage: numbers of cells by type and by quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from marrowscope.taxonomy import CELL_TYPES
+
+NDC: frozenset[str] = frozenset(t.name for t in CELL_TYPES.values() if t.counted)
+"""Types of the nucleated differential count (ICSH 2008), the pooled ``erythroblast`` among them."""
+
+NDC_WITH_MITOSES: frozenset[str] = NDC | {"mitotic_cell"}
+"""The same with mitotic cells, which ICSH names in neither of its lists."""
+
+
+def ndc_total(counts: Mapping[str, int], counted: frozenset[str] = NDC) -> int:
+    """Number of cells of the types that are counted."""
+    return sum(n for name, n in counts.items() if name in counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Cells of the counted fields.
+
+    ``counts`` by most probable type; ``detected`` cells of whatever type; ``unsure`` by type: those whose certainty is
+    below the pack's threshold (they are in ``counts`` too); ``blurred`` cells out of focus. Raises ``ValueError`` when
+    these contradict each other.
+    """
+
+    counts: Mapping[str, int]
+    detected: int
+    unsure: Mapping[str, int] = field(default_factory=dict)
+    blurred: int = 0
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.counts if name not in CELL_TYPES]:
+            raise ValueError(f"counts name unknown cell types: {unknown}")
+        if sum(self.counts.values()) != self.detected or min(self.counts.values(), default=0) < 0:
+            raise ValueError(f"counts {dict(self.counts)} must be >= 0 and add up to {self.detected} detected cells")
+        if any(n > self.counts.get(name, 0) for name, n in self.unsure.items()) or self.blurred > self.detected:
+            raise ValueError("there cannot be more unsure or blurred cells than cells")
+
+    def __add__(self, other: Tally) -> Tally:
+        """The tally of both smears together."""
+        return Tally(
+            _sum(self.counts, other.counts),
+            self.detected + other.detected,
+            _sum(self.unsure, other.unsure),
+            self.blurred + other.blurred,
+        )
+
+
+def tally(cells: pl.DataFrame) -> Tally:
+    """Tally a table of cells (schema ``marrowscope.cells.table``, one row a cell)."""
+    by_type = cells.group_by("type").agg(
+        pl.len().alias("n"), pl.col("flags").list.contains("unsure").sum().alias("unsure")
+    )
+    return Tally(
+        counts=dict(by_type.select("type", "n").iter_rows()),
+        detected=cells.height,
+        unsure={name: n for name, n in by_type.select("type", "unsure").iter_rows() if n},
+        blurred=int(cells["flags"].list.contains("blurred").sum()),
+    )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
