@@ -1,0 +1,1 @@
+"""The cell classifier: networks, crops, augmentation, recipes, training, export."""

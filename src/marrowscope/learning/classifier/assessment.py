@@ -1,0 +1,93 @@
+"""What a trained classifier is worth: calibration, and scores with intervals as they stand in ``metrics.json``.
+
+Legend: ``n`` cells, ``k`` classes, ``logits (n, k)``, ``labels (n,)``. Temperature and the threshold of "unsure" come
+from the validation cells; the test cells choose nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from marrowscope.evaluation.classification import (
+    accuracy,
+    balanced_accuracy,
+    class_scores,
+    confusion_matrix,
+    coverage_accuracy,
+    expected_calibration_error,
+    fit_temperature,
+    macro_f1,
+    unsure_threshold,
+)
+from marrowscope.evaluation.intervals import Proportion, bootstrap_confusion
+
+Logits = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def calibrate(logits: Logits, labels: Labels, coverage: float) -> tuple[float, float]:
+    """Temperature and ``unsure_below`` from validation cells, of which ``coverage`` shall keep a name."""
+    temperature = fit_temperature(logits, labels)
+    return temperature, unsure_threshold(softmax(logits / temperature, axis=1), labels, coverage)
+
+
+def assess(
+    logits: Logits, labels: Labels, classes: Sequence[str], temperature: float, unsure_below: float
+) -> dict[str, Any]:
+    """Scores on one set, with 95 % intervals: Wilson for proportions, bootstrap over cells for means of F1 or recall.
+
+    Cells are drawn as if independent; where several come from one smear the true intervals are wider. ``unsure`` lists
+    how many cells keep a name, and how many of those names are right, at several thresholds; ``confusion`` has true
+    classes in rows.
+    """
+    confusion = confusion_matrix(labels, logits.argmax(1), len(classes))
+    plain, calibrated = softmax(logits, axis=1), softmax(logits / temperature, axis=1)
+    thresholds = sorted({*THRESHOLDS, unsure_below})
+    return {
+        "n": len(labels),
+        "accuracy": _proportion(accuracy(confusion)),
+        "macro_f1": _mean(macro_f1(confusion), bootstrap_confusion(macro_f1, confusion, seed=0)),
+        "balanced_accuracy": _mean(
+            balanced_accuracy(confusion), bootstrap_confusion(balanced_accuracy, confusion, seed=0)
+        ),
+        "calibration_error": {
+            "before": _rounded(expected_calibration_error(plain, labels)),
+            "after": _rounded(expected_calibration_error(calibrated, labels)),
+        },
+        "per_class": {
+            name: {
+                "recall": _proportion(scores.recall),
+                "precision": _proportion(scores.precision),
+                "f1": _rounded(scores.f1),
+            }
+            for name, scores in zip(classes, class_scores(confusion), strict=True)
+            if scores.recall.total
+        },
+        "unsure": [
+            {"below": entry.unsure_below, "named": _proportion(entry.called), "right": _proportion(entry.right)}
+            for entry in coverage_accuracy(calibrated, labels, thresholds)
+        ],
+        "confusion": confusion.tolist(),
+    }
+
+
+def _proportion(proportion: Proportion) -> dict[str, Any]:
+    if not proportion.total:
+        return {"value": None, "of": 0}
+    low, high = proportion.interval
+    return {"value": _rounded(proportion.value), "of": proportion.total, "interval": [_rounded(low), _rounded(high)]}
+
+
+def _mean(value: float, interval: tuple[float, float]) -> dict[str, Any]:
+    return {"value": _rounded(value), "interval": [_rounded(bound) for bound in interval]}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,78 @@
+"""``marrowscope train classifier``: from a recipe and its data to the files that a pack is built of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from marrowscope.errors import DataError
+from marrowscope.learning.classifier.assessment import assess, calibrate
+from marrowscope.learning.classifier.data import Splits
+from marrowscope.learning.classifier.export import export_classifier
+from marrowscope.learning.classifier.networks import CellClassifier
+from marrowscope.learning.classifier.recipes import ClassifierRecipe, blood_11
+from marrowscope.learning.classifier.training import logits_of, train_classifier
+from marrowscope.packs.metrics import METRICS_FILE
+
+RECIPES: dict[str, Callable[[], ClassifierRecipe]] = {"blood-11": blood_11}
+
+
+def train_classifier_command(
+    recipe: str,
+    data: Path,
+    output: Path,
+    *,
+    weights: Path | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train the classifier of a recipe; write ``classifier.onnx``, ``linear_head.npz`` and ``metrics.json``.
+
+    Gives back what stands in ``metrics.json``; checkpoints and the log stay in ``output/training``. Raises
+    :class:`DataError` for an unknown recipe, unusable data or unusable start weights.
+    """
+    if recipe not in RECIPES:
+        raise DataError(f"there is no recipe {recipe!r}; the recipes are: {', '.join(RECIPES)}")
+    chosen = RECIPES[recipe]()
+    if epochs is not None:
+        chosen = dataclasses.replace(chosen, epochs=epochs)
+    splits = chosen.load(data)
+    network = train_classifier(chosen, splits, output / "training", weights=weights, seed=seed, resume=resume)
+    export_classifier(network, chosen.crop, output)
+    metrics = measure(network, chosen, splits)
+    typed = ["marrowscope", "train", "classifier", "--recipe", recipe, "--data", str(data), "-o", str(output)]
+    typed += ["--weights", str(weights)] if weights else []
+    typed += ["--epochs", str(chosen.epochs), "--seed", str(seed)]
+    metrics["command"] = shlex.join(typed)
+    partial = output / f"{METRICS_FILE}.partial"
+    partial.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    partial.replace(output / METRICS_FILE)
+    return metrics
+
+
+def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -> dict[str, Any]:
+    """Calibrate on the validation cells, score on validation and test cells: all of ``metrics.json`` but the command.
+
+    :class:`marrowscope.packs.metrics.ClassifierMetrics` names what the builder of packs reads of it.
+    """
+    val, test = logits_of(network, splits.val, recipe), logits_of(network, splits.test, recipe)
+    temperature, unsure_below = calibrate(val, splits.val.labels, recipe.coverage)
+    return {
+        "recipe": recipe.name,
+        "architecture": recipe.architecture,
+        "training_data": splits.source,
+        "n_train": len(splits.train),
+        "classes": list(recipe.classes),
+        "spacing": recipe.spacing,
+        "crop": recipe.crop,
+        "feature_map": "feature_map",
+        "temperature": round(temperature, 4),
+        "unsure_below": unsure_below,
+        "validation": assess(val, splits.val.labels, recipe.classes, temperature, unsure_below),
+        "test": assess(test, splits.test.labels, recipe.classes, temperature, unsure_below),
+    }

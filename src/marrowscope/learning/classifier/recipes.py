@@ -1,0 +1,62 @@
+"""Recipes: everything that a training depends on, as one frozen object that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from marrowscope.learning.classifier.augmentation import Augmentation
+from marrowscope.learning.classifier.data import Cells, Splits
+from marrowscope.learning.classifier.networks import CellClassifier, mobilenet_v2
+from marrowscope.learning.datasets.cells import PBC_SIDE, decode, read_pbc
+from marrowscope.taxonomy import PBC_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierRecipe:
+    """How a classifier is trained. ``crop`` in pixels at ``spacing`` um/px.
+
+    ``draws`` is the number of views an epoch; ``learning_rate`` the peak of one cycle; ``coverage`` the share of
+    cells that shall still get a name when ``unsure_below`` is chosen on the validation cells.
+    """
+
+    name: str
+    architecture: str
+    classes: tuple[str, ...]
+    load: Callable[[Path], Splits]
+    network: Callable[[int], CellClassifier]
+    augmentation: Augmentation
+    epochs: int
+    draws: int
+    batch: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    crop: int = 96
+    spacing: float = 0.25
+    coverage: float = 0.95
+
+
+def blood_11() -> ClassifierRecipe:
+    """The eleven PBC classes: MobileNetV2 from ImageNet, all layers trained."""
+    return ClassifierRecipe(
+        name="blood-11",
+        architecture="MobileNetV2 1.0, ImageNet start, 2.2 M weights",
+        classes=PBC_TYPES,
+        load=load_pbc,
+        network=mobilenet_v2,
+        augmentation=Augmentation(neighbour_chance=0.2),
+        epochs=12,
+        draws=9020,
+    )
+
+
+def load_pbc(folder: Path) -> Splits:
+    """The PBC set in its own splits, every picture decoded (about 1.2 GB)."""
+    pictures = read_pbc(folder)
+    train, val, test = (
+        Cells(decode(part, PBC_SIDE), part.labels, part.spacing)
+        for part in (pictures.split(name) for name in ("train", "val", "test"))
+    )
+    return Splits(train, val, test, "Barcelona PBC (Acevedo et al. 2020), split by picture")

@@ -1,0 +1,1 @@
+"""Data sets that models learn from: reading them, and nothing else."""
