@@ -50,7 +50,7 @@ class MemorySlide:
         self.background = background
         self.bounds = Box(0, 0, *self.size)
         self.properties: Mapping[str, str] = MappingProxyType(dict(properties or {}))
-        self.levels: tuple[Level, ...] = pyramid(_halved_sizes(self.size))
+        self.levels: tuple[Level, ...] = pyramid(_halved_sizes(self.size), name)
         self._pictures: list[Picture] = [np.ascontiguousarray(picture)]
         self._building = Lock()
 

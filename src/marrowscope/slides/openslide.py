@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 
 import cv2
@@ -14,19 +15,24 @@ from openslide import lowlevel
 
 from marrowscope.errors import SlideError
 from marrowscope.geometry import Box, Size, Spacing
-from marrowscope.slides.levels import WHITE, pyramid, read_window
+from marrowscope.slides.cache import PictureCache
+from marrowscope.slides.levels import WHITE, from_blocks, pyramid, read_window
 from marrowscope.slides.protocol import Level, Picture
-from marrowscope.slides.spacing import as_spacing, from_resolution
+from marrowscope.slides.spacing import as_spacing
+
+GENERIC_TIFF = "generic-tiff"
+"""OpenSlide's word for a tiled TIFF that no scanner's maker signed."""
 
 _CACHE_BYTES = 64 << 20
+_BLOCK = Size(512, 512)
 _TOLD = {
     openslide.PROPERTY_NAME_VENDOR: "vendor",
     openslide.PROPERTY_NAME_OBJECTIVE_POWER: "objective",
     "aperio.ScanScope ID": "scanner",
+    "dicom.ManufacturerModelName": "scanner",
     "hamamatsu.Product": "scanner",
     "leica.device-model": "scanner",
     "ventana.ScannerModel": "scanner",
-    "dicom.ManufacturerModelName": "scanner",
 }
 """What the report may know of a slide. All else stays in the file: descriptions, labels, barcodes and dates name
 patients."""
@@ -35,21 +41,20 @@ patients."""
 class OpenSlideSlide:
     """A slide behind one OpenSlide handle, safe to read from several threads.
 
-    Raises ``SlideError`` when OpenSlide cannot open the file, ``SpacingError`` for an absurd spacing.
+    ``holes`` says whether parts may be transparent on purpose (never scanned, alpha channel); where they may not,
+    transparency is a missing tile. Raises ``SlideError`` when OpenSlide cannot open the file, ``SpacingError`` for an
+    absurd spacing.
     """
 
     reader = "openslide"
 
-    def __init__(self, path: Path, spacing: float | Spacing | None = None) -> None:
-        try:
-            self._handle = openslide.OpenSlide(path)
-        except (openslide.OpenSlideError, OSError) as error:
-            raise SlideError(f"{path}: OpenSlide cannot open it ({error}); is the copy complete?") from error
-        self._handle.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
-        found = dict(self._handle.properties)
+    def __init__(self, path: Path, spacing: float | Spacing | None = None, *, holes: bool = True) -> None:
         self.path = path
         self.name = path.stem
-        self.levels: tuple[Level, ...] = pyramid(Size(*size) for size in self._handle.level_dimensions)
+        self._handle = self._open()
+        found = dict(self._handle.properties)
+        sizes = [Size(*size) for size in self._handle.level_dimensions]
+        self.levels: tuple[Level, ...] = pyramid(sizes, self.name)
         self.size = self.levels[0].size
         self.spacing = as_spacing(spacing if spacing is not None else _spacing(found), self.name)
         self.background = _background(found)
@@ -57,59 +62,107 @@ class OpenSlideSlide:
         self.properties: Mapping[str, str] = MappingProxyType(
             {told: found[key].strip() for key, told in _TOLD.items() if found.get(key)}
         )
+        self._holes = holes
+        self._downsamples = self._handle.level_downsamples
+        self._blocks = PictureCache(_CACHE_BYTES // 2)
+        self._reopening = Lock()
 
     def read(self, level: int, x: int, y: int, size: Size) -> Picture:
         """See :meth:`marrowscope.slides.protocol.Slide.read`."""
-        return read_window(
-            lambda x0, y0, width, height: self._read_inside(level, x0, y0, width, height),
-            self.levels[level].size,
-            x,
-            y,
-            size,
-            self.background,
-        )
+
+        def inside(x: int, y: int, width: int, height: int) -> Picture:
+            if self._downsamples[level].is_integer():
+                return self._read(level, x, y, width, height)
+            return from_blocks(lambda column, row: self._block(level, column, row), x, y, Size(width, height), _BLOCK)
+
+        return read_window(inside, self.levels[level].size, x, y, size, self.background)
 
     def close(self) -> None:
         """Release the file."""
         self._handle.close()
 
-    def _read_inside(self, level: int, x: int, y: int, width: int, height: int) -> Picture:
-        downsample = self._handle.level_downsamples[level]
-        pixels = np.empty((height, width, 4), np.uint8)
+    def _open(self) -> openslide.OpenSlide:
         try:
-            # The public read_region() goes through a Pillow image: three copies more, a third of the decoding time.
-            lowlevel._read_region(
-                self._handle._osr,
-                pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32)),
-                round(x * downsample),
-                round(y * downsample),
-                level,
-                width,
-                height,
-            )
-        except openslide.OpenSlideError as error:
+            handle = openslide.OpenSlide(self.path)
+        except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(
-                f"{self.path}: damaged at level {level}, x {x}, y {y} ({error}); copy the slide again from its source"
+                f"{self.path}: the slide is damaged or incomplete ({error}); copy it again from its source"
             ) from error
-        return _over(pixels, self.background)
+        handle.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+        return handle
 
+    def _block(self, level: int, column: int, row: int) -> Picture:
+        """One block of a level whose downsample is no whole number.
 
-def _over(premultiplied: Picture, background: tuple[int, int, int]) -> Picture:
-    """Premultiplied BGRA over a background colour, as RGB."""
-    rgb: Picture = np.asarray(cv2.cvtColor(premultiplied, cv2.COLOR_BGRA2RGB), np.uint8)
-    alpha = premultiplied[..., 3]
-    if alpha.min() == 255:
-        return rgb
-    share = (255 - np.arange(256, dtype=np.uint16))[:, None] * np.array(background, np.uint16)
-    shine_through = ((share + 127) // 255).astype(np.uint8)
-    return np.asarray(cv2.add(rgb, shine_through[alpha]), np.uint8)
+        OpenSlide takes positions in whole level-0 pixels, so most pixels of such a level can only be asked for with an
+        error of up to half a level-0 pixel, and it blurs by that error. Blocks with fixed corners give every pixel the
+        same error whatever the window.
+        """
+        x, y = column * _BLOCK.width, row * _BLOCK.height
+        size = self.levels[level].size
+        width, height = min(_BLOCK.width, size.width - x), min(_BLOCK.height, size.height - y)
+        return self._blocks.get((level, column, row), lambda: self._read(level, x, y, width, height))
+
+    def _read(self, level: int, x: int, y: int, width: int, height: int) -> Picture:
+        handle = self._handle
+        try:
+            pixels = self._premultiplied(handle, level, x, y, width, height)
+        except openslide.OpenSlideError:
+            # A handle that met one bad tile refuses everything from then on, other threads' reads included: ask again
+            # alone, and give the others a fresh handle.
+            try:
+                with self._open() as alone:
+                    pixels = self._premultiplied(alone, level, x, y, width, height)
+            except openslide.OpenSlideError as error:
+                raise self._damaged(level, x, y, str(error)) from error
+            finally:
+                with self._reopening:
+                    if self._handle is handle:
+                        self._handle = self._open()
+        except ctypes.ArgumentError as error:
+            raise SlideError(f"{self.path}: the slide is closed; open it again to read from it") from error
+        return self._over_background(pixels, level, x, y)
+
+    def _premultiplied(
+        self, handle: openslide.OpenSlide, level: int, x: int, y: int, width: int, height: int
+    ) -> Picture:
+        """Premultiplied BGRA. The public ``read_region`` goes through a Pillow image and takes a third longer."""
+        pixels = np.empty((height, width, 4), np.uint8)
+        downsample = self._downsamples[level]
+        lowlevel._read_region(
+            handle._osr,
+            pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32)),
+            round(x * downsample),
+            round(y * downsample),
+            level,
+            width,
+            height,
+        )
+        return pixels
+
+    def _over_background(self, premultiplied: Picture, level: int, x: int, y: int) -> Picture:
+        rgb: Picture = np.asarray(cv2.cvtColor(premultiplied, cv2.COLOR_BGRA2RGB), np.uint8)
+        alpha = premultiplied[..., 3]
+        lowest = alpha.min()
+        if lowest == 255:
+            return rgb
+        if lowest == 0 and not self._holes:
+            row, column = np.unravel_index(alpha.argmin(), alpha.shape)
+            raise self._damaged(level, x + int(column), y + int(row), "a tile is missing")
+        share = (255 - np.arange(256, dtype=np.uint16))[:, None] * np.array(self.background, np.uint16)
+        shine_through = ((share + 127) // 255).astype(np.uint8)
+        return np.asarray(cv2.add(rgb, shine_through[alpha]), np.uint8)
+
+    def _damaged(self, level: int, x: int, y: int, what: str) -> SlideError:
+        return SlideError(
+            f"{self.path}: damaged at level {level}, x {x}, y {y} ({what}); copy the slide again from its source"
+        )
 
 
 def _spacing(found: Mapping[str, str]) -> Spacing | None:
+    if found.get(openslide.PROPERTY_NAME_VENDOR) == GENERIC_TIFF:
+        return None  # resolution tags that nobody need have meant: whoever opens the file decides
     x, y = _number(found, openslide.PROPERTY_NAME_MPP_X), _number(found, openslide.PROPERTY_NAME_MPP_Y)
-    if found.get(openslide.PROPERTY_NAME_VENDOR) == "generic-tiff":
-        unit = {"inch": 2, "centimeter": 3}.get(found.get("tiff.ResolutionUnit", ""))
-        return from_resolution(_number(found, "tiff.XResolution"), _number(found, "tiff.YResolution"), unit)
     return Spacing(x, y) if x and y else None
 
 
@@ -118,7 +171,7 @@ def _number(found: Mapping[str, str], key: str) -> float | None:
         value = float(found.get(key, ""))
     except ValueError:
         return None
-    return value if value > 0 else None
+    return value if 0 < value < float("inf") else None
 
 
 def _background(found: Mapping[str, str]) -> tuple[int, int, int]:
@@ -130,8 +183,8 @@ def _background(found: Mapping[str, str]) -> tuple[int, int, int]:
 
 
 def _bounds(found: Mapping[str, str], size: Size) -> Box:
-    keys = ("x", "y", "width", "height")
-    if not all(f"openslide.bounds-{key}" in found for key in keys):
+    keys = [f"openslide.bounds-{key}" for key in ("x", "y", "width", "height")]
+    if not all(key in found for key in keys):
         return Box(0, 0, *size)
-    x, y, width, height = (int(found[f"openslide.bounds-{key}"]) for key in keys)
+    x, y, width, height = (int(found[key]) for key in keys)
     return Box(x, y, x + width, y + height)

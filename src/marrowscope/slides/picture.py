@@ -17,13 +17,13 @@ LARGEST_PIXELS = 178_000_000
 """A picture is held whole in memory: 178 million pixels are 534 MB."""
 
 
-def open_picture(path: Path, spacing: float | Spacing | None = None) -> MemorySlide:
+def open_picture(path: Path, spacing: float | Spacing | None = None, *, reader: str = "picture") -> MemorySlide:
     """A picture file as a slide; its dpi, meant for printers, is no spacing, and its EXIF orientation is ignored.
 
     Orientation is ignored because coordinates are those of the stored pixels, as annotation files have them. Raises
     ``SlideError`` for a damaged file and for more than :data:`LARGEST_PIXELS`.
     """
-    return MemorySlide(_pixels(path), spacing, name=path.stem, path=path, reader="picture")
+    return MemorySlide(_pixels(path), spacing, name=path.stem, path=path, reader=reader)
 
 
 def _pixels(path: Path) -> Picture:

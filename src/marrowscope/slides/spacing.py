@@ -12,7 +12,6 @@ LIMITS_UM = (0.01, 10.0)
 """Finest and coarsest spacing that a scan of a smear can have, um per pixel."""
 
 _TAG_LIMITS_UM = (0.02, 5.0)
-_DEFAULT_DPI = (72.0, 96.0, 300.0)
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
 
 
@@ -53,14 +52,11 @@ def require_spacing(slide: Slide) -> Spacing:
 def from_resolution(x: float | None, y: float | None, unit: int | None) -> Spacing | None:
     """Spacing from TIFF resolution tags (pixels per ``unit``; 2 is inch, 3 is cm), or None when they mean nothing.
 
-    Every writer fills these tags, most with what a printer would want; they are believed only where they give
-    0.02 to 5 um per pixel and are not 72, 96 or 300 dpi.
+    Every writer fills these tags, most with what a printer would want. They are believed only between 0.02 and 5 um
+    per pixel, which leaves out the usual 72, 96 and 300 dpi (353, 265 and 85 um).
     """
     um_per_unit = _UM_PER_UNIT.get(unit or 0)
     if um_per_unit is None or not x or not y:
-        return None
-    per_inch = x * 25_400.0 / um_per_unit
-    if any(abs(per_inch - dpi) < 1 for dpi in _DEFAULT_DPI):
         return None
     found = um_per_unit / x, um_per_unit / y
     low, high = _TAG_LIMITS_UM
