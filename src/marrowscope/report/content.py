@@ -57,3 +57,5 @@ class ReportContent:
     quality: tuple[str, ...] = ()
     """Quality notes in plain words."""
     case: str | None = None
+    fields: tuple[Box, ...] = ()
+    """The counting fields that were counted, for the overview; level-0 pixels."""

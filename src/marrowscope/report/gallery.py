@@ -1,0 +1,100 @@
+"""The gallery: pictures of cells by type, the least certain first, all at one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from marrowscope.report.content import ReportContent
+from marrowscope.report.pictures import jpeg_uri
+from marrowscope.report.view import NARROW, whole
+from marrowscope.slides.protocol import Picture
+from marrowscope.taxonomy import CELL_TYPES, CellType, Lineage
+
+PER_TYPE = 12
+SIDE_UM = 24.0
+"""Side of a picture, um: the largest cells of the differential and a rim of their surroundings."""
+
+LARGE_SIDE_UM = 60.0
+"""Side of a picture of a megakaryocyte or an osteoclast, um, where the crop reaches that far."""
+
+BAR_UM = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One picture. ``certainty`` in 0..1; ``words`` are its certainty and flags; ``alternative`` the second best type."""
+
+    cell_id: int
+    uri: str
+    certainty: float
+    words: str
+    unsure: bool
+    alternative: str
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryView:
+    """The pictures of one type. ``side_um`` is the side of each picture."""
+
+    type: str
+    title: str
+    colour: str
+    summary: str
+    side_um: float
+    cells: tuple[CellView, ...]
+
+
+def gallery_views(content: ReportContent) -> tuple[GalleryView, ...]:
+    """One gallery a type, in the order of the taxonomy; types without a picture are left out."""
+    cells = content.cells
+    pictured = cells.filter(pl.col("cell_id").is_in(list(content.crops))).sort("certainty", "cell_id")
+    numbers = dict(cells.get_column("type").value_counts().iter_rows())
+    by_type = {key[0]: frame for key, frame in pictured.partition_by("type", as_dict=True).items()}
+    return tuple(
+        _gallery(CELL_TYPES[name], by_type[name].head(PER_TYPE), numbers[name], content)
+        for name in CELL_TYPES
+        if name in by_type
+    )
+
+
+def _gallery(cell_type: CellType, shown: pl.DataFrame, number: int, content: ReportContent) -> GalleryView:
+    large = cell_type.lineage is Lineage.MEGAKARYOCYTE or cell_type.name == "osteoclast"
+    ids = shown.get_column("cell_id").to_list()
+    reach = max(max(content.crops[cell_id].shape[:2]) for cell_id in ids) * content.crop_spacing
+    side_um = min(LARGE_SIDE_UM if large else SIDE_UM, reach)
+    side = max(1, round(side_um / content.crop_spacing))
+    summary = f"{whole(number)} {'cell' if number == 1 else 'cells'}"
+    if len(ids) < number:
+        summary += f", the {len(ids)} least certain shown"
+    views = [
+        CellView(
+            cell_id=row["cell_id"],
+            uri=jpeg_uri(middle(content.crops[row["cell_id"]], side), 86),
+            certainty=row["certainty"],
+            words=", ".join([f"{100 * row['certainty']:.0f}{NARROW}%", *row["flags"]]),
+            unsure="unsure" in row["flags"],
+            alternative=_alternative(row, content.pack.classes),
+        )
+        for row in shown.iter_rows(named=True)
+    ]
+    return GalleryView(cell_type.name, cell_type.title, cell_type.colour, summary, side_um, tuple(views))
+
+
+def middle(crop: Picture, side: int) -> Picture:
+    """The middle ``side`` pixels of a crop, or all of a smaller one."""
+    height, width = crop.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return crop[top : top + side, left : left + side]
+
+
+def _alternative(row: dict[str, object], classes: Sequence[str]) -> str:
+    """The second most probable type with its probability, in words."""
+    others = {name: row[f"p_{name}"] for name in classes if name != row["type"]}
+    probable = {name: value for name, value in others.items() if isinstance(value, float)}
+    if not probable:
+        return ""
+    name = max(probable, key=lambda key: probable[key])
+    return f"{CELL_TYPES[name].title} {100 * probable[name]:.0f}{NARROW}%"

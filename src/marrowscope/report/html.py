@@ -1,0 +1,62 @@
+"""``report.html``: one file that needs no network, no fonts and no script to be read.
+
+Its content security policy forbids everything that does not lie in the file itself; the one small script (sorting the
+gallery) is allowed by its hash. Names and notes are escaped by the template engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from marrowscope.files import whole_file
+from marrowscope.report.bars import axis_labels
+from marrowscope.report.content import ReportContent
+from marrowscope.report.gallery import BAR_UM, gallery_views
+from marrowscope.report.method import method_statement, program, quality_notes
+from marrowscope.report.pictures import KINDS, draw_overview, legend_mark
+from marrowscope.report.view import COMMENT_FIELDS, banner, figure_views, flag_views, region_views, slide_facts, table_view
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_html(content: ReportContent, path: Path) -> None:
+    """Write ``report.html``. Raises ``OutputError`` when it cannot be written."""
+    page = render_html(content)
+    with whole_file(path) as beside:
+        beside.write_bytes(page.encode())
+
+
+def render_html(content: ReportContent) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    table = table_view(content)
+    overview = draw_overview(content)
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(
+        content=content,
+        differential=content.differential,
+        program=program(content),
+        banner=banner(content),
+        facts=slide_facts(content),
+        figures=figure_views(content.differential),
+        flags=flag_views(content.differential.flags),
+        table=table,
+        axis=axis_labels(table.axis),
+        overview=overview,
+        legend=[(legend_mark(kind), KINDS[kind]) for kind in overview.shows],
+        regions=region_views(content),
+        galleries=gallery_views(content),
+        bar_um=BAR_UM,
+        quality=quality_notes(content),
+        comment_fields=COMMENT_FIELDS,
+        method=method_statement(content),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )

@@ -1,0 +1,110 @@
+"""Quality notes and the method statement: how the numbers came about, so that another laboratory could repeat them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marrowscope.cells.table import FLAGS
+from marrowscope.report.content import ReportContent
+from marrowscope.report.view import INTERVALS, NARROW, FactView, date_words, percent_words, spacing_words, tidy, whole
+from marrowscope.taxonomy import CELL_TYPES
+
+STITCHING = "A cell belongs to the tile whose core holds its centre; boxes that overlap more than IoU {:g} are one cell"
+
+_OPTIONS = ("cells", "region", "seed", "count_mitoses")
+"""Options that a report repeats. Paths among them are cut to the file's name: folders may name a person."""
+
+
+def quality_notes(content: ReportContent) -> tuple[str, ...]:
+    """Notes from the slide, the overview and the cells, each once."""
+    notes = [*content.quality, *content.finding.notes]
+    if content.finding.particles:
+        number = content.finding.particles
+        notes.append(f"{whole(number)} {'particle' if number == 1 else 'particles'} seen on the overview")
+    if content.differential.agreement is not None:
+        notes.append(content.differential.agreement.text)
+    flagged = content.cells.get_column("flags").explode(keep_nulls=False, empty_as_null=False)
+    counts = dict(flagged.value_counts().iter_rows())
+    notes += [f"{whole(counts[flag])} of {whole(len(content.cells))} cells flagged “{flag}”: {meaning}"
+              for flag, meaning in FLAGS.items() if counts.get(flag)]
+    return tuple(dict.fromkeys(_sentence(note) for note in notes))
+
+
+def _sentence(note: str) -> str:
+    note = tidy(note.strip())
+    return f"{note[:1].upper()}{note[1:]}" + ("" if note.endswith((".", "!", "?")) else ".")
+
+
+def method_statement(content: ReportContent) -> tuple[FactView, ...]:
+    """Pack, convention, detection, classification, stitching, spacing, versions, options."""
+    pack, differential = content.pack, content.differential
+    convention, detector, classifier = differential.convention, pack.detector, pack.classifier
+    facts = [
+        FactView("Pack", f"{pack.title} ({pack.name} {pack.version}); licence {pack.licence}"),
+        FactView("Pack SHA-256", content.pack_sha256),
+        FactView("Intended use", pack.intended_use),
+        FactView("Trained on", "; ".join(f"{data.name}, {data.n} ({data.licence})" for data in pack.training_data)),
+        FactView(f"Types told apart ({len(pack.classes)})", _titles(pack.classes)),
+    ]
+    if pack.pooled:
+        pooled = "; ".join(_titles((inner, outer), " within ") for inner, outer in pack.pooled.items())
+        facts.append(FactView("Pooled", pooled))
+    if pack.cannot_see:
+        facts.append(FactView("Not assessable", _titles(pack.cannot_see)))
+    interval = f"{percent_words(100 * convention.level)}, {INTERVALS[convention.interval]}"
+    facts += [
+        FactView("Convention", f"{convention.source}. {_sentence(convention.rule)}"),
+        FactView("Intervals", f"{interval}, on {whole(differential.total)} cells; sampling error only"),
+        FactView(
+            "Detection",
+            f"{_um(detector.spacing)}, tiles of {detector.tile}{NARROW}px with a margin of {detector.margin}{NARROW}px, "
+            f"score at least {detector.score_threshold:g}",
+        ),
+    ]
+    if classifier is not None:
+        facts.append(
+            FactView(
+                "Classification",
+                f"{_um(classifier.spacing)}, crops of {classifier.crop}{NARROW}px, temperature {classifier.temperature:g}, "
+                f"unsure below {classifier.unsure_below:g}",
+            )
+        )
+    facts += [
+        FactView("Stitching", STITCHING.format(detector.iou_threshold)),
+        FactView("Spacing", f"{spacing_words(content)}; slide read with {content.slide.reader}"),
+    ]
+    if options := _options(content.run.get("options")):
+        facts.append(FactView("Options", options))
+    if isinstance(versions := content.run.get("versions"), Mapping):
+        facts.append(FactView("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    if date := date_words(content):
+        facts.append(FactView("Date of the count", date))
+    return tuple(facts)
+
+
+def program(content: ReportContent) -> str:
+    """Name and version of this program, as the run tells it."""
+    versions = content.run.get("versions")
+    version = versions.get("marrowscope", "") if isinstance(versions, Mapping) else ""
+    return f"marrowscope {version}".strip()
+
+
+def _options(options: Any) -> str:
+    if not isinstance(options, Mapping):
+        return ""
+    told = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
+    return ", ".join(f"{name.replace('_', ' ')} {_file_name(value)}" for name, value in told.items())
+
+
+def _file_name(value: object) -> str:
+    return str(value).replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _um(spacing: float) -> str:
+    return f"{spacing:g}{NARROW}µm/px"
+
+
+def _titles(names: tuple[str, ...], between: str = ", ") -> str:
+    titles = [CELL_TYPES[name].title for name in names]
+    return between.join([titles[0], *(title.lower() for title in titles[1:])])

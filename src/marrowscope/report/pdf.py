@@ -1,0 +1,124 @@
+"""``report.pdf``: the same words and pictures as the HTML page, set by typst on A4.
+
+Typst runs in this process with the fonts of its own wheel, so that the same content gives the same bytes on every
+machine. Words travel as JSON and pictures as SVG with their pixels inside: nothing of a slide's name is ever read as
+markup, and no temporary file is written.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+
+import typst
+
+from marrowscope.files import whole_file
+from marrowscope.report.bars import axis_labels
+from marrowscope.report.content import ReportContent
+from marrowscope.report.gallery import BAR_UM, PER_TYPE, CellView, GalleryView, gallery_views
+from marrowscope.report.method import method_statement, program, quality_notes
+from marrowscope.report.pictures import KINDS, draw_overview, legend_mark, overview_style
+from marrowscope.report.view import COMMENT_FIELDS, banner, figure_views, flag_views, region_views, slide_facts, table_view
+
+TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
+
+_GAP = 0.07
+"""Space between two pictures of a gallery, in sides of a picture."""
+
+_BAR_STYLE = (
+    "<style>.grid{stroke:#e3e0e8;stroke-width:.7;fill:none}.band{fill:#cfdde6}.span{stroke:#1c1a21;stroke-width:1.3;fill:none}"
+    ".dot{fill:#1c1a21}.tick{font-family:'Libertinus Serif';font-size:10px;fill:#5d5967}</style>"
+)
+_KEY = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 26 10" width="26" height="10">'
+    '<path class="span" d="M2 5H24M2 2v6M24 2v6"/><circle class="dot" cx="12" cy="5" r="2.8"/></svg>'
+)
+
+
+def write_pdf(content: ReportContent, path: Path) -> None:
+    """Write ``report.pdf``. Raises ``OutputError`` when it cannot be written."""
+    document = render_pdf(content)
+    with whole_file(path) as beside:
+        beside.write_bytes(document)
+
+
+def render_pdf(content: ReportContent) -> bytes:
+    """The PDF as bytes; equal contents give equal bytes."""
+    table = table_view(content)
+    overview = draw_overview(content)
+    galleries = gallery_views(content)
+    phantom = "phantom · " if banner(content) else ""
+    document = {
+        "title": content.differential.title,
+        "label": content.slide.label,
+        "case": content.case,
+        "footer": f"{phantom}{content.pack.name} {content.pack.version} · {program(content)}",
+        "banner": banner(content),
+        "facts": [asdict(fact) for fact in slide_facts(content)],
+        "figures": [asdict(figure) for figure in figure_views(content.differential)],
+        "flags": [asdict(flag) for flag in flag_views(content.differential.flags)],
+        "table": asdict(table),
+        "axis": _styled(axis_labels(table.axis), _BAR_STYLE),
+        "key": _styled(_KEY, _BAR_STYLE),
+        "overview": {"svg": overview.svg, "width": overview.width, "height": overview.height},
+        "legend": [
+            {"mark": _styled(legend_mark(kind), overview_style(0.9)), "words": KINDS[kind]} for kind in overview.shows
+        ],
+        "regions": [asdict(region) for region in region_views(content)],
+        "quality": quality_notes(content),
+        "comment_fields": COMMENT_FIELDS,
+        "galleries": [
+            {
+                "title": gallery.title,
+                "colour": gallery.colour,
+                "summary": gallery.summary,
+                "strip": _strip(gallery),
+                "words": [cell.words for cell in gallery.cells],
+            }
+            for gallery in galleries
+        ],
+        "per_row": PER_TYPE,
+        "gap": _GAP / (PER_TYPE + (PER_TYPE - 1) * _GAP),
+        "bar_um": f"{BAR_UM:g}",
+        "method": [asdict(fact) for fact in method_statement(content)],
+    }
+    for group in document["table"]["groups"]:
+        for row in group["rows"]:
+            row["bar"] = _styled(row["bar"], _BAR_STYLE)
+    return typst.compile(
+        TEMPLATE.read_bytes(),
+        format="pdf",
+        ignore_system_fonts=True,
+        sys_inputs={"content": json.dumps(document)},
+        timestamp=0,
+    )
+
+
+def _styled(svg: str, style: str) -> str:
+    """An SVG that brings its own style, as it has no page to take one from."""
+    head, _, rest = svg.partition(">")
+    return f"{head}>{style}{rest}"
+
+
+def _strip(gallery: GalleryView) -> str:
+    """One row of cell pictures with their scale bars, as SVG; a picture is 100 wide."""
+    step, bar = 100 * (1 + _GAP), 100 * BAR_UM / gallery.side_um
+    width = PER_TYPE * step - 100 * _GAP
+
+    def cell(place: int, view: CellView) -> str:
+        x = place * step
+        frame = ' stroke="#7a4a00" stroke-width="2" stroke-dasharray="6 4"' if view.unsure else ' stroke="#d0ccd8"'
+        return (
+            f'<image x="{x:.1f}" width="100" height="100" preserveAspectRatio="xMidYMid slice" href="{escape(view.uri)}"/>'
+            f'<rect x="{x + 0.5:.1f}" y=".5" width="99" height="99" fill="none"{frame}/>'
+            f'<path d="M{x + 5:.1f} 94h{bar:.1f}" stroke="#fff" stroke-opacity=".75" stroke-width="5"/>'
+            f'<path d="M{x + 5:.1f} 94h{bar:.1f}" stroke="#000" stroke-width="2.6"/>'
+        )
+
+    pictures = "".join(cell(place, view) for place, view in enumerate(gallery.cells))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} 100" width="{width:.1f}" height="100">'
+        f"{pictures}</svg>"
+    )

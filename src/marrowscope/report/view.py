@@ -1,0 +1,353 @@
+"""What a report says, in words and formatted numbers: made once, laid out twice (HTML and PDF).
+
+Everything here is plain text. Renderers escape it; nothing in a view is markup, except the bars, which are SVG made of
+numbers only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from string import ascii_lowercase
+
+from marrowscope.differential.result import Differential, Flag, OtherCount, Ratio, TypeRow, Verdict
+from marrowscope.report.bars import Axis, interval_bar, shared_axis
+from marrowscope.report.content import ReportContent
+from marrowscope.report.pictures import KINDS
+from marrowscope.taxonomy import CELL_TYPES, Lineage
+
+NARROW = "\u202f"
+"""Narrow no-break space, between a number and its sign."""
+
+LINEAGES: dict[str, str] = {
+    Lineage.BLAST: "Blasts",
+    Lineage.NEUTROPHIL: "Neutrophil granulopoiesis",
+    Lineage.EOSINOPHIL: "Eosinophils",
+    Lineage.BASOPHIL: "Basophils and mast cells",
+    Lineage.MONOCYTE: "Monocytes",
+    Lineage.ERYTHROID: "Erythropoiesis",
+    Lineage.LYMPHOID: "Lymphocytes and plasma cells",
+    Lineage.MEGAKARYOCYTE: "Megakaryocytes",
+    Lineage.OTHER: "Other",
+}
+
+COMMENT_FIELDS: tuple[str, ...] = (
+    "Erythropoiesis",
+    "Granulopoiesis",
+    "Megakaryocytes",
+    "Lymphocytes",
+    "Plasma cells",
+    "Dysplasia",
+    "Haemodilution",
+)
+"""Headings of the ICSH report that a person fills in."""
+
+_BADGES: dict[Verdict, tuple[str, str]] = {
+    "above": ("▲", "above"),
+    "not decided": ("◆", "not decided"),
+    "not assessable": ("○", "not assessable"),
+    "note": ("●", "note"),
+    "below": ("▼", "below"),
+}
+"""Sign and word of a verdict, in the order in which flags are listed: colour is never the only difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One row of the NDC table.
+
+    ``mark`` is ``▲`` or ``▼`` when the whole interval is outside the reference range; ``note`` is short enough to stand
+    in the row, a longer one is a footnote and ``footnote`` its letter.
+    """
+
+    type: str
+    title: str
+    colour: str
+    assessable: bool
+    count: str
+    percent: str
+    mark: str
+    interval: str
+    reference: str
+    note: str
+    footnote: str
+    bar: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """The rows of one lineage; ``count`` and ``percent`` are empty unless every row can be assessed."""
+
+    title: str
+    count: str
+    percent: str
+    rows: tuple[RowView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsView:
+    """All flags of one verdict: its sign and word, and a sentence a flag."""
+
+    verdict: str
+    sign: str
+    word: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FigureView:
+    """One of the figures at the head of the report: title, value, its interval or unit, and what stands behind it."""
+
+    title: str
+    value: str
+    beside: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FactView:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    groups: tuple[GroupView, ...]
+    total: str
+    total_percent: str
+    axis: Axis
+    has_references: bool
+    others: tuple[FactView, ...]
+    footnotes: tuple[FactView, ...]
+    notes: tuple[str, ...]
+
+
+def table_view(content: ReportContent) -> TableView:
+    """The NDC table, grouped by lineage in the order of the taxonomy."""
+    differential = content.differential
+    rows = differential.rows
+    axis = shared_axis(rows)
+    long = dict.fromkeys(row.note for row in rows if row.note and len(row.title + row.note) > NOTE_IN_ROW)
+    letters = dict(zip(long, ascii_lowercase, strict=False))
+    groups = tuple(
+        _group(LINEAGES.get(lineage, lineage.capitalize()), tuple(members), axis, letters, differential.partial)
+        for lineage, members in groupby(rows, key=lambda row: row.lineage)
+    )
+    rounded = [row.percent_rounded for row in rows if row.percent_rounded is not None]
+    has_references = any(row.reference_low is not None for row in rows)
+    convention = differential.convention
+    notes = [
+        f"{percent_words(100 * convention.level)} intervals ({INTERVALS[convention.interval]}) tell the sampling error "
+        "only, not the errors of the models."
+    ]
+    if any(row.mark for group in groups for row in group.rows):
+        notes.append("▲ ▼ the whole interval lies above or below the reference range.")
+    if has_references and differential.partial:
+        notes.append("Reference ranges are those of a complete count; this partial one is not held against them.")
+    elsewhere = {*content.quality, *content.finding.notes}
+    notes += [tidy(note) for note in differential.notes if note not in elsewhere]
+    return TableView(
+        groups=groups,
+        total=whole(differential.total),
+        total_percent=f"{sum(rounded):.1f}" if rounded else "–",
+        axis=axis,
+        has_references=has_references,
+        others=tuple(FactView(other.title, _other(other)) for other in differential.others),
+        footnotes=tuple(FactView(letter, tidy(note)) for note, letter in letters.items()),
+        notes=tuple(notes),
+    )
+
+
+NOTE_IN_ROW = 36
+"""Letters of a title and a note that still stand in one row; longer notes become footnotes."""
+
+INTERVALS = {"wilson": "Wilson", "sequence": "confidence sequence, valid at any stop"}
+
+
+def _group(
+    title: str, rows: Sequence[TypeRow], axis: Axis, letters: Mapping[str, str], partial: bool
+) -> GroupView:
+    views = tuple(_row(row, axis, letters, partial) for row in rows)
+    count = percent = ""
+    if len(rows) > 1 and all(row.assessable for row in rows):
+        count = whole(sum(row.count or 0 for row in rows))
+        shares = [row.percent_rounded for row in rows if row.percent_rounded is not None]
+        percent = f"{sum(shares):.1f}" if shares else ""
+    return GroupView(title, count, percent, views)
+
+
+def _row(row: TypeRow, axis: Axis, letters: Mapping[str, str], partial: bool) -> RowView:
+    note = row.note or ""
+    return RowView(
+        type=row.type,
+        title=row.title,
+        colour=CELL_TYPES[row.type].colour,
+        assessable=row.assessable,
+        count="" if row.count is None else whole(row.count),
+        percent="–" if row.percent_rounded is None else f"{row.percent_rounded:.1f}",
+        mark="" if partial else _mark(row),
+        interval=span(row.low, row.high, 1),
+        reference=span(row.reference_low, row.reference_high, None),
+        note="" if note in letters else tidy(note),
+        footnote=letters.get(note, ""),
+        bar=interval_bar(row, axis),
+    )
+
+
+def _mark(row: TypeRow) -> str:
+    if row.low is None or row.high is None or row.reference_low is None or row.reference_high is None:
+        return ""
+    if row.low > row.reference_high:
+        return "▲"
+    return "▼" if row.high < row.reference_low else ""
+
+
+def _other(other: OtherCount) -> str:
+    if other.per_mm2 is None:
+        return whole(other.count)
+    return f"{whole(other.count)} ({other.per_mm2:.1f}{NARROW}per{NARROW}mm²)"
+
+
+def flag_views(flags: Sequence[Flag]) -> tuple[FlagsView, ...]:
+    """Flags by verdict, those that ask for attention first."""
+    views = []
+    for verdict, (sign, word) in _BADGES.items():
+        if texts := tuple(tidy(flag.text) for flag in flags if flag.verdict == verdict):
+            views.append(FlagsView(verdict.replace(" ", "-"), sign, word, texts))
+    return tuple(views)
+
+
+def figure_views(differential: Differential) -> tuple[FigureView, ...]:
+    """The figures at the head: cells counted, each M:E ratio, megakaryocytes."""
+    seen = [f"of {whole(differential.detected)} nucleated cells found"]
+    if differential.unsure:
+        seen.append(f"{whole(differential.unsure)} unsure")
+    figures = [FigureView("Cells counted", whole(differential.total), "", ", ".join(seen))]
+    figures += [_ratio(ratio) for ratio in differential.ratios]
+    for other in differential.others:
+        if other.type == "megakaryocyte":
+            density = "" if other.per_mm2 is None else f"{other.per_mm2:.1f}{NARROW}per{NARROW}mm²"
+            area = f"in {differential.area_mm2:.2f}{NARROW}mm²"
+            figures.append(FigureView(other.title + "s", whole(other.count), density, area))
+    return tuple(figures)
+
+
+def _ratio(ratio: Ratio) -> FigureView:
+    detail = f"{whole(ratio.myeloid)} myeloid : {whole(ratio.erythroid)} erythroid"
+    if ratio.withheld:
+        return FigureView(ratio.title, "withheld", "", ratio.withheld.removeprefix("withheld: "))
+    value = "–" if ratio.value is None else f"{ratio.value:.2f}"
+    if ratio.low is None:
+        return FigureView(ratio.title, value, "", detail)
+    beside = f"at least {ratio.low:.2f}" if ratio.high is None else f"{ratio.low:.2f}–{ratio.high:.2f}"
+    return FigureView(ratio.title, value, beside, detail)
+
+
+def banner(content: ReportContent) -> str:
+    """The line that a phantom report carries; empty for all others."""
+    if content.pack.phantom or content.differential.phantom:
+        return "PHANTOM: generated slide, for demonstration and tests"
+    return ""
+
+
+def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
+    """What is known of the slide. Only its label names it; of its properties only those listed here are shown."""
+    slide = content.slide
+    facts = [FactView("Slide", slide.label)]
+    if content.case:
+        facts.append(FactView("Case", content.case))
+    shown = {"specimen": "Specimen", "site": "Site", "stain": "Stain", "vendor": "Vendor", "scanner": "Scanner"}
+    facts += [FactView(title, slide.properties[key]) for key, title in shown.items() if slide.properties.get(key)]
+    if slide.properties.get("objective"):
+        facts.append(FactView("Objective", f"{slide.properties['objective'].rstrip('xX×')}×"))
+    facts.append(FactView("Spacing", spacing_words(content)))
+    x, y = slide.bounds.width * slide.spacing.x / 1000, slide.bounds.height * slide.spacing.y / 1000
+    facts.append(FactView("Scanned area", f"{x:.1f} × {y:.1f}{NARROW}mm"))
+    differential = content.differential
+    number = "field" if differential.fields == 1 else "fields"
+    counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
+    facts += [FactView("Counted", counted), FactView("Ended", differential.stopped)]
+    if date := date_words(content):
+        facts.append(FactView("Date", date))
+    return tuple(facts)
+
+
+def date_words(content: ReportContent) -> str:
+    """The time of the count as ``run.json`` gives it (ISO 8601), for people; empty when it is not known."""
+    time = content.run.get("time")
+    if not isinstance(time, str):
+        return ""
+    moment = datetime.fromisoformat(time)
+    return f"{moment.day} {moment:%B %Y, %H:%M %Z}".strip()
+
+
+def spacing_words(content: ReportContent) -> str:
+    """The spacing and where it comes from."""
+    spacing, source = content.slide.spacing, content.slide.spacing_source
+    if abs(spacing.x - spacing.y) < 1e-4 * spacing.x:
+        value = f"{spacing.x:.4g}"
+    else:
+        value = f"{spacing.x:.4g} × {spacing.y:.4g}"
+    return f"{value}{NARROW}µm/px, {'from the file' if source == 'file' else source}"
+
+
+def tidy(text: str) -> str:
+    """Plain typing as print has it: en dashes in ranges, narrow spaces before %, the micro sign, square millimetres."""
+    text = re.sub(r"(?<![\w.-])(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(?![\w-])", r"\1–\2", text).replace(" %", f"{NARROW}%")
+    return re.sub(r"\bum\b", "µm", text).replace("mm2", "mm²")
+
+
+def whole(number: int) -> str:
+    """A count, with commas between thousands."""
+    return f"{number:,}"
+
+
+def percent_words(value: float) -> str:
+    return f"{value:.4g}{NARROW}%"
+
+
+def span(low: float | None, high: float | None, decimals: int | None) -> str:
+    """``low–high``, or nothing when either is unknown; ``decimals`` None prints as many as are needed."""
+    if low is None or high is None:
+        return ""
+    if decimals is None:
+        return f"{low:g}–{high:g}"
+    return f"{low:.{decimals}f}–{high:.{decimals}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionView:
+    number: str
+    kind: str
+    area: str
+    score: str
+    cells: str
+
+
+REGIONS_LISTED = 8
+
+
+def region_views(content: ReportContent) -> tuple[RegionView, ...]:
+    """The best regions with the cells that were found in each; what is left over is summed in one last line."""
+    counts = dict(content.cells.get_column("region").value_counts().iter_rows())
+    regions = content.finding.regions
+    spacing = content.slide.spacing
+    listed = regions if len(regions) <= REGIONS_LISTED else regions[: REGIONS_LISTED - 1]
+    views = [
+        RegionView(
+            str(place),
+            KINDS.get(region.kind, region.kind),
+            f"{spacing.area_mm2(region.polygon.area):.2f}",
+            f"{region.score:.2f}",
+            whole(counts.get(region.name, 0)),
+        )
+        for place, region in enumerate(listed, 1)
+    ]
+    if rest := regions[len(listed) :]:
+        area = spacing.area_mm2(sum(region.polygon.area for region in rest))
+        cells = whole(sum(counts.get(region.name, 0) for region in rest))
+        views.append(RegionView(f"{len(listed) + 1}–{len(regions)}", "further regions", f"{area:.2f}", "", cells))
+    return tuple(views)
