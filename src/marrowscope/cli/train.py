@@ -1,0 +1,78 @@
+"""``marrowscope train``: train the detector or the classifier of a pack again, from its recipe and its data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marrowscope.errors import MarrowscopeError
+
+app = typer.Typer(no_args_is_help=True, help="Train a detector or a classifier from a recipe and its data.")
+
+Recipe = Annotated[str, typer.Option("--recipe", help="Recipe: blood-11 or phantom-16.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the model, its metrics and checkpoints.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Other number of epochs than the recipe's.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")]
+
+
+@app.command("detector")
+def detector(
+    recipe: Recipe,
+    output: Output,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with txl_pbc, bccd and pbc (blood-11).")] = None,
+    epochs: Epochs = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=1_000_000, help="Seed; below 1,000,000 lie the tests.")
+    ] = None,
+    resume: Resume = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a detector of nucleated cells: detector.onnx, metrics.json, recipe.json."""
+    _prepare(threads)
+    from marrowscope.learning.detector.command import train_detector_command
+
+    metrics = train_detector_command(recipe, data, output, epochs=epochs, seed=seed, resume=resume)
+    if as_json:
+        typer.echo(metrics.model_dump_json(indent=2))
+        return
+    for evaluation in metrics.evaluations:
+        typer.echo(f"{evaluation.data} ({evaluation.n})")
+        for one in evaluation.measured:
+            typer.echo(f"  {one.name:<10} {one.value:.3f}  ({one.low:.3f} to {one.high:.3f})")
+    typer.echo(f"model and metrics in {output}")
+
+
+@app.command("classifier")
+def classifier(
+    recipe: Recipe,
+    data: Annotated[Path, typer.Option("--data", help="Folder of the labelled cells.")],
+    output: Output,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Start weights (npz); else from scratch.")] = None,
+    epochs: Epochs = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")] = 0,
+    resume: Resume = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a classifier of cell types: classifier.onnx, linear_head.npz, metrics.json."""
+    _prepare(threads)
+    from marrowscope.learning.classifier.command import train_classifier_command
+
+    metrics = train_classifier_command(recipe, data, output, weights=weights, epochs=epochs, seed=seed, resume=resume)
+    typer.echo(json.dumps(metrics, indent=2) if as_json else f"model and metrics in {output}")
+
+
+def _prepare(threads: int | None) -> None:
+    """Check that the extra is installed and say how many threads torch may use."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MarrowscopeError("training needs torch: install it with pip install 'marrowscope[train]'") from error
+    if threads is not None:
+        torch.set_num_threads(threads)

@@ -1,0 +1,1 @@
+"""An anchor-free detector of nucleated cells: network, targets, losses, training data, recipes, training."""

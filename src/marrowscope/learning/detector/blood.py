@@ -1,0 +1,82 @@
+"""The source of the ``blood-11`` detector: TXL-PBC and BCCD fields, PBC cells pasted over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.errors import DataError
+from marrowscope.learning.datasets.boxes import BoxPicture, LeakReport, read_bccd, read_txl_pbc, without_leaks
+from marrowscope.learning.detector.compose import Composition, TileComposer
+from marrowscope.learning.detector.cutouts import Cutout, cut_pbc, pbc_thumbnails
+from marrowscope.learning.detector.measuring import LabelledField
+
+SPACING = 0.5
+FINER_SPACING = SPACING / 1.35
+"""Fields are kept finer than the detector sees them, so that magnifying them adds no blur."""
+
+CUTOUTS = 2500
+
+
+class BloodSource:
+    """Mosaics of blood fields with pasted cells; judged on whole fields of the val and test splits."""
+
+    def __init__(
+        self,
+        train: Sequence[BoxPicture],
+        judged: dict[str, list[BoxPicture]],
+        cells: Sequence[Cutout],
+        platelets: Sequence[Cutout],
+        leaks: LeakReport,
+    ) -> None:
+        self.composer = TileComposer(
+            train, cells, platelets, Composition(), spacing=SPACING, field_spacing=FINER_SPACING
+        )
+        self._judged = judged
+        self._leaks = leaks
+        self._cells = len(cells)
+
+    def tile(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        return self.composer(rng)
+
+    def validation(self) -> Sequence[LabelledField]:
+        return [_labelled(picture) for picture in self._judged["val"]]
+
+    def tests(self) -> dict[str, Sequence[LabelledField]]:
+        by_source = {"TXL-PBC test split": "txl_pbc", "BCCD test split without pictures of TXL-PBC test": "bccd"}
+        return {
+            f"{title}; no twin of theirs in training": [
+                _labelled(picture) for picture in self._judged["test"] if picture.source == source
+            ]
+            for title, source in by_source.items()
+        }
+
+    def describe(self) -> str:
+        kept, dropped = self._leaks.kept["train"], self._leaks.twins_dropped["train"]
+        return (
+            f"{kept:,} fields of TXL-PBC and BCCD (train; {dropped:,} dropped as twins of judged pictures), "
+            f"{self._cells:,} cells cut out of PBC (train)"
+        )
+
+
+def open_blood(data: Path | None, seed: int) -> BloodSource:
+    """Read the three sets below ``data``. Raises :class:`DataError` when one is missing."""
+    if data is None:
+        raise DataError("the recipe blood-11 needs data: give the folder that holds txl_pbc, bccd and pbc with --data")
+    forbidden = pbc_thumbnails(data / "pbc", "test")
+    fine, leaks = without_leaks(_read(data, FINER_SPACING), forbidden)
+    judged, _ = without_leaks(_read(data, SPACING), forbidden)
+    thumbnails = [picture.thumbnail for split in ("val", "test") for picture in judged[split]]
+    cells, platelets = cut_pbc(data / "pbc", CUTOUTS, np.random.default_rng(seed), thumbnails)
+    return BloodSource(fine["train"], {"val": judged["val"], "test": judged["test"]}, cells, platelets, leaks)
+
+
+def _read(data: Path, spacing: float) -> list[BoxPicture]:
+    return read_txl_pbc(data / "txl_pbc", spacing) + read_bccd(data / "bccd", spacing)
+
+
+def _labelled(picture: BoxPicture) -> LabelledField:
+    return LabelledField(picture.pixels, picture.boxes, np.zeros((0, 4), np.float32))

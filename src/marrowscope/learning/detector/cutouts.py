@@ -1,0 +1,153 @@
+"""Cutting single cells out of the PBC pictures, to paste them close together as they lie in marrow.
+
+Each PBC picture shows one white cell in its middle among red cells. Its nucleus is found by colour (Otsu's threshold on
+how purple a pixel is), then GrabCut (Rother et al. 2004, doi:10.1145/1015706.1015720) grows it to the whole cell
+by the colours of the cell and of its surroundings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import polars
+from numpy.typing import NDArray
+
+from marrowscope.errors import DataError
+from marrowscope.learning.datasets.boxes import read_rgb, resample
+from marrowscope.learning.datasets.twins import find_twins, thumbnail
+
+PBC_SPACING = 0.20
+"""um per pixel of the PBC pictures, from the size of their red cells."""
+
+CUTOUT_SPACING = 0.33
+"""um per pixel at which cells are cut out: fine enough to be scaled up a little afterwards."""
+
+_SMALLEST_NUCLEUS_UM2 = 3.0
+_NUCLEUS_FROM_CENTRE_UM = 3.5
+_SURELY_CELL_UM, _SURELY_OUTSIDE_UM, _LARGEST_RADIUS_UM = 2.0, 7.0, 14.0
+_SMOOTHING_UM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """A cell: ``pixels (h, w, 3)`` uint8 RGB, ``mask (h, w)`` uint8 0 or 1, ``glass (3,)`` colour beside the cells."""
+
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    glass: NDArray[np.float32]
+
+
+def pbc_table(folder: Path) -> polars.DataFrame:
+    """``labels.csv`` of the PBC set (file, label, split). Raises :class:`DataError` when it is not there."""
+    table = folder / "labels.csv"
+    if not table.is_file():
+        raise DataError(f"no PBC set in {folder}: expected labels.csv with file, label, split")
+    return polars.read_csv(table, columns=["file", "label", "split"])
+
+
+def pbc_thumbnails(folder: Path, split: str) -> list[NDArray[np.float32]]:
+    """Thumbnails of one split, for the search for twins."""
+    return [thumbnail(read_rgb(_picture(folder, name))) for name in pbc_table(folder).filter(split=split)["file"]]
+
+
+def cut_pbc(
+    folder: Path, count: int, rng: np.random.Generator, forbidden: list[NDArray[np.float32]]
+) -> tuple[list[Cutout], list[Cutout]]:
+    """Up to ``count`` cells and a tenth as many platelets from the train split, without twins of ``forbidden``.
+
+    All types are equally likely, as marrow is not composed like blood. Pictures whose cell cannot be told from its
+    surroundings are skipped.
+    """
+    table = pbc_table(folder).filter(split="train")
+    order = np.argsort(rng.random(len(table)), kind="stable")
+    table = table[order].with_columns(polars.int_range(polars.len()).over("label").alias("turn")).sort("turn")
+    platelets = table.filter(polars.col("label") == "platelet")["file"][: count // 10]
+    cells = table.filter(polars.col("label") != "platelet")["file"][:count]
+    found: list[list[Cutout]] = []
+    for names in (cells, platelets):
+        pictures = [read_rgb(_picture(folder, name)) for name in names]
+        twins = {int(a) for a, _ in find_twins([thumbnail(p) for p in pictures], forbidden)}
+        cut = (cut_out(p) for index, p in enumerate(pictures) if index not in twins)
+        found.append([cutout for cutout in cut if cutout is not None])
+    return found[0], found[1]
+
+
+def cut_out(picture: NDArray[np.uint8], spacing: float = PBC_SPACING) -> Cutout | None:
+    """The cell in the middle of a picture, at :data:`CUTOUT_SPACING`; None when there is no nucleus in the middle."""
+    rgb = resample(picture, spacing / CUTOUT_SPACING)
+    purple = _nuclei(rgb)
+    nucleus = _central_parts(purple)
+    if not nucleus.any():
+        return None
+    labels = np.full(rgb.shape[:2], cv2.GC_PR_BGD, np.uint8)
+    labels[cv2.dilate(nucleus, _disc(_SURELY_CELL_UM)) > 0] = cv2.GC_PR_FGD
+    labels[nucleus > 0] = cv2.GC_FGD
+    outside = (cv2.dilate(nucleus, _disc(_SURELY_OUTSIDE_UM)) == 0) | (_radius_um(labels.shape) > _LARGEST_RADIUS_UM)
+    labels[outside] = cv2.GC_BGD
+    cv2.setRNGSeed(0)  # GrabCut starts its colour clusters at random
+    cv2.grabCut(rgb, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    mask = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
+    mask = _filled_part_with(
+        np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(_SMOOTHING_UM)), np.uint8), nucleus
+    )
+    ys, xs = np.nonzero(mask)
+    if len(ys) == 0:
+        return None
+    window = np.s_[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3]
+    return Cutout(rgb[window].copy(), mask[window].copy(), glass_colour(rgb))
+
+
+def glass_colour(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Colour ``(3,)`` of the empty slide: the median of the brightest tenth of the pixels."""
+    pixels = picture.reshape(-1, 3)
+    brightness = pixels.sum(axis=1, dtype=np.int32)
+    brightest = pixels[brightness >= np.percentile(brightness, 90)]
+    return np.asarray(np.median(brightest, axis=0), np.float32)
+
+
+def _nuclei(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    red, green, blue = (rgb[..., i].astype(np.float32) for i in range(3))
+    purple = np.clip(np.minimum(red, blue) - green + (255 - green) / 2, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.threshold(purple, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1], np.uint8)
+
+
+def _central_parts(purple: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    radius = _radius_um(purple.shape)
+    count, parts = cv2.connectedComponents(purple)
+    kept = np.zeros_like(purple)
+    for part in range(1, count):
+        inside = parts == part
+        area = inside.sum() * CUTOUT_SPACING**2
+        if area > _SMALLEST_NUCLEUS_UM2 and radius[inside].min() < _NUCLEUS_FROM_CENTRE_UM:
+            kept[inside] = 1
+    return kept
+
+
+def _filled_part_with(mask: NDArray[np.uint8], nucleus: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The connected part of ``mask`` that holds most of the nucleus, its holes filled."""
+    _, parts = cv2.connectedComponents(mask)
+    votes = np.bincount(parts[nucleus > 0], minlength=2)
+    votes[0] = 0
+    part = (parts == votes.argmax()).astype(np.uint8) * (votes.max() > 0)
+    outlines, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, cv2.FILLED), np.uint8)
+
+
+def _radius_um(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    distance: NDArray[np.float64] = np.hypot(y - shape[0] / 2, x - shape[1] / 2) * CUTOUT_SPACING
+    return distance
+
+
+def _disc(radius_um: float) -> NDArray[np.uint8]:
+    side = 2 * round(radius_um / CUTOUT_SPACING) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+
+def _picture(folder: Path, name: str) -> Path:
+    """Tables name pictures from the set's folder or from its ``images`` folder."""
+    direct = folder / name
+    return direct if direct.is_file() else folder / "images" / name
