@@ -38,6 +38,7 @@ CLASSIFIER = {
     "unsure_below": 0.4,
     "training_data": "40 cells of nobody",
     "n_train": 40,
+    "architecture": "a line through colours",
     "command": "marrowscope train classifier --recipe tiny --data /home/someone/cells",
     "test": {
         "n": 30,

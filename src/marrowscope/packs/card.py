@@ -10,10 +10,10 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from marrowscope.evaluation.classification import accuracy, balanced_accuracy, class_scores, cohen_kappa, macro_f1
-from marrowscope.evaluation.intervals import Proportion, bootstrap_confusion
+from marrowscope.evaluation.classification import class_scores
+from marrowscope.evaluation.intervals import Proportion
 from marrowscope.packs.contract import PackContract
-from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics
+from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics, ModelMetrics
 from marrowscope.taxonomy import CELL_TYPES
 
 
@@ -57,45 +57,28 @@ def _detector(metrics: DetectorMetrics) -> Iterator[str]:
         f"Input: RGB tiles of {metrics.tile} px at {metrics.spacing:g} um/px with a margin of {metrics.margin} px. "
         f"Detections that score below {metrics.score_threshold:.2f} (chosen on validation data) are dropped."
     )
-    for evaluation in metrics.evaluations:
-        yield from ("", f"Measured on {evaluation.data} ({evaluation.n}):", "")
-        yield from ("| measure | value | 95 % interval |", "|---|---|---|")
-        for measured in evaluation.measured:
-            bounds = () if measured.low is None or measured.high is None else (measured.low, measured.high)
-            yield f"| {measured.name} | {measured.value:.3f} | {' to '.join(f'{bound:.3f}' for bound in bounds)} |"
-        if evaluation.note:
-            yield from ("", evaluation.note)
+    yield from _measured(metrics)
 
 
 def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
-    counts = np.array(metrics.test.confusion, dtype=np.int64)
+    counts = metrics.confusion
     yield from ("## Cell classifier", "", f"{_sentence(metrics.architecture)} {_sentence(metrics.training_data)}", "")
     yield (
         f"Input: RGB crops of {metrics.crop} px at {metrics.spacing:g} um/px around the cell's centre. Probabilities "
         f"are calibrated with temperature {metrics.temperature:.3f}; a cell whose largest probability is below "
         f'{metrics.unsure_below:.2f} is "unsure". Both were chosen on validation data.'
     )
-    yield from ("", f"Measured on the test split ({counts.sum():,} cells):", "")
-    yield from ("| measure | value | 95 % interval |", "|---|---|---|")
-    yield _row("accuracy", accuracy(counts).value, accuracy(counts).interval)
-    for name, statistic in (
-        ("macro F1", macro_f1),
-        ("balanced accuracy", balanced_accuracy),
-        ("Cohen's kappa", cohen_kappa),
-    ):
-        yield _row(name, statistic(counts), bootstrap_confusion(statistic, counts, seed=0))
-    for when, error in metrics.test.calibration_error.items():
-        yield f"| expected calibration error, {when} calibration | {error:.3f} | |"
+    yield from _measured(metrics)
     yield from (
         "",
         "| class | cells | recall | precision | F1 | most often mistaken for |",
         "|---|---|---|---|---|---|",
     )
     for k, scores in enumerate(class_scores(counts)):
-        yield (
-            f"| {CELL_TYPES[metrics.classes[k]].title} | {scores.recall.total:,} | {_proportion(scores.recall)} | "
-            f"{_proportion(scores.precision)} | {'none' if isnan(scores.f1) else format(scores.f1, '.3f')} | {_mistaken(counts[k], k, metrics.classes)} |"
-        )
+        recall, precision = _proportion(scores.recall), _proportion(scores.precision)
+        f1 = "none" if isnan(scores.f1) else f"{scores.f1:.3f}"
+        title, mistaken = CELL_TYPES[metrics.classes[k]].title, _mistaken(counts[k], k, metrics.classes)
+        yield f"| {title} | {scores.recall.total:,} | {recall} | {precision} | {f1} | {mistaken} |"
     yield from ("", f"Trained with `{_portable(metrics.command)}`.")
 
 
@@ -106,8 +89,15 @@ def _limits(limits: Sequence[str]) -> Iterator[str]:
     yield "- Intervals are sampling error over the cells or pictures of one source: another laboratory differs by more."
 
 
-def _row(name: str, value: float, interval: tuple[float, float]) -> str:
-    return f"| {name} | {value:.3f} | {interval[0]:.3f} to {interval[1]:.3f} |"
+def _measured(metrics: ModelMetrics) -> Iterator[str]:
+    for evaluation in metrics.evaluations:
+        yield from ("", f"Measured on {evaluation.data} ({evaluation.n}):", "")
+        yield from ("| measure | value | 95 % interval |", "|---|---|---|")
+        for measured in evaluation.measured:
+            bounds = [bound for bound in (measured.low, measured.high) if bound is not None]
+            yield f"| {measured.name} | {measured.value:.3f} | {' to '.join(f'{bound:.3f}' for bound in bounds)} |"
+        if evaluation.note:
+            yield from ("", evaluation.note)
 
 
 def _proportion(proportion: Proportion) -> str:

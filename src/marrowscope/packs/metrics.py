@@ -9,9 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from marrowscope.errors import PackError
+from marrowscope.evaluation.classification import accuracy, balanced_accuracy, cohen_kappa, macro_f1
+from marrowscope.evaluation.intervals import bootstrap_confusion
 from marrowscope.packs.loading import describe
 
 METRICS_FILE = "metrics.json"
@@ -75,8 +79,8 @@ class Scores(_Read):
 class ClassifierMetrics(_Read):
     """``metrics.json`` of a classifier; ``classifier.onnx`` and ``linear_head.npz`` lie beside it.
 
-    ``training_data`` says data and split in words. Everything that a card states is worked out again from the
-    confusion counts of ``test``.
+    ``training_data`` says data and split in words. Everything that a card states is worked out from the confusion
+    counts of ``test``.
     """
 
     spacing: float = Field(gt=0)
@@ -89,9 +93,33 @@ class ClassifierMetrics(_Read):
     command: str
     test: Scores
     feature_map: str = "feature_map"
-    architecture: str = "MobileNetV2"
+    architecture: str
     limits: tuple[str, ...] = ()
 
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts on the test split, true classes in rows."""
+        return np.array(self.test.confusion, dtype=np.int64)
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """What the confusion counts say, with 95 % intervals: Wilson for the accuracy, bootstrap over cells else."""
+        counts = self.confusion
+        right = accuracy(counts)
+        measured = [Measured(name="accuracy", value=right.value, low=right.interval[0], high=right.interval[1])]
+        for name, statistic in (
+            ("macro F1", macro_f1),
+            ("balanced accuracy", balanced_accuracy),
+            ("Cohen's kappa", cohen_kappa),
+        ):
+            low, high = bootstrap_confusion(statistic, counts, seed=0)
+            measured.append(Measured(name=name, value=statistic(counts), low=low, high=high))
+        for when, error in self.test.calibration_error.items():
+            measured.append(Measured(name=f"expected calibration error, {when} calibration", value=error))
+        return (Evaluation(data="the test split", n=f"{right.total:,} cells", measured=tuple(measured)),)
+
+
+ModelMetrics = DetectorMetrics | ClassifierMetrics
 
 M = TypeVar("M", bound=BaseModel)
 
