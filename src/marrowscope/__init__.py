@@ -1,3 +1,46 @@
 """marrowscope: from a scanned bone-marrow smear to a reviewed, signed differential count."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from marrowscope.options import HowMany
+    from marrowscope.report.content import ReportContent
+
 __version__ = "0.1.0"
+
+
+def count(
+    slide: str | Path,
+    output: str | Path | None = None,
+    *,
+    pack: str | Path = "blood-11",
+    cells: HowMany = 500,
+    spacing: float | None = None,
+    region: str = "auto",
+    seed: int = 0,
+) -> ReportContent:
+    """Count one slide file; with ``output``, write the report and tables into ``output/SLIDE`` too.
+
+    ``cells`` is a number, ``"all"`` or ``"precise"``; ``spacing`` is um per level-0 pixel where the file does not say.
+    The result's ``differential`` holds rows, intervals, ratios and flags, its ``cells`` one row a cell (Polars, level-0
+    pixels). Raises the errors of :mod:`marrowscope.errors`.
+    """
+    from contextlib import closing
+
+    from marrowscope.batch import count_file
+    from marrowscope.options import CountOptions
+    from marrowscope.packs import load_pack
+    from marrowscope.pipeline import count_slide
+    from marrowscope.slides import open_slide
+
+    path, options, loaded = Path(slide), CountOptions(cells=cells, region=region, seed=seed), load_pack(pack)
+    if output is not None:
+        content = count_file(path, Path(output) / path.stem, loaded, options, spacing=spacing).content
+        assert content is not None
+        return content
+    with closing(open_slide(path, spacing)) as opened:
+        source = "file" if spacing is None else "given"
+        return count_slide(opened, loaded, options, spacing_source=source)

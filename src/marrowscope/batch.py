@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from marrowscope.cases import pool_case
 from marrowscope.differential.result import Differential
 from marrowscope.errors import MarrowscopeError, OutputError
 from marrowscope.files import write_json
@@ -20,24 +21,30 @@ from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import count_slide
 from marrowscope.regions import save_regions
-from marrowscope.report import write_report
+from marrowscope.report import write_differential_csv, write_differential_json, write_html, write_pdf, write_report
+from marrowscope.report.content import ReportContent
 from marrowscope.runs import fingerprint, output_names, pseudonym, read_run, slide_identity
 from marrowscope.slides import open_slide
+from marrowscope.stored import read_content
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one slide: a differential in ``folder``, or an error.
+    """What became of one slide: a report in ``folder``, or an error.
 
     ``earlier`` says that the folder already held the answer to this very question.
     """
 
     label: str
     folder: Path
-    differential: Differential | None = None
+    content: ReportContent | None = None
     seconds: float = 0.0
     earlier: bool = False
     error: str | None = None
+
+    @property
+    def differential(self) -> Differential | None:
+        return None if self.content is None else self.content.differential
 
     def summary(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -63,18 +70,25 @@ def count_slides(
     progress: Progress = silent,
 ) -> list[Outcome]:
     """Count each slide into a folder of ``output``; errors are in the outcomes, in the order of the slides."""
-    labels = [pseudonym(name) for name in output_names(slides)] if pseudonymous else output_names(slides)
+    labels = output_names(slides)
+    if pseudonymous:
+        labels = [pseudonym(label) for label in labels]
     outcomes = []
-    for slide, label in zip(slides, labels, strict=True):
+    for number, (slide, label) in enumerate(zip(slides, labels, strict=True), start=1):
+        place = f"{number}/{len(slides)} " if len(slides) > 1 else ""
+
+        def report(stage: str, done: float, words: str = "", place: str = place) -> None:
+            progress(place + stage, done, words)
+
         try:
             outcome = count_file(
-                slide, output / label, pack, options, spacing=spacing, label=label, force=force, progress=progress
+                slide, output / label, pack, options, spacing=spacing, label=label, force=force, progress=report
             )
         except MarrowscopeError as error:
-            message = str(error).replace(str(slide), label).replace(slide.stem, label) if pseudonymous else str(error)
-            outcome = Outcome(label, output / label, error=message)
+            outcome = Outcome(label, output / label, error=_unnamed(str(error), slide, label, pseudonymous))
         except Exception as error:  # noqa: BLE001 - a defect that one slide shows must not lose the others; exit code 1
-            traceback.print_exc()
+            if not pseudonymous:  # a traceback shows paths
+                traceback.print_exc()
             outcome = Outcome(label, output / label, error=f"unforeseen {type(error).__name__}: please report it")
         outcomes.append(outcome)
     return outcomes
@@ -91,7 +105,7 @@ def count_file(
     force: bool = False,
     progress: Progress = silent,
 ) -> Outcome:
-    """Count one slide file into ``folder`` (the list of files: ARCHITECTURE.md, "Files of a run").
+    """Count one slide file into ``folder``.
 
     ``run.json`` comes last, so a folder with it is complete. The same question again is answered from the folder,
     unless ``force`` is set. Raises ``OutputError`` when the folder belongs to another slide.
@@ -104,34 +118,65 @@ def count_file(
         asked = fingerprint(identity, pack.sha256, options.question() | {"spacing": spacing, "label": label})
         earlier = read_run(folder)
         if earlier is not None and not force:
-            if earlier.get("fingerprint") == asked and (stored := _stored(folder)) is not None:
-                return Outcome(label, folder, stored, perf_counter() - started, earlier=True)
             if earlier.get("slide_sha256") != identity:
                 raise OutputError(
                     f"{folder} holds the results of another slide: choose another folder with -o, or replace them "
                     "with --force"
                 )
+            if earlier.get("fingerprint") == asked and (stored := read_content(folder, slide, pack)) is not None:
+                return Outcome(label, folder, stored, perf_counter() - started, earlier=True)
         source = "given" if spacing is not None else "file"
         content = count_slide(slide, pack, options, label=label, spacing_source=source, progress=progress)
-        progress("report", 0.0, "")
-        (folder / "run.json").unlink(missing_ok=True)
+        progress("writing the report", 0.0, "")
+        before_report = perf_counter()
+        start_folder(folder)
         save_regions(content.finding, folder / "regions.geojson", slide)
-    before_report = perf_counter()
     write_report(content, folder)
-    seconds = dict(content.run["seconds"]) | {"report": round(perf_counter() - before_report, 4)}
-    seconds["total"] = round(perf_counter() - started, 4)
-    run = dict(content.run) | {
-        "slide": label,
-        "slide_sha256": identity,
-        "fingerprint": asked,
-        "seconds": seconds,
-    }
-    write_json(folder / "run.json", run)
-    return Outcome(label, folder, content.differential, perf_counter() - started)
+    now = perf_counter()
+    seconds = content.run["seconds"] | {"report": round(now - before_report, 4), "total": round(now - started, 4)}
+    write_json(
+        folder / "run.json",
+        {**content.run, "slide": label, "slide_sha256": identity, "fingerprint": asked, "seconds": seconds},
+    )
+    return Outcome(label, folder, content, perf_counter() - started)
 
 
-def _stored(folder: Path) -> Differential | None:
+def count_case(
+    name: str, outcomes: Sequence[Outcome], output: Path, pack: Pack, options: CountOptions | None = None
+) -> Outcome:
+    """Pool the smears that were counted into ``output/name``: report and differential; the cells stay with the smears.
+
+    Raises ``MarrowscopeError`` for fewer than two counted smears, ``OutputError`` when the folder is a smear's.
+    """
+    started = perf_counter()
+    folder = output / name
+    if folder in [outcome.folder for outcome in outcomes]:
+        raise OutputError(
+            f"the case {name!r} would take the folder of the slide of that name: give --case another name"
+        )
+    smears = [outcome.content for outcome in outcomes if outcome.content is not None]
+    content = pool_case(name, smears, pack, options)
+    start_folder(folder)
+    write_html(content, folder / "report.html")
+    write_pdf(content, folder / "report.pdf")
+    write_differential_json(content.differential, folder / "differential.json")
+    write_differential_csv(content.differential, folder / "differential.csv")
+    write_json(folder / "run.json", {**content.run, "case": name, "smears": [smear.slide.label for smear in smears]})
+    return Outcome(name, folder, content, perf_counter() - started)
+
+
+def start_folder(folder: Path) -> None:
+    """Make the folder, and take away an earlier ``run.json``: from here on it is not complete until the new one comes."""
     try:
-        return Differential.model_validate_json((folder / "differential.json").read_bytes())
-    except (OSError, ValueError):
-        return None
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder} ({error.strerror}): choose another folder with -o") from error
+
+
+def _unnamed(message: str, slide: Path, label: str, pseudonymous: bool) -> str:
+    if not pseudonymous:
+        return message
+    for name in (str(slide.resolve()), str(slide), slide.name, slide.stem):
+        message = message.replace(name, label)
+    return message

@@ -23,6 +23,7 @@ from marrowscope.cells.finding import CellFinder
 from marrowscope.cells.gallery import Gallery
 from marrowscope.cells.table import cells_frame, empty_cells
 from marrowscope.differential.counting import make_differential
+from marrowscope.differential.references import load_references
 from marrowscope.differential.stopping import CountAll, FixedCount, StoppingRule, until_precise
 from marrowscope.differential.tally import NDC, NDC_WITH_MITOSES, tally
 from marrowscope.geometry import Spacing
@@ -76,7 +77,7 @@ def count_slide(
     fields = plan_fields(finding.regions, spacing, seed=options.seed)
     watch.lap("regions")
 
-    rule = _rule(options, pack)
+    rule = stopping_rule(options, pack)
     counted = count_fields(slide, spacing, pack, finding, fields, rule, options, progress)
     watch.seconds |= counted.seconds
     watch.lap()
@@ -89,21 +90,14 @@ def count_slide(
         area_mm2=spacing.area_mm2(sum(field.owned.area for field in counted.fields)),
         fields=len(counted.fields),
         stopped=counted.stopped,
-        finding=finding,
+        particles=finding.particles,
+        references=load_references(options.reference_ranges),
         notes=notes,
     )
     picture, downsample = overview(slide, OVERVIEW_PIXELS)
     watch.lap("overview")
     return ReportContent(
-        slide=SlideFacts(
-            label=label or slide.name,
-            size=slide.size,
-            spacing=spacing,
-            spacing_source=spacing_source,
-            reader=slide.reader,
-            bounds=slide.bounds,
-            properties=slide.properties,
-        ),
+        slide=slide_facts(slide, label or slide.name, spacing_source),
         pack=pack.contract,
         pack_sha256=pack.sha256,
         differential=differential,
@@ -113,9 +107,28 @@ def count_slide(
         overview_downsample=downsample,
         crops=counted.crops,
         crop_spacing=counted.crop_spacing,
-        run=_run_facts(pack, options, watch.seconds),
+        run={
+            **_run_facts(pack, options, watch.seconds),
+            "spacing": [spacing.x, spacing.y],
+            "spacing_source": spacing_source,
+            "quality": notes,
+            "fields": [[field.box.x0, field.box.y0, field.box.x1, field.box.y1] for field in counted.fields],
+        },
         quality=notes,
         fields=tuple(field.box for field in counted.fields),
+    )
+
+
+def slide_facts(slide: Slide, label: str, spacing_source: str) -> SlideFacts:
+    """What the report says about the slide itself."""
+    return SlideFacts(
+        label=label,
+        size=slide.size,
+        spacing=require_spacing(slide),
+        spacing_source=spacing_source,
+        reader=slide.reader,
+        bounds=slide.bounds,
+        properties=slide.properties,
     )
 
 
@@ -154,7 +167,8 @@ def count_fields(
     )
 
 
-def _rule(options: CountOptions, pack: Pack) -> StoppingRule:
+def stopping_rule(options: CountOptions, pack: Pack) -> StoppingRule:
+    """The rule that the options ask for. Raises ``MarrowscopeError`` when the pack can decide nothing."""
     counted = NDC_WITH_MITOSES if options.count_mitoses else NDC
     match options.cells:
         case "all":

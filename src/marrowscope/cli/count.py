@@ -53,9 +53,9 @@ def command(
 
     [bold]marrowscope count slide.svs -o results[/bold] counts 500 cells. Each slide gets its folder: report.html,
     report.pdf, differential.json and .csv, cells.parquet, cells.geojson.gz (QuPath), regions.geojson, run.json. The
-    same command run again goes on where it stopped. When a slide fails the others are still counted; the exit code is 1.
+    same command run again goes on where it stopped. A slide that fails does not stop the others; the exit code is 1.
     """
-    from marrowscope.batch import count_slides
+    from marrowscope.batch import count_case, count_slides
     from marrowscope.cells.finding import Tiling
     from marrowscope.options import CountOptions
     from marrowscope.packs import load_pack
@@ -83,6 +83,8 @@ def command(
             force=force,
             progress=stages.report,
         )
+        if case is not None:
+            outcomes.append(count_case(case, outcomes, output, load_pack(pack), options))
     if as_json:
         typer.echo(json.dumps([outcome.summary() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.error]

@@ -9,6 +9,9 @@ import typer
 
 from marrowscope.cli.console import Stages, show_outcome, stdout
 
+DEMO_CELLS = 2000
+"""Nucleated marrow cells of the demonstration's phantom."""
+
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the phantom and its results.")] = Path(
@@ -30,7 +33,11 @@ def command(
     slide = output / f"phantom-{seed}.tif"
     with Stages() as stages:
         if not slide.exists():
-            render_phantom(slide, PhantomOptions(seed=seed), progress=stages.report)
+            render_phantom(
+                slide,
+                PhantomOptions(cells=DEMO_CELLS, seed=seed),
+                lambda done, total: stages.report("rendering the phantom", done / total, ""),
+            )
         outcome = count_file(
             slide, output / slide.stem, load_pack("phantom-16"), CountOptions(cells=cells), progress=stages.report
         )

@@ -1,0 +1,94 @@
+"""Peak memory of a count, and the same for a slide ten times larger with the same region.
+
+    python benchmarks/memory.py [--cells N]
+
+Two phantoms show the same smear; the second has ten times the area, the rest glass. Peak resident memory of the whole
+process, as the system reports it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tables import machine, print_table
+
+CHILD = """
+import resource, sys
+from marrowscope.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def peak_mb(arguments: list[str]) -> float:
+    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], check=True, capture_output=True, text=True)
+    return int(done.stderr.split()[-1]) / (1024 if sys.platform != "darwin" else 1024**2)
+
+
+def pad(slide: Path, target: Path, factor: float) -> None:
+    """Write the slide again with glass to the right and below: ``factor`` times the area, the same pixels in place."""
+    from marrowscope.phantom import pad_slide
+
+    pad_slide(slide, target, factor)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", default="500")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small, large = folder / "small.tif", folder / "large.tif"
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "marrowscope",
+                "phantom",
+                str(small),
+                "--cells",
+                "3000",
+                "--seed",
+                "12",
+                "--size",
+                "12000",
+            ],
+            check=True,
+        )
+        pad(small, large, 10)
+        regions = folder / "out" / "small" / "regions.geojson"
+        rows = []
+        for label, slide, region in (
+            ("slide", small, []),
+            ("the same, region given", small, ["--region", str(regions)]),
+            ("ten times larger, the same region", large, ["--region", str(regions)]),
+            ("ten times larger, regions found", large, []),
+        ):
+            command = [
+                "count",
+                str(slide),
+                "-o",
+                str(folder / "out"),
+                "--pack",
+                "phantom-16",
+                "--cells",
+                arguments.cells,
+                "--force",
+                *region,
+            ]
+            peak = peak_mb(command)
+            cells = json.loads((folder / "out" / slide.stem / "differential.json").read_text())["total"]
+            rows.append((label, f"{slide.stat().st_size / 1e6:.0f} MB", cells, f"{peak:.0f} MB"))
+        print(f"{machine()}; phantoms, pack phantom-16, --cells {arguments.cells}.\n")
+        print_table(("phantom", "file", "cells", "peak memory"), rows)
+
+
+if __name__ == "__main__":
+    main()

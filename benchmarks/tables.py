@@ -1,0 +1,22 @@
+"""Markdown tables and machine facts for the benchmarks."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+
+def print_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
+    """Print one Markdown table."""
+    print("|", " | ".join(str(cell) for cell in header), "|")
+    print("|" + "---|" * len(header))
+    for row in rows:
+        print("|", " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row), "|")
+    print()
+
+
+def machine() -> str:
+    """Cores and processor, for the line above a table."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores, {platform.machine()}, Python {platform.python_version()}"

@@ -1,0 +1,68 @@
+"""A finished run read back from its folder, as the content that it was written from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from marrowscope.cells.gallery import PER_TYPE
+from marrowscope.differential.result import Differential
+from marrowscope.geometry import Box, Size
+from marrowscope.packs.loading import Pack
+from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
+from marrowscope.regions import load_regions
+from marrowscope.report.content import ReportContent
+from marrowscope.runs import read_run
+from marrowscope.slides import Picture, Sampler, Slide, overview
+
+
+def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None:
+    """The content of a finished run of ``slide`` with ``pack``; None when the folder holds none that can be read.
+
+    Pictures of cells are read from the slide again.
+    """
+    run = read_run(folder)
+    if run is None:
+        return None
+    try:
+        differential = Differential.model_validate_json((folder / "differential.json").read_bytes())
+        cells = pl.read_parquet(folder / "cells.parquet")
+        finding = load_regions(folder / "regions.geojson", slide)
+        fields = tuple(Box(*corners) for corners in run["fields"])
+        label, source, quality = run["slide"], run["spacing_source"], tuple(run["quality"])
+    except (OSError, KeyError, TypeError, ValidationError, pl.exceptions.PolarsError):
+        return None
+    contract = pack.contract
+    spacing = contract.classifier.spacing if contract.classifier else contract.detector.spacing
+    side = contract.classifier.crop if contract.classifier else 96
+    picture, downsample = overview(slide, OVERVIEW_PIXELS)
+    return ReportContent(
+        slide=slide_facts(slide, label, source),
+        pack=contract,
+        pack_sha256=pack.sha256,
+        differential=differential,
+        cells=cells,
+        finding=finding,
+        overview=picture,
+        overview_downsample=downsample,
+        crops=read_crops(slide, cells, spacing, side),
+        crop_spacing=spacing,
+        run=run,
+        quality=quality,
+        fields=fields,
+    )
+
+
+def read_crops(slide: Slide, cells: pl.DataFrame, spacing: float, side: int) -> dict[int, Picture]:
+    """Pictures of the least certain cells of each type, ``side`` pixels at ``spacing`` um per pixel, by ``cell_id``."""
+    sampler = Sampler(slide, spacing)
+    shown = cells.sort("certainty", "cell_id").group_by("type").head(PER_TYPE)
+    centres = shown.select((pl.col("x0") + pl.col("x1")) / 2, (pl.col("y0") + pl.col("y1")) / 2).to_numpy()
+    corners = np.floor(sampler.from_level0(centres) + 0.5).astype(int) - side // 2
+    return {
+        cell_id: sampler.read(int(u), int(v), Size(side, side))
+        for cell_id, (u, v) in zip(shown["cell_id"], corners, strict=True)
+    }
