@@ -10,9 +10,14 @@ from marrowscope.runs import fingerprint, output_names, pseudonym, read_run, sli
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "report.html"
-    with pytest.raises(RuntimeError), whole_file(target) as beside:
-        beside.write_text("half")
-        raise RuntimeError
+
+    def stop_halfway() -> None:
+        with whole_file(target) as beside:
+            beside.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stop_halfway()
     assert list(target.parent.iterdir()) == []
     with whole_file(target) as beside:
         beside.write_text("whole")
@@ -34,12 +39,17 @@ def test_a_file_in_the_way_of_a_folder_is_a_clear_error(tmp_path: Path) -> None:
         write_json(tmp_path / "out" / "run.json", {})
 
 
-def test_a_full_disk_is_a_clear_error() -> None:
+def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    with pytest.raises(OutputError, match="free space"), whole_file(Path("/dev/shm/marrowscope-full.json")) as beside:
-        beside.unlink()
-        Path("/dev/full").write_text("x")
+
+    def fill_the_disk() -> None:
+        with whole_file(tmp_path / "report.json"):
+            Path("/dev/full").write_text("x")
+
+    with pytest.raises(OutputError, match="free space"):
+        fill_the_disk()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_slides_of_the_same_name_get_folders_of_their_own(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def count_case(
 
 
 def start_folder(folder: Path) -> None:
-    """Make the folder, and take away an earlier ``run.json``: from here on it is not complete until the new one comes."""
+    """Make the folder; without an earlier ``run.json`` it is not complete until the new one comes."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").unlink(missing_ok=True)

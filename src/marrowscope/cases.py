@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import polars as pl
 import shapely.affinity
-from shapely.geometry.base import BaseGeometry
 
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.pooling import agreement
@@ -26,6 +25,7 @@ from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import stopping_rule
 from marrowscope.regions import Region, RegionFinding
 from marrowscope.report.content import ReportContent
+from marrowscope.slides import Picture
 
 GAP_PX = 24
 """Between two overviews in the picture of a case."""
@@ -75,24 +75,21 @@ def _beside_each_other(
     """Cells, pictures and outlines of all smears in one frame: that of the first slide, extended to the right."""
     scale_x, scale_y = first.overview_downsample
     height = max(smear.overview.shape[0] for smear in smears)
-    strips, regions, outlines, fields, cells, crops = [], [], [], [], [], {}
-    left = 0
+    strips: list[Picture] = []
+    regions: list[Region] = []
+    outlines: list[Region] = []
+    fields: list[Box] = []
+    cells: list[pl.DataFrame] = []
+    crops: dict[int, Picture] = {}
+    left = first_id = 0
     for number, smear in enumerate(smears, start=1):
-        per_pixel = smear.overview_downsample
-
-        def moved(shape: BaseGeometry, left: int = left, per_pixel: tuple[float, float] = per_pixel) -> BaseGeometry:
-            factor_x, factor_y = scale_x / per_pixel[0], scale_y / per_pixel[1]
-            return shapely.affinity.affine_transform(shape, [factor_x, 0, 0, factor_y, left * scale_x, 0])
-
-        def renamed(region: Region, number: int = number) -> Region:
-            return replace(region, name=f"{number}: {region.name}", polygon=moved(region.polygon))
-
-        regions += [renamed(region) for region in smear.finding.regions]
-        outlines += [renamed(region) for region in smear.finding.outlines]
-        fields += [Box(*moved(shapely.box(box.x0, box.y0, box.x1, box.y1)).bounds) for box in smear.fields]
-        first_id = sum(frame.height for frame in cells)
+        move = _Move(scale_x / smear.overview_downsample[0], scale_y / smear.overview_downsample[1], left * scale_x)
+        regions += [move.region(region, number) for region in smear.finding.regions]
+        outlines += [move.region(region, number) for region in smear.finding.outlines]
+        fields += [move.box(box) for box in smear.fields]
         cells.append(smear.cells.with_columns(cell_id=pl.col("cell_id") + first_id))
         crops |= {cell_id + first_id: _at_spacing(crop, smear, first) for cell_id, crop in smear.crops.items()}
+        first_id += smear.cells.height
         strip = np.full((height, smear.overview.shape[1] + GAP_PX, 3), 255, np.uint8)
         strip[: smear.overview.shape[0], : smear.overview.shape[1]] = smear.overview
         strips.append(strip)
@@ -114,6 +111,26 @@ def _beside_each_other(
     )
 
 
-def _at_spacing(crop: np.ndarray, smear: ReportContent, first: ReportContent) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """From the level-0 pixels of one slide to those of the first: a factor along each axis, then to the right."""
+
+    factor_x: float
+    factor_y: float
+    right: float
+
+    def region(self, region: Region, number: int) -> Region:
+        matrix = [self.factor_x, 0, 0, self.factor_y, self.right, 0]
+        polygon = shapely.affinity.affine_transform(region.polygon, matrix)
+        return replace(region, name=f"{number}: {region.name}", polygon=polygon)
+
+    def box(self, box: Box) -> Box:
+        x0, x1 = (value * self.factor_x + self.right for value in (box.x0, box.x1))
+        return Box(x0, box.y0 * self.factor_y, x1, box.y1 * self.factor_y)
+
+
+def _at_spacing(crop: Picture, smear: ReportContent, first: ReportContent) -> Picture:
     factor = smear.crop_spacing / first.crop_spacing
-    return crop if factor == 1 else cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    if factor == 1:
+        return crop
+    return np.asarray(cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)

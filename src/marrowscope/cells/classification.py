@@ -34,5 +34,4 @@ class Classifier:
             self._session.run(["logits"], {"crops": crops[start : start + BATCH]})[0]
             for start in range(0, len(crops), BATCH)
         ]
-        probabilities: NDArray[np.float32] = softmax(np.concatenate(logits) / self.contract.temperature, axis=1)
-        return probabilities.astype(np.float32)
+        return np.asarray(softmax(np.concatenate(logits) / self.contract.temperature, axis=1), np.float32)

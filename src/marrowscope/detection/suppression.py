@@ -17,7 +17,8 @@ def pairwise_iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
     area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
     area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
     union = area_a[:, None] + area_b[None, :] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    overlap: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return overlap
 
 
 def best_first(boxes: NDArray[np.float64], scores: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -66,7 +66,7 @@ def plan_fields(
         polygon = region.polygon
         for other in taken:
             if polygon.intersects(other):
-                polygon = polygon.difference(other)
+                polygon = _areas_only(polygon.difference(other))
         taken.append(region.polygon)
         if polygon.is_empty:
             continue
@@ -78,8 +78,9 @@ def plan_fields(
                 square = shapely.box(box.x0, box.y0, box.x1, box.y1)
                 if not polygon.intersects(square):
                     continue
-                owned = square if polygon.contains_properly(square) else _areas_only(polygon.intersection(square))
-                if owned.area <= 0:
+                whole = polygon.contains_properly(square)
+                owned = square if whole else _areas_only(polygon.intersection(square))
+                if owned.is_empty:
                     continue
                 rank = -min(3, floor(region.score * 4))
                 field = CountingField(column, row, box, owned, region.name)
