@@ -6,6 +6,7 @@ interval named in ``convention``. Raw values are kept at full precision; ``perce
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -117,3 +118,8 @@ class Differential(_Frozen):
     """Why counting ended: "500 cells reached", "all regions counted", "blasts 20 % decided", ..."""
     agreement: Agreement | None = None
     notes: tuple[str, ...] = ()
+
+
+def schema_json() -> str:
+    """JSON schema of ``differential.json``, as ``docs/schemas/differential.schema.json`` holds it."""
+    return json.dumps(Differential.model_json_schema(mode="serialization"), indent=2) + "\n"
