@@ -49,7 +49,9 @@ def interval_bar(row: TypeRow, axis: Axis) -> str:
     parts = [f'<path class="grid" d="{"".join(f"M{axis.at(tick)} -4V{HEIGHT + 4:g}" for tick in axis.ticks)}"/>']
     if row.reference_low is not None and row.reference_high is not None:
         left, right = axis.at(row.reference_low), axis.at(row.reference_high)
-        parts.append(f'<rect class="band" x="{left}" y="{middle - 5:g}" width="{max(right - left, 1.0):.2f}" height="10"/>')
+        parts.append(
+            f'<rect class="band" x="{left}" y="{middle - 5:g}" width="{max(right - left, 1.0):.2f}" height="10"/>'
+        )
     if row.assessable and row.low is not None and row.high is not None:
         left, right = axis.at(row.low), axis.at(row.high)
         ends = f"M{left} {middle - 3}v6M{right} {middle - 3}v6"

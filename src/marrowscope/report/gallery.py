@@ -25,7 +25,7 @@ BAR_UM = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One picture. ``certainty`` in 0..1; ``words`` are its certainty and flags; ``alternative`` the second best type."""
+    """One picture. ``certainty`` in 0..1; ``words`` are certainty and flags; ``alternative`` the second best type."""
 
     cell_id: int
     uri: str

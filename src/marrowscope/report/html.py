@@ -15,10 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from marrowscope.files import whole_file
 from marrowscope.report.bars import axis_labels
 from marrowscope.report.content import ReportContent
-from marrowscope.report.gallery import BAR_UM, gallery_views
-from marrowscope.report.method import method_statement, program, quality_notes
-from marrowscope.report.pictures import KINDS, draw_overview, legend_mark
-from marrowscope.report.view import COMMENT_FIELDS, banner, figure_views, flag_views, region_views, slide_facts, table_view
+from marrowscope.report.gallery import BAR_UM
+from marrowscope.report.page import report_page
+from marrowscope.report.pictures import KINDS, legend_mark
+from marrowscope.report.view import COMMENT_FIELDS
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -33,29 +33,20 @@ def write_html(content: ReportContent, path: Path) -> None:
 def render_html(content: ReportContent) -> str:
     """The page as text."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    table = table_view(content)
-    overview = draw_overview(content)
+    page = report_page(content)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
-        content=content,
-        differential=content.differential,
-        program=program(content),
-        banner=banner(content),
-        facts=slide_facts(content),
-        figures=figure_views(content.differential),
-        flags=flag_views(content.differential.flags),
-        table=table,
-        axis=axis_labels(table.axis),
-        overview=overview,
-        legend=[(legend_mark(kind), KINDS[kind]) for kind in overview.shows],
-        regions=region_views(content),
-        galleries=gallery_views(content),
+        page=page,
+        axis=axis_labels(page.table.axis),
+        legend=[(legend_mark(kind), KINDS[kind]) for kind in page.overview.shows],
         bar_um=BAR_UM,
-        quality=quality_notes(content),
         comment_fields=COMMENT_FIELDS,
-        method=method_statement(content),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),

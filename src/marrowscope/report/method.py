@@ -26,8 +26,11 @@ def quality_notes(content: ReportContent) -> tuple[str, ...]:
         notes.append(content.differential.agreement.text)
     flagged = content.cells.get_column("flags").explode(keep_nulls=False, empty_as_null=False)
     counts = dict(flagged.value_counts().iter_rows())
-    notes += [f"{whole(counts[flag])} of {whole(len(content.cells))} cells flagged “{flag}”: {meaning}"
-              for flag, meaning in FLAGS.items() if counts.get(flag)]
+    notes += [
+        f"{whole(counts[flag])} of {whole(len(content.cells))} cells flagged “{flag}”: {meaning}"
+        for flag, meaning in FLAGS.items()
+        if counts.get(flag)
+    ]
     return tuple(dict.fromkeys(_sentence(note) for note in notes))
 
 
@@ -58,7 +61,7 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
         FactView("Intervals", f"{interval}, on {whole(differential.total)} cells; sampling error only"),
         FactView(
             "Detection",
-            f"{_um(detector.spacing)}, tiles of {detector.tile}{NARROW}px with a margin of {detector.margin}{NARROW}px, "
+            f"{_um(detector.spacing)}, tiles of {detector.tile}{NARROW}px, margin {detector.margin}{NARROW}px, "
             f"score at least {detector.score_threshold:g}",
         ),
     ]
@@ -66,8 +69,8 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
         facts.append(
             FactView(
                 "Classification",
-                f"{_um(classifier.spacing)}, crops of {classifier.crop}{NARROW}px, temperature {classifier.temperature:g}, "
-                f"unsure below {classifier.unsure_below:g}",
+                f"{_um(classifier.spacing)}, crops of {classifier.crop}{NARROW}px, "
+                f"temperature {classifier.temperature:g}, unsure below {classifier.unsure_below:g}",
             )
         )
     facts += [

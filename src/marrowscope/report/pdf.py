@@ -11,16 +11,17 @@ import json
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import typst
 
 from marrowscope.files import whole_file
 from marrowscope.report.bars import axis_labels
 from marrowscope.report.content import ReportContent
-from marrowscope.report.gallery import BAR_UM, PER_TYPE, CellView, GalleryView, gallery_views
-from marrowscope.report.method import method_statement, program, quality_notes
-from marrowscope.report.pictures import KINDS, draw_overview, legend_mark, overview_style
-from marrowscope.report.view import COMMENT_FIELDS, banner, figure_views, flag_views, region_views, slide_facts, table_view
+from marrowscope.report.gallery import BAR_UM, PER_TYPE, CellView, GalleryView
+from marrowscope.report.page import report_page
+from marrowscope.report.pictures import KINDS, legend_mark, overview_style
+from marrowscope.report.view import COMMENT_FIELDS
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
 
@@ -46,28 +47,31 @@ def write_pdf(content: ReportContent, path: Path) -> None:
 
 def render_pdf(content: ReportContent) -> bytes:
     """The PDF as bytes; equal contents give equal bytes."""
-    table = table_view(content)
-    overview = draw_overview(content)
-    galleries = gallery_views(content)
-    phantom = "phantom · " if banner(content) else ""
-    document = {
-        "title": content.differential.title,
-        "label": content.slide.label,
-        "case": content.case,
-        "footer": f"{phantom}{content.pack.name} {content.pack.version} · {program(content)}",
-        "banner": banner(content),
-        "facts": [asdict(fact) for fact in slide_facts(content)],
-        "figures": [asdict(figure) for figure in figure_views(content.differential)],
-        "flags": [asdict(flag) for flag in flag_views(content.differential.flags)],
-        "table": asdict(table),
-        "axis": _styled(axis_labels(table.axis), _BAR_STYLE),
+    page = report_page(content)
+    phantom = "phantom · " if page.banner else ""
+    table = asdict(page.table)
+    for group in table["groups"]:
+        for row in group["rows"]:
+            row["bar"] = _styled(row["bar"], _BAR_STYLE)
+    document: dict[str, Any] = {
+        "title": page.title,
+        "label": page.label,
+        "case": page.case,
+        "footer": f"{phantom}{page.pack} · {page.program}",
+        "banner": page.banner,
+        "figures": [asdict(figure) for figure in page.figures],
+        "flags": [asdict(flags) for flags in page.flags],
+        "table": table,
+        "axis": _styled(axis_labels(page.table.axis), _BAR_STYLE),
         "key": _styled(_KEY, _BAR_STYLE),
-        "overview": {"svg": overview.svg, "width": overview.width, "height": overview.height},
+        "overview": asdict(page.overview),
         "legend": [
-            {"mark": _styled(legend_mark(kind), overview_style(0.9)), "words": KINDS[kind]} for kind in overview.shows
+            {"mark": _styled(legend_mark(kind), overview_style(0.9)), "words": KINDS[kind]}
+            for kind in page.overview.shows
         ],
-        "regions": [asdict(region) for region in region_views(content)],
-        "quality": quality_notes(content),
+        "facts": [asdict(fact) for fact in page.facts],
+        "regions": [asdict(region) for region in page.regions],
+        "quality": page.quality,
         "comment_fields": COMMENT_FIELDS,
         "galleries": [
             {
@@ -77,23 +81,21 @@ def render_pdf(content: ReportContent) -> bytes:
                 "strip": _strip(gallery),
                 "words": [cell.words for cell in gallery.cells],
             }
-            for gallery in galleries
+            for gallery in page.galleries
         ],
         "per_row": PER_TYPE,
         "gap": _GAP / (PER_TYPE + (PER_TYPE - 1) * _GAP),
         "bar_um": f"{BAR_UM:g}",
-        "method": [asdict(fact) for fact in method_statement(content)],
+        "method": [asdict(fact) for fact in page.method],
     }
-    for group in document["table"]["groups"]:
-        for row in group["rows"]:
-            row["bar"] = _styled(row["bar"], _BAR_STYLE)
-    return typst.compile(
+    made = typst.compile(
         TEMPLATE.read_bytes(),
         format="pdf",
         ignore_system_fonts=True,
         sys_inputs={"content": json.dumps(document)},
         timestamp=0,
     )
+    return bytes(made)
 
 
 def _styled(svg: str, style: str) -> str:
@@ -111,7 +113,8 @@ def _strip(gallery: GalleryView) -> str:
         x = place * step
         frame = ' stroke="#7a4a00" stroke-width="2" stroke-dasharray="6 4"' if view.unsure else ' stroke="#d0ccd8"'
         return (
-            f'<image x="{x:.1f}" width="100" height="100" preserveAspectRatio="xMidYMid slice" href="{escape(view.uri)}"/>'
+            f'<image x="{x:.1f}" width="100" height="100" preserveAspectRatio="xMidYMid slice" '
+            f'href="{escape(view.uri)}"/>'
             f'<rect x="{x + 0.5:.1f}" y=".5" width="99" height="99" fill="none"{frame}/>'
             f'<path d="M{x + 5:.1f} 94h{bar:.1f}" stroke="#fff" stroke-opacity=".75" stroke-width="5"/>'
             f'<path d="M{x + 5:.1f} 94h{bar:.1f}" stroke="#000" stroke-width="2.6"/>'

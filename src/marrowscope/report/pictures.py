@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry import Polygon
 
 from marrowscope.geometry import Box
 from marrowscope.regions.files import COLOURS
@@ -39,8 +39,6 @@ KINDS: dict[str, str] = {
     "fields": "counted fields",
 }
 """What is drawn over an overview, in words."""
-
-_Shape = Polygon | MultiPolygon
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,12 @@ def draw_overview(content: ReportContent) -> Overview:
     parts = [f'<image width="{width}" height="{height}" preserveAspectRatio="none" href="{jpeg_uri(picture, 82)}"/>']
     shows: list[str] = []
 
-    def draw(kind: str, shapes: Iterable[_Shape], cased: bool = False) -> None:
+    def draw(kind: str, shapes: Iterable[shapely.Geometry], cased: bool = False) -> None:
         path = _path(shapes, downsample)
         if path:
-            parts.append((f'<path class="ov-casing" d="{path}"/>' if cased else "") + f'<path class="ov-{kind}" d="{path}"/>')
+            parts.append(
+                (f'<path class="ov-casing" d="{path}"/>' if cased else "") + f'<path class="ov-{kind}" d="{path}"/>'
+            )
             shows.append(kind)
 
     for kind in ("blood", "particle"):
@@ -89,7 +89,9 @@ def draw_overview(content: ReportContent) -> Overview:
     for kind in dict.fromkeys(region.kind for region in finding.regions):
         draw(kind, [region.polygon for region in finding.regions if region.kind == kind], cased=True)
     if len(finding.regions) > 1:
-        parts += [_number(place, region, downsample, unit) for place, region in enumerate(finding.regions[:NUMBERED], 1)]
+        parts += [
+            _number(place, region, downsample, unit) for place, region in enumerate(finding.regions[:NUMBERED], 1)
+        ]
 
     um_per_pixel = content.slide.spacing.x * downsample[0]
     bar_um = round_length(max(width / 5, 60 * unit) * um_per_pixel)
@@ -113,7 +115,9 @@ def draw_overview(content: ReportContent) -> Overview:
 def legend_mark(kind: str) -> str:
     """A small SVG sample of how a kind is drawn; to be used beside a drawn overview, whose style it shares."""
     line = f'<path class="ov-{kind}" style="stroke-width:1.6px" d="M1 1h20v10h-20z"/>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" class="mark" viewBox="0 0 22 12" width="22" height="12">{line}</svg>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="mark" viewBox="0 0 22 12" width="22" height="12">{line}</svg>'
+    )
 
 
 def _shrunk(picture: Picture, downsample: tuple[float, float]) -> tuple[Picture, tuple[float, float]]:
@@ -122,11 +126,11 @@ def _shrunk(picture: Picture, downsample: tuple[float, float]) -> tuple[Picture,
     if factor == 1.0:
         return picture, downsample
     size = max(1, round(width / factor)), max(1, round(height / factor))
-    shrunk = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return shrunk, (downsample[0] * width / size[0], downsample[1] * height / size[1])
 
 
-def _counted(fields: Sequence[Box], regions: Sequence[Region]) -> list[_Shape]:
+def _counted(fields: Sequence[Box], regions: Sequence[Region]) -> list[shapely.Geometry]:
     """The counted part of the slide: fields joined where they touch, cut to the regions."""
     if not fields:
         return []
@@ -135,7 +139,7 @@ def _counted(fields: Sequence[Box], regions: Sequence[Region]) -> list[_Shape]:
     return [squares if owned.is_empty else squares.intersection(owned)]
 
 
-def _path(shapes: Iterable[_Shape], downsample: tuple[float, float]) -> str:
+def _path(shapes: Iterable[shapely.Geometry], downsample: tuple[float, float]) -> str:
     """SVG path of polygons in level-0 pixels, holes included, thinned to what the picture can show."""
     scale = np.array(downsample)
     parts = []
@@ -166,18 +170,19 @@ def overview_style(unit: float) -> str:
     def colour(kind: str) -> str:
         return "#{:02x}{:02x}{:02x}".format(*COLOURS[kind])
 
+    step, line = 9 * unit, 2.6 * unit
     hatch = (
-        f'<defs><pattern id="ov-hatch" width="{9 * unit:.2f}" height="{9 * unit:.2f}" patternUnits="userSpaceOnUse" '
-        f'patternTransform="rotate(45)"><rect width="{9 * unit:.2f}" height="{9 * unit:.2f}" fill="#fff" '
-        f'fill-opacity=".55"/><path d="M0 0V{9 * unit:.2f}" stroke="#555" stroke-width="{2.2 * unit:.2f}"/></pattern></defs>'
+        f'<defs><pattern id="ov-hatch" width="{step:.2f}" height="{step:.2f}" patternUnits="userSpaceOnUse" '
+        f'patternTransform="rotate(45)"><rect width="{step:.2f}" height="{step:.2f}" fill="#fff" fill-opacity=".55"/>'
+        f'<path d="M0 0V{step:.2f}" stroke="#555" stroke-width="{2.2 * unit:.2f}"/></pattern></defs>'
     )
-    line = 2.6 * unit
     outlined = "".join(f".ov-{kind}{{stroke:{colour(kind)}}}" for kind in ("trail", "smear", "whole", "given"))
     return (
         f"{hatch}<style>.ov-casing,.ov-trail,.ov-smear,.ov-whole,.ov-given,.ov-particle{{fill:none;stroke-linejoin:round}}"
         f".ov-casing{{stroke:#fff;stroke-width:{2.2 * line:.2f}px;stroke-opacity:.85}}"
         f".ov-trail,.ov-smear,.ov-whole,.ov-given{{stroke-width:{line:.2f}px}}{outlined}"
-        f".ov-particle{{stroke:{colour('particle')};stroke-width:{line:.2f}px;stroke-dasharray:{3 * line:.2f} {2 * line:.2f}}}"
+        f".ov-particle{{stroke:{colour('particle')};stroke-width:{line:.2f}px;"
+        f"stroke-dasharray:{3 * line:.2f} {2 * line:.2f}}}"
         f".ov-blood{{fill:url(#ov-hatch);stroke:#555;stroke-width:{line / 2:.2f}px;fill-rule:evenodd}}"
         f".ov-fields{{fill:#12324a;fill-opacity:.38;stroke:#12324a;stroke-width:{line / 3:.2f}px;fill-rule:evenodd}}"
         f".ov-disc{{fill:#fff;stroke:#222;stroke-width:{line / 2:.2f}px}}"

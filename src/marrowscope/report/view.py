@@ -139,10 +139,8 @@ def table_view(content: ReportContent) -> TableView:
     rounded = [row.percent_rounded for row in rows if row.percent_rounded is not None]
     has_references = any(row.reference_low is not None for row in rows)
     convention = differential.convention
-    notes = [
-        f"{percent_words(100 * convention.level)} intervals ({INTERVALS[convention.interval]}) tell the sampling error "
-        "only, not the errors of the models."
-    ]
+    level = percent_words(100 * convention.level)
+    notes = [f"{level} intervals ({INTERVALS[convention.interval]}) tell the sampling error, not the models' errors."]
     if any(row.mark for group in groups for row in group.rows):
         notes.append("▲ ▼ the whole interval lies above or below the reference range.")
     if has_references and differential.partial:
@@ -167,9 +165,7 @@ NOTE_IN_ROW = 36
 INTERVALS = {"wilson": "Wilson", "sequence": "confidence sequence, valid at any stop"}
 
 
-def _group(
-    title: str, rows: Sequence[TypeRow], axis: Axis, letters: Mapping[str, str], partial: bool
-) -> GroupView:
+def _group(title: str, rows: Sequence[TypeRow], axis: Axis, letters: Mapping[str, str], partial: bool) -> GroupView:
     views = tuple(_row(row, axis, letters, partial) for row in rows)
     count = percent = ""
     if len(rows) > 1 and all(row.assessable for row in rows):

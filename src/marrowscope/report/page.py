@@ -1,0 +1,65 @@
+"""One report with everything that it shows, ready to be laid out: the same for HTML and PDF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from marrowscope.report.content import ReportContent
+from marrowscope.report.gallery import GalleryView, gallery_views
+from marrowscope.report.method import method_statement, program, quality_notes
+from marrowscope.report.pictures import Overview, draw_overview
+from marrowscope.report.view import (
+    FactView,
+    FigureView,
+    FlagsView,
+    RegionView,
+    TableView,
+    banner,
+    figure_views,
+    flag_views,
+    region_views,
+    slide_facts,
+    table_view,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """The parts of a report in the order in which they stand."""
+
+    title: str
+    label: str
+    case: str | None
+    banner: str
+    figures: tuple[FigureView, ...]
+    flags: tuple[FlagsView, ...]
+    table: TableView
+    overview: Overview
+    facts: tuple[FactView, ...]
+    regions: tuple[RegionView, ...]
+    quality: tuple[str, ...]
+    galleries: tuple[GalleryView, ...]
+    method: tuple[FactView, ...]
+    pack: str
+    program: str
+
+
+def report_page(content: ReportContent) -> ReportPage:
+    """Draw and word everything that a report shows."""
+    return ReportPage(
+        title=content.differential.title,
+        label=content.slide.label,
+        case=content.case,
+        banner=banner(content),
+        figures=figure_views(content.differential),
+        flags=flag_views(content.differential.flags),
+        table=table_view(content),
+        overview=draw_overview(content),
+        facts=slide_facts(content),
+        regions=region_views(content),
+        quality=quality_notes(content),
+        galleries=gallery_views(content),
+        method=method_statement(content),
+        pack=f"{content.pack.name} {content.pack.version}",
+        program=program(content),
+    )
