@@ -8,9 +8,10 @@ from pathlib import Path
 
 from marrowscope.learning.classifier.augmentation import Augmentation
 from marrowscope.learning.classifier.data import Cells, Splits
-from marrowscope.learning.classifier.networks import CellClassifier, mobilenet_v2
+from marrowscope.learning.classifier.networks import CellClassifier, mobilenet_v2, small_network
+from marrowscope.learning.classifier.phantoms import load_phantoms
 from marrowscope.learning.datasets.cells import PBC_SIDE, decode, read_pbc
-from marrowscope.taxonomy import PBC_TYPES
+from marrowscope.taxonomy import PBC_TYPES, PHANTOM_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,35 @@ def blood_11() -> ClassifierRecipe:
         augmentation=Augmentation(neighbour_chance=0.2),
         epochs=12,
         draws=9020,
+    )
+
+
+def phantom_16() -> ClassifierRecipe:
+    """The types of the phantom: a small network from scratch. Phantoms are exact in scale and need no turning."""
+    return ClassifierRecipe(
+        name="phantom-16",
+        architecture="seven plain convolutions, 0.3 M weights, from scratch",
+        classes=PHANTOM_TYPES,
+        load=load_phantoms,
+        network=small_network,
+        augmentation=Augmentation(
+            zoom=(0.95, 1.05),
+            quarter_turns=0.8,
+            density=0.08,
+            stain=0.03,
+            lamp=0.03,
+            neutral_chance=0.1,
+            haze_chance=0.05,
+            blur_chance=0.15,
+            sharpen_chance=0.05,
+            bare_chance=0.0,
+        ),
+        epochs=15,
+        draws=38_000,
+        batch=128,
+        learning_rate=4e-3,
+        label_smoothing=0.02,
+        coverage=0.98,
     )
 
 
