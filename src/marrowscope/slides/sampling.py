@@ -33,6 +33,9 @@ _EXACT = 1e-6
 _STEPS = 32
 """Positions between two pixels that linear interpolation tells apart (OpenCV's fixed-point remap)."""
 
+_REMAP = 8192
+"""OpenCV's remap takes positions up to 32,767; larger reads are put together from squares of this side."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
@@ -47,11 +50,16 @@ class _Axis:
         rest = factor / shrink
         return cls(shrink, 1.0 if abs(rest - 1) < _EXACT else rest)
 
-    def positions(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Left neighbour and 32nds towards the right one, in shrunk pixels, of lattice pixels start, start + 1, ..."""
+    def positions(self, start: int, count: int) -> tuple[int, NDArray[np.int16], NDArray[np.uint16]]:
+        """Where lattice pixels ``start, start + 1, ...`` lie among the shrunk ones.
+
+        The shrunk pixel left of the first; then for each its left neighbour, counted from that one, and the 32nds
+        towards the right neighbour.
+        """
         centre = (np.arange(start, start + count) + 0.5) * self.rest - 0.5
         steps = np.floor(centre * _STEPS + 0.5).astype(np.int64)
-        return steps // _STEPS, steps % _STEPS
+        left = steps // _STEPS
+        return int(left[0]), (left - left[0]).astype(np.int16), (steps % _STEPS).astype(np.uint16)
 
 
 class Sampler:
@@ -84,15 +92,11 @@ class Sampler:
             return np.empty((size.height, size.width, 3), np.uint8)
         if self._x.rest == 1.0 and self._y.rest == 1.0:
             return self._shrunk(u, v, size)
-        column, right = self._x.positions(u, size.width)
-        row, down = self._y.positions(v, size.height)
-        u0, v0 = int(column[0]), int(row[0])
-        source = self._shrunk(u0, v0, Size(int(column[-1]) - u0 + 2, int(row[-1]) - v0 + 2))
-        corner = np.empty((size.height, size.width, 2), np.int16)
-        corner[..., 0] = column - u0
-        corner[..., 1] = (row - v0)[:, None]
-        weight = (down[:, None] * _STEPS + right).astype(np.uint16)
-        return np.asarray(cv2.remap(source, corner, weight, cv2.INTER_LINEAR))
+        picture = np.empty((size.height, size.width, 3), np.uint8)
+        for top in range(0, size.height, _REMAP):
+            for left in range(0, size.width, _REMAP):
+                self._interpolate(u + left, v + top, picture[top : top + _REMAP, left : left + _REMAP])
+        return picture
 
     def to_level0(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Lattice coordinates ``(..., 2)`` as level-0 pixels."""
@@ -103,6 +107,15 @@ class Sampler:
         """Level-0 pixels ``(..., 2)`` as lattice coordinates."""
         lattice: NDArray[np.float64] = np.asarray(xy, np.float64) / self._scale
         return lattice
+
+    def _interpolate(self, u: int, v: int, out: Picture) -> None:
+        u0, columns, right = self._x.positions(u, out.shape[1])
+        v0, rows, down = self._y.positions(v, out.shape[0])
+        source = self._shrunk(u0, v0, Size(int(columns[-1]) + 2, int(rows[-1]) + 2))
+        corner = np.empty((*out.shape[:2], 2), np.int16)
+        corner[..., 0] = columns
+        corner[..., 1] = rows[:, None]
+        cv2.remap(source, corner, (down * _STEPS)[:, None] + right, cv2.INTER_LINEAR, dst=out)
 
     def _shrunk(self, u: int, v: int, size: Size) -> Picture:
         """A window of the level after its blocks are averaged."""

@@ -21,6 +21,18 @@ from marrowscope.slides.tiff_colours import Colours
 _JPEG = (6, 7, 34892, 33007)
 _UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "\\u00B5m": 1.0, "nm": 1e-3}
 
+_MALFORMED = (
+    tifffile.TiffFileError,
+    OSError,
+    struct.error,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+)
+"""What tifffile raises when tags contradict each other: it takes most of them at their word."""
+
 
 @dataclass(frozen=True, slots=True)
 class TiffLevel:
@@ -76,7 +88,7 @@ def read_layout(path: Path) -> TiffLayout:
     try:
         with tifffile.TiffFile(path) as file:
             return _layout(path, file)
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, struct.error, OSError) as error:
+    except _MALFORMED as error:
         raise SlideError(
             f"{path}: the TIFF is damaged or incomplete ({error}); copy it again from its source"
         ) from error
