@@ -24,8 +24,15 @@ DYES = ("chromatin", "basophilia", "acidophilia", "haemoglobin", "azurophil", "o
 FINEST = 0.125
 """Um per pixel at which cells are drawn before they are reduced to a slide's spacing."""
 
+SEGMENTED = 0.6
+"""From this pinch on, lobes are apart and joined by threads only."""
+
 ANGLES = 96
 """Directions in which an outline is kept."""
+
+
+SECTORS = 1536
+"""Directions in which the border of a cell is evaluated: steps far below a pixel, even for a megakaryocyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ def draw_cell(looks: Looks, spacing: float, rng: np.random.Generator) -> CellDra
     reach = float(profile.max()) + 0.8
     side = 8 * int(np.ceil(2 * reach / fine / 8))
     x, y, r, sector = _grid(side, fine)
-    inside = profile[sector] - r
+    inside = _between(profile)[sector] - r
     if looks.nucleus == "smear":
         dyes, cover = _draw_smudge(looks, fine, inside, side, rng)
     else:
@@ -53,7 +60,7 @@ def draw_cell(looks: Looks, spacing: float, rng: np.random.Generator) -> CellDra
     angles = np.arange(ANGLES) * (2 * pi / ANGLES)
     if looks.nucleus == "smear":
         profile = np.zeros(ANGLES)
-        np.maximum.at(profile, sector[cover > 0.5], r[cover > 0.5])
+        np.maximum.at(profile, sector[cover > 0.5] * ANGLES // SECTORS, r[cover > 0.5])
     outline = np.stack([profile * np.cos(angles), profile * np.sin(angles)], axis=1)
     return _reduce(dyes, cover, outline, fine, spacing)
 
@@ -74,8 +81,14 @@ def _outline(looks: Looks, radius: float, rng: np.random.Generator) -> NDArray[n
 def _grid(side: int, spacing: float) -> tuple[Field, Field, Field, NDArray[np.int64]]:
     axis = ((np.arange(side) + 0.5 - side / 2) * spacing).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
-    sector = np.rint(np.arctan2(y, x) * (ANGLES / (2 * pi))).astype(np.int64) % ANGLES
+    sector = np.rint(np.arctan2(y, x) * (SECTORS / (2 * pi))).astype(np.int64) % SECTORS
     return x, y, np.hypot(x, y), sector
+
+
+def _between(profile: NDArray[np.float64]) -> Field:
+    """The border in all ``SECTORS`` directions."""
+    fine = np.interp(np.arange(SECTORS) * (ANGLES / SECTORS), np.arange(ANGLES + 1), np.append(profile, profile[0]))
+    return fine.astype(np.float32)
 
 
 def _soft(distance: Field, width: float) -> Field:
@@ -89,23 +102,42 @@ def _curved_nucleus(looks: Looks, radius: float, rng: np.random.Generator) -> tu
     area = looks.nuclear_share * pi * radius**2
     length = max(looks.nucleus_length, 0.0)
     lobes = max(1, round(looks.lobes))
-    slim = 1 - 0.55 * looks.pinch if lobes > 1 else 1.0
-    half_width = sqrt(area / (pi * slim + 4 * length * slim))
+    if lobes > 1 and looks.pinch > SEGMENTED:
+        return _segments(area, lobes, radians(looks.bend), looks.pinch, rng)
+    half_width = sqrt(area / (pi + 4 * length))
     line = 2 * half_width * length
     n = 1 if length < 0.02 else int(np.clip(6 + 5 * length, 6, 40))
     t = np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1)
     bend = radians(max(looks.bend, 1.0))
     curve = line / bend
     px, py = curve * np.sin(bend * t), curve * (np.cos(bend * t) - 1)
-    if lobes > 1:
-        px = px + rng.normal(0, 0.12 * half_width) * np.cos(2 * pi * lobes * t)
-        py = py + rng.normal(0, 0.25 * half_width) * np.sin(pi * lobes * t + rng.uniform(0, pi))
-        width = half_width * (1 - looks.pinch * (0.5 + 0.5 * np.cos(2 * pi * lobes * (t + 0.5))) ** 1.5)
-        width = np.maximum(width * (1 + 0.25 * looks.pinch), 0.22)
-    else:
-        width = half_width * (1 - max(0.0, looks.pinch) * np.cos(pi * t) ** 2)
+    width = half_width * (1 - max(0.0, looks.pinch) * np.cos(pi * lobes * t) ** 2)
     px, py = px - px.mean(), py - py.mean()
     return np.stack([px, py, width], axis=1), half_width
+
+
+def _segments(
+    area: float, lobes: int, bend: float, pinch: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], float]:
+    """Round lobes in a bow, joined by threads."""
+    lobe = sqrt(area / (pi * lobes * 1.12))
+    pitch = lobe * (1.5 + 0.75 * pinch)
+    curve = pitch * (lobes - 1) / max(bend, 0.1)
+    angles = bend * (np.arange(lobes) / (lobes - 1) - 0.5)
+    at = np.stack([curve * np.sin(angles), curve * (np.cos(angles) - 1)], axis=1) + rng.normal(
+        0, 0.14 * lobe, (lobes, 2)
+    )
+    sizes = lobe * rng.uniform(0.88, 1.1, lobes)
+    discs = [np.column_stack([at, sizes])]
+    for i in range(lobes):  # a second disc makes each lobe a little longer than wide
+        lean = rng.uniform(0, 2 * pi)
+        discs.append(np.array([[*(at[i] + 0.35 * lobe * np.array([cos(lean), sin(lean)])), 0.8 * sizes[i]]]))
+    for a, b in zip(at[:-1], at[1:], strict=True):
+        share = np.linspace(0, 1, 9)[:, None]
+        discs.append(np.column_stack([a + share * (b - a), np.full(9, max(0.28, 0.9 * (1 - pinch) * lobe))]))
+    points = np.concatenate(discs)
+    points[:, :2] -= at.mean(axis=0)
+    return points, lobe
 
 
 def _cluster_nucleus(looks: Looks, radius: float, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
@@ -150,7 +182,7 @@ def _place_nucleus(
     distance = np.full(x.shape, -1e3, np.float32)
     for px, py, width in zip(cx + ox, cy + oy, discs[:, 2], strict=True):
         np.maximum(distance, np.float32(width) - np.hypot(x - np.float32(px), y - np.float32(py)), out=distance)
-    wobble = {"plates": 0.45, "cluster": 0.5}.get(looks.nucleus, 0.05 * half_width)
+    wobble = {"plates": 0.45, "cluster": 0.5}.get(looks.nucleus, (0.05 if looks.lobes < 2 else 0.11) * half_width)
     distance += np.float32(wobble) * cut_noise(0.65 if looks.nucleus == "plates" else 3.0, fine, len(x), rng)
     np.minimum(distance, inside - np.float32(0.3), out=distance)
     return distance, np.clip(distance / half_width, 0, 1), half_width, (ox, oy)
@@ -239,7 +271,7 @@ def _draw_smudge(looks: Looks, fine: float, inside: Field, side: int, rng: np.ra
     """A burst nucleus: pale streaming chromatin that thins outwards, no cytoplasm."""
     streaks = cut_noise(looks.grain, fine, side, rng)
     long = cv2.GaussianBlur(cut_noise(0.65, fine, side, rng), (0, 0), sigmaX=1.2 / fine, sigmaY=0.15 / fine)
-    texture = looks.contrast * np.tanh(streaks) + 0.3 * np.tanh(2 * long / long.std())
+    texture = looks.contrast * np.tanh(streaks) + 0.22 * np.tanh(1.5 * long / long.std())
     ragged = inside + 0.9 * cut_noise(1.6, fine, side, rng)
     np.minimum(ragged, inside + 0.3, out=ragged)
     cover = _soft(ragged - 0.2, 1.2)

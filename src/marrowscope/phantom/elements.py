@@ -69,11 +69,16 @@ def dust(spacing: float, rng: np.random.Generator) -> tuple[Field, Field]:
     return dyes, cover
 
 
-def plasma_tile(spacing: float, side: int) -> Field:
-    """Relative thickness of dried plasma (mean 1), periodic over ``side`` pixels so that it tiles without a seam."""
+PLASMA_GRAINS = ((0.6, 0.22), (2.0, 0.25), (8.0, 0.3))
+CLUMP_GRAINS = ((2.5, 0.35), (9.0, 0.6), (30.0, 0.7))
+"""Grain (um) and weight of the noise in dried plasma and in the ground of a particle."""
+
+
+def noise_tile(grains: tuple[tuple[float, float], ...], spacing: float, side: int) -> Field:
+    """Relative thickness of a ground (mean 1), periodic over ``side`` pixels so that it tiles without a seam."""
     rng = np.random.default_rng(1201)
     total = np.zeros((side, side), np.float32)
-    for grain, weight in ((0.6, 0.22), (2.0, 0.25), (8.0, 0.3)):
+    for grain, weight in grains:
         sigma = grain / spacing / 2
         pad = min(side, int(4 * sigma) + 1)
         noise = np.pad(rng.standard_normal((side, side), dtype=np.float32), pad, mode="wrap")

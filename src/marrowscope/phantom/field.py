@@ -16,8 +16,8 @@ from marrowscope.phantom.diagnoses import even_composition, marrow_composition
 from marrowscope.phantom.options import FieldOptions
 from marrowscope.phantom.painter import paint
 from marrowscope.phantom.pool import CellPool, Palette, cell_pool
-from marrowscope.phantom.scatter import Crowd, boxes_of
-from marrowscope.phantom.scene import Maps, Scene
+from marrowscope.phantom.scatter import IN_PARTICLE_PER_MM2, Crowd, boxes_of, clumped
+from marrowscope.phantom.scene import Cells, Maps, Scene
 from marrowscope.phantom.stains import make_stain
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import PHANTOM_TYPES
@@ -103,16 +103,16 @@ def _field_scene(options: FieldOptions, size: Size, pool: CellPool, seed: int, r
     particle = np.zeros(shape, np.float32)
     crowd = Crowd(pool, VARIANTS, rng)
     event = rng.random()
-    fat: list[tuple[float, float, float]] = []
+    fat: list[tuple[float, float, float, float, float]] = []
     if event < 0.08:
         particle = _corner(shape, rng)
     elif event < 0.13:
         thickness *= 1 - _corner(shape, rng)  # the edge of the smear: bare glass
     if event < 0.3:
         for _ in range(rng.poisson(1.5)):
-            hole = (rng.uniform(0, width), rng.uniform(0, height), rng.uniform(6, 26))
-            fat.append(hole)
-            crowd.block(*hole)
+            x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(6, 26)
+            fat.append((x / spacing, y / spacing, r / spacing, rng.uniform(0.86, 1.0), rng.uniform(0, 180)))
+            crowd.block(x, y, r)
     maps = Maps(
         pitch, np.clip(thickness, 0, 1), particle, _defocus(shape, options.difficulty, rng),
         (1 + 0.012 * _slow(shape, rng)).astype(np.float32), float(rng.uniform(0.1, 0.7)),
@@ -130,8 +130,8 @@ def _field_scene(options: FieldOptions, size: Size, pool: CellPool, seed: int, r
     kinds = np.sort(rng.choice(len(share), size=n, p=share))
     for kind in _large_first(kinds):
         crowd.add(int(kind), spot, tries=40, beside=0.3)
-    holes = np.array(fat).reshape(-1, 3) / spacing
-    ghosts = _ghosts(maps, pool, size, rng)
+    holes = np.array(fat).reshape(-1, 5)
+    ghosts = _clumped(maps, pool, size, rng)
     return Scene(size, spacing, seed, maps, crowd.table(), ghosts, holes)
 
 
@@ -141,25 +141,10 @@ def _large_first(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([kinds[big], kinds[~big]])
 
 
-def _ghosts(maps: Maps, pool: CellPool, size: Size, rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    from marrowscope.phantom.scene import Cells
-
-    if float(maps.particle.max()) < 0.3:
-        return Cells.empty()
-    spacing = pool.spacing
-    n = rng.poisson(7000 * size.area * spacing**2 / 1e6)
-    x, y = rng.uniform(0, size.width, n), rng.uniform(0, size.height, n)
-    keep = maps.at("particle", x, y) > 0.5
-    x, y = x[keep], y[keep]
-    n = len(x)
-    kinds = rng.choice(_GHOST_KINDS, size=n)
-    return Cells(
-        kinds, rng.integers(12, size=n), x, y, rng.uniform(0, 2 * pi, n), rng.random(n) < 0.5, np.full(n, 8.0 / spacing)
-    )
-
-
-_GHOST_KINDS = [PHANTOM_TYPES.index(n) for n in ("myelocyte", "lymphocyte", "basophilic_erythroblast", "plasma_cell",
-                                                 "metamyelocyte", "polychromatic_erythroblast")]  # fmt: skip
+def _clumped(maps: Maps, pool: CellPool, size: Size, rng: np.random.Generator) -> Cells:
+    n = rng.poisson(IN_PARTICLE_PER_MM2 * size.area * pool.spacing**2 / 1e6) if maps.particle.any() else 0
+    xy = rng.uniform(0, 1, (n, 2)) * [size.width, size.height]
+    return clumped(xy[maps.at("particle", *xy.T) > 0.5], pool, rng)
 
 
 def _slow(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ FULLEST = 0.55
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``fat (n, 3)``: x, y, radius. All in um."""
+    """``fat (n, 5)``: x, y, long radius, short over long, degrees. All in um."""
 
     width: float
     height: float
@@ -55,7 +55,7 @@ def lay_out(width: float, height: float, trail_mm2: float, blood: bool, rng: np.
             "ask for fewer cells, a higher density or a larger size"
         )
     particles, trails = _particles_with_trails(smear, trail_mm2 * 1e6, rng)
-    return Layout(width, height, smear, blood_polygon, particles, trails, _fat(particles, rng))
+    return Layout(width, height, smear, blood_polygon, particles, trails, _fat(particles, smear.buffer(-45), rng))
 
 
 def _rounded(x0: float, y0: float, x1: float, y1: float, rng: np.random.Generator) -> Polygon:
@@ -79,7 +79,7 @@ def _wave(angle: NDArray[np.float64], orders: int, rng: np.random.Generator) -> 
 
 def _blob(x: float, y: float, radius: float, rng: np.random.Generator) -> Polygon:
     angle = np.linspace(0, 2 * pi, 90, endpoint=False)
-    r = radius * (1 + 0.22 * np.clip(_wave(angle, 7, rng), -1.5, 1.5))
+    r = radius * (1 + 0.15 * np.clip(_wave(angle, 7, rng), -1.6, 1.6))
     stretch = rng.uniform(0.85, 1.2)
     return Polygon(np.stack([x + stretch * r * np.cos(angle), y + r / stretch * np.sin(angle)], axis=1)).buffer(0)
 
@@ -94,7 +94,8 @@ def _comet(length: float, width: float, rng: np.random.Generator) -> Polygon:
     outline = np.concatenate(
         [np.stack([t * length, sway - upper], axis=1), np.stack([t * length, sway + lower], axis=1)[::-1]]
     )
-    return Polygon(outline).buffer(0)
+    rounded: Polygon = Polygon(outline).buffer(0).buffer(-0.2 * width).buffer(0.2 * width)
+    return rounded
 
 
 def _particles_with_trails(
@@ -150,10 +151,10 @@ def _attempt(
     return particles, trails
 
 
-def _fat(particles: tuple[Polygon, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+def _fat(particles: tuple[Polygon, ...], smear: Polygon, rng: np.random.Generator) -> NDArray[np.float64]:
     """Fat cells fill a third of each particle, a few have been torn out of it."""
     taken = Placement(160.0)
-    holes: list[tuple[float, float, float]] = []
+    holes: list[tuple[float, float, float, float, float]] = []
     for particle in particles:
         x0, y0, x1, y1 = particle.bounds
         reach = 0.35 * hypot(x1 - x0, y1 - y0) / 2
@@ -164,13 +165,15 @@ def _fat(particles: tuple[Polygon, ...], rng: np.random.Generator) -> NDArray[np
                 break
             x, y, r = rng.uniform(x0 - reach, x1 + reach), rng.uniform(y0 - reach, y1 + reach), rng.uniform(9, 34)
             within = shapely.contains_xy(particle, x, y)
+            if not shapely.contains_xy(smear, x, y):
+                continue
             if not within and (rng.random() > 0.06 or not shapely.contains_xy(near, x, y)):
                 continue
             if taken.fits(x, y, r, 1.02 if within else 1.3):
                 taken.add(x, y, r)
-                holes.append((x, y, r))
+                holes.append((x, y, r, rng.uniform(0.86, 1.0), rng.uniform(0, 180)))
                 filled += pi * r * r if within else 0.0
-    return np.array(holes).reshape(-1, 3)
+    return np.array(holes).reshape(-1, 5)
 
 
 def clip_to_slide(polygon: Polygon, width: float, height: float) -> Polygon:

@@ -104,8 +104,8 @@ MORPHOLOGY: dict[str, Morphology] = {
         acidophilia=(0.8, 1.05), azurophil=(0.2, 0.4), granule=(0.3, 0.36),
     ),
     "segmented_neutrophil": Morphology(
-        diameter=(12, 14), nuclear_share=(0.26, 0.31), nucleus_length=(4.2, 5.4), bend=(150, 260), lobes=(3, 5),
-        pinch=(0.82, 0.9), eccentricity=(0.0, 0.2), chromatin=(1.02, 1.12), grain=(0.55, 0.65), contrast=(0.2, 0.26),
+        diameter=(12, 14), nuclear_share=(0.29, 0.34), nucleus_length=(4.8, 6.0), bend=(70, 170), lobes=(2.6, 4.7),
+        pinch=(0.88, 0.94), eccentricity=(0.0, 0.2), chromatin=(1.02, 1.12), grain=(0.55, 0.65), contrast=(0.2, 0.26),
         acidophilia=(0.8, 1.05), azurophil=(0.2, 0.4), granule=(0.3, 0.36),
     ),
     "eosinophil": Morphology(
@@ -160,17 +160,17 @@ MORPHOLOGY: dict[str, Morphology] = {
     "megakaryocyte": Morphology(
         diameter=(36, 58), nuclear_share=(0.26, 0.36), oval=(1.0, 1.25), ragged=(0.03, 0.07), lobes=(5, 9),
         eccentricity=(0.0, 0.25), chromatin=(0.85, 0.98), grain=(0.7, 0.9), contrast=(0.22, 0.28),
-        basophilia=(0.08, 0.14), acidophilia=(0.6, 0.9), azurophil=(0.5, 0.9), granule=(0.34, 0.42), nucleus="cluster",
+        basophilia=(0.1, 0.17), acidophilia=(0.8, 1.1), azurophil=(1.3, 1.9), granule=(0.22, 0.25), nucleus="cluster",
     ),
     "smudge": Morphology(
         diameter=(14, 20), nuclear_share=(0.9, 1.0), oval=(1.0, 1.5), ragged=(0.08, 0.14), eccentricity=(0.0, 0.0),
-        chromatin=(0.38, 0.48), grain=(0.9, 1.1), contrast=(0.4, 0.5), nucleus="smear",
+        chromatin=(0.36, 0.46), grain=(0.9, 1.1), contrast=(0.3, 0.4), nucleus="smear",
     ),
     "other": Morphology(
         diameter=(22, 30), nuclear_share=(0.12, 0.17), oval=(1.0, 1.3), ragged=(0.06, 0.1), nucleus_length=(0.2, 0.5),
         eccentricity=(0.5, 0.9), chromatin=(0.55, 0.65), grain=(0.45, 0.55), contrast=(0.25, 0.3), nucleoli=(1, 2),
         nucleolus=(1.2, 1.8), nucleolus_tone=(-0.25, -0.2), basophilia=(0.16, 0.24), acidophilia=(0.15, 0.3),
-        vacuoles=(22, 40), vacuole=(1.0, 2.4), dark_granules=(0.02, 0.05), granule=(0.6, 0.9),
+        vacuoles=(26, 44), vacuole=(1.4, 3.2), dark_granules=(0.012, 0.03), granule=(0.7, 1.1),
     ),
 }  # fmt: skip
 """``other`` is drawn as a foamy macrophage, the commonest of the cells that ICSH does not count."""

@@ -6,6 +6,7 @@ do on glass; nucleated cells lie on top and cover what is below them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import cos, floor, sin
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.geometry import Size
-from marrowscope.phantom.elements import plasma_tile
+from marrowscope.phantom.elements import CLUMP_GRAINS, PLASMA_GRAINS, noise_tile
 from marrowscope.phantom.pool import Palette, Sprite
 from marrowscope.phantom.scene import BLOCK, Cells, Scene
 from marrowscope.phantom.stains import transmittance
@@ -25,6 +26,10 @@ _PAD = 16
 
 _NOISE = 2
 """Camera noise: uniform steps up and down of so many grey levels."""
+
+
+SpriteOf = Callable[[int, int], Sprite]
+Lay = Callable[[Picture, Sprite, int, int], None]
 
 
 def paint(scene: Scene, palette: Palette, x0: int, y0: int, size: Size) -> Picture:
@@ -41,7 +46,7 @@ def paint(scene: Scene, palette: Palette, x0: int, y0: int, size: Size) -> Pictu
             _lay_particle(canvas, particle, scene, palette, left, top)
         _lay_fat(canvas, scene, left, top)
         _lay_specks(canvas, scene, palette, left, top)
-        _lay_cells(canvas, scene.cells, palette.cell, left, top)
+        _lay_cells(canvas, scene.cells, palette.cell, _cover_at, left, top)
     _lay_dust(canvas, scene, palette, left, top)
     defocus = scene.maps.window("defocus", left, top, outer)
     if float(defocus.max()) > 0.02:
@@ -65,9 +70,9 @@ def _noise_tile() -> NDArray[np.uint8]:
     return tile
 
 
-@lru_cache(maxsize=4)
-def _plasma(spacing: float) -> NDArray[np.float32]:
-    return plasma_tile(spacing, BLOCK)
+@lru_cache(maxsize=8)
+def _ground(grains: tuple[tuple[float, float], ...], spacing: float) -> NDArray[np.float32]:
+    return noise_tile(grains, spacing, BLOCK)
 
 
 def _tile_window(tile: NDArray[np.float32], left: int, top: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -76,7 +81,7 @@ def _tile_window(tile: NDArray[np.float32], left: int, top: int, shape: tuple[in
 
 
 def _lay_plasma(canvas: Picture, thickness: NDArray[np.float32], palette: Palette, left: int, top: int) -> None:
-    texture = _tile_window(_plasma(palette.pool.spacing), left, top, canvas.shape)
+    texture = _tile_window(_ground(PLASMA_GRAINS, palette.pool.spacing), left, top, canvas.shape)
     amount = np.minimum(thickness * 4, 1) * (0.35 + 0.65 * thickness) * texture
     for channel, clear in enumerate(palette.stain.plasma):
         shade = cv2.convertScaleAbs(amount, alpha=255 * (1 - float(clear)))
@@ -108,38 +113,38 @@ def _lay_particle(
     canvas: Picture, particle: NDArray[np.float32], scene: Scene, palette: Palette, left: int, top: int
 ) -> None:
     """A clump: translucent blue-purple ground with a fibrous edge, indistinct cells upon cells."""
-    texture = _tile_window(_plasma(scene.spacing), left, top, canvas.shape) - 1
-    cover = np.clip((particle - 0.45 + 0.22 * texture) * 4, 0, 1)
+    texture = _tile_window(_ground(CLUMP_GRAINS, scene.spacing), left, top, canvas.shape) - 1
+    cover = np.clip((particle - 0.5 + 0.16 * texture) * 5, 0, 1)
     dyes = np.zeros((1, 1, 6), np.float32)
-    dyes[..., :3] = (0.34, 0.4, 0.4)
+    dyes[..., :3] = (0.28, 0.3, 0.35)
     ground = transmittance(dyes, palette.stain)[0, 0].astype(np.float32)
-    shade = np.clip(1 + 0.16 * texture, 0.6, 1.3)
+    shade = np.clip(1 - 0.08 * texture, 0.7, 1.2)
     for channel in range(3):
         layer = canvas[..., channel].astype(np.float32)
         canvas[..., channel] = np.clip(layer + (ground[channel] * shade - layer) * (0.9 * cover), 0, 255).astype(
             np.uint8
         )
-    _lay_cells(canvas, scene.ghosts, palette.ghost, left, top)
+    _lay_cells(canvas, scene.ghosts, palette.ghost, _multiply_at, left, top)
 
 
 def _lay_fat(canvas: Picture, scene: Scene, left: int, top: int) -> None:
     height, width = canvas.shape[:2]
-    x, y, radius = scene.fat.T - np.array([[left], [top], [0]])
+    x, y, radius, ratio, direction = scene.fat.T - np.array([[left], [top], [0], [0], [0]])
     edge = 0.6 / scene.spacing
     for i in np.flatnonzero((x > -radius) & (x < width + radius) & (y > -radius) & (y < height + radius)):
         centre = (round(x[i] * 16), round(y[i] * 16))
-        cv2.circle(canvas, centre, round(radius[i] * 16), (214, 204, 222), -1, cv2.LINE_AA, 4)
-        cv2.circle(canvas, centre, round((radius[i] - edge) * 16), (250, 249, 251), -1, cv2.LINE_AA, 4)
+        for long, colour in ((radius[i], (206, 196, 216)), (radius[i] - edge, (250, 249, 251))):
+            axes = (round(long * 16), round(long * ratio[i] * 16))
+            cv2.ellipse(canvas, centre, axes, float(direction[i]), 0, 360, colour, -1, cv2.LINE_AA, 4)
 
 
-def _lay_cells(canvas: Picture, cells: Cells, sprite_of: object, left: int, top: int) -> None:
+def _lay_cells(canvas: Picture, cells: Cells, sprite_of: SpriteOf, lay: Lay, left: int, top: int) -> None:
     height, width = canvas.shape[:2]
-    assert callable(sprite_of)
     for i in cells.near(left, top, left + width, top + height):
         sprite = sprite_of(int(cells.kind[i]), int(cells.variant[i]))
         x, y = cells.x[i] - left, cells.y[i] - top
         turned, column, row = turn(sprite, float(cells.turn[i]), bool(cells.mirrored[i]), float(x), float(y))
-        _cover_at(canvas, turned, column, row)
+        lay(canvas, turned, column, row)
 
 
 def turn(sprite: Sprite, angle: float, mirrored: bool, x: float, y: float) -> tuple[Sprite, int, int]:
@@ -182,7 +187,11 @@ def _clip(canvas: Picture, sprite: Sprite, column: int, row: int) -> tuple[Pictu
 
 
 def _multiply(canvas: Picture, sprite: Sprite, x: float, y: float) -> None:
-    pair = _clip(canvas, sprite, round(x) - sprite.shape[1] // 2, round(y) - sprite.shape[0] // 2)
+    _multiply_at(canvas, sprite, round(x) - sprite.shape[1] // 2, round(y) - sprite.shape[0] // 2)
+
+
+def _multiply_at(canvas: Picture, sprite: Sprite, column: int, row: int) -> None:
+    pair = _clip(canvas, sprite, column, row)
     if pair is not None:
         pair[0][:] = cv2.multiply(pair[0], pair[1], scale=1 / 255)
 

@@ -18,6 +18,9 @@ from marrowscope.taxonomy import PHANTOM_TYPES
 RED_CELLS, RED_CELLS_FLAT, PLATELETS, SPECKS = 48, 32, 24, 12
 """Variants of red cells with and without pallor, platelets and specks of dust."""
 
+GHOST = 0.5
+"""Share of its dye that a cell deep in a particle shows."""
+
 Sprite = NDArray[np.uint8]
 """``(h, w, 4)``: transmittance RGB and cover, 0..255; red cells have three channels and are multiplied in."""
 
@@ -86,12 +89,14 @@ class Palette:
         return self._cells[key]
 
     def ghost(self, kind: int, variant: int) -> Sprite:
-        """A cell deep in a particle: indistinct, darker, partly covered."""
+        """A cell deep in a particle, to be multiplied in: out of focus and faint, ``(h, w, 3)``."""
         key = (kind, variant)
         if key not in self._ghosts:
-            sprite = cv2.GaussianBlur(self.cell(kind, variant), (0, 0), 0.75 / self.pool.spacing)
-            sprite[..., 3] = (sprite[..., 3] * 0.72).astype(np.uint8)
-            self._ghosts[key] = sprite
+            sigma = 1.1 / self.pool.spacing
+            pad = int(3 * sigma) + 1
+            sprite = cv2.copyMakeBorder(self.cell(kind, variant), pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+            shade = (255 - sprite[..., :3].astype(np.float32)) * sprite[..., 3:] * (GHOST / 255)
+            self._ghosts[key] = np.rint(255 - cv2.GaussianBlur(shade, (0, 0), sigma)).astype(np.uint8)
         return self._ghosts[key]
 
 

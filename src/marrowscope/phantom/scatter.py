@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from marrowscope.phantom.placement import Placement
 from marrowscope.phantom.pool import CellPool
 from marrowscope.phantom.scene import Cells
+from marrowscope.taxonomy import PHANTOM_TYPES
 
 CLOSENESS = {"easy": (0.98, 0.88, 0.12), "paper": (0.96, 0.80, 0.3)}
 """By difficulty: usual least distance of two centres over the sum of their radii, that of overlapping cells, their share."""
@@ -82,3 +83,19 @@ def boxes_of(cells: Cells, pool: CellPool) -> NDArray[np.float64]:
         x, y = c * u - s * outline[:, 1] + cells.x[i], s * u + c * outline[:, 1] + cells.y[i]
         boxes[i] = x.min(), y.min(), x.max(), y.max()
     return boxes
+
+
+IN_PARTICLE_PER_MM2 = 11_000.0
+"""Indistinct cells of a particle, layers upon each other."""
+
+_CLUMPED = ("myelocyte", "lymphocyte", "basophilic_erythroblast", "plasma_cell", "polychromatic_erythroblast")
+
+
+def clumped(xy: NDArray[np.float64], pool: CellPool, rng: np.random.Generator) -> Cells:
+    """The indistinct cells of a particle at ``xy (n, 2)`` pixels: any type that is common in particles."""
+    n = len(xy)
+    kinds = rng.choice([PHANTOM_TYPES.index(name) for name in _CLUMPED], size=n)
+    return Cells(
+        kinds, rng.integers(12, size=n), xy[:, 0], xy[:, 1], rng.uniform(0, 2 * pi, n), rng.random(n) < 0.5,
+        np.full(n, 8.0 / pool.spacing),
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from marrowscope.phantom.pool import PLATELETS, RED_CELLS, RED_CELLS_FLAT, SPECK
 BLOCK = 1024
 """Side of a block, level-0 pixels."""
 
-RED_CELLS_PER_MM2 = 11_000.0
+RED_CELLS_PER_MM2 = 20_000.0
 """Where the smear is thickest."""
 
 
@@ -94,7 +94,8 @@ class Specks(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A whole smear or field. ``fat (n, 3)``: x, y, radius of clear round holes, pixels."""
+    """A whole smear or field. ``fat (n, 5)``: x, y, long radius of clear round holes (pixels), short over long radius,
+    direction in degrees."""
 
     size: Size
     spacing: float
@@ -102,7 +103,7 @@ class Scene:
     maps: Maps
     cells: Cells
     ghosts: Cells = field(default_factory=Cells.empty)
-    fat: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    fat: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 5)))
     dust_per_mm2: float = 12.0
     platelets_per_mm2: float = 350.0
 
@@ -159,13 +160,13 @@ def _throw_red_cells(
     variant = np.where(
         flat, RED_CELLS + rng.integers(RED_CELLS_FLAT, size=len(which)), rng.integers(RED_CELLS, size=len(which))
     )
-    free = (scene.maps.at("particle", *xy.T) < 0.35) & _first_on_the_spot(xy, which, 5.0 / scene.spacing)
+    free = (scene.maps.at("particle", *xy.T) < 0.35) & _first_on_the_spot(xy, which, 5.2 / scene.spacing)
     radius = RED_CELL_UM / 2 / scene.spacing
     x1, y1 = corner + BLOCK
     near = scene.cells.near(corner[0] - BLOCK / 2, corner[1] - BLOCK / 2, x1 + BLOCK / 2, y1 + BLOCK / 2)
     discs = np.stack([scene.cells.x[near], scene.cells.y[near], scene.cells.radius[near]], axis=1)
     # cells push red cells aside but may lie on their edge; fat pushes them away whole
-    discs = np.concatenate([discs + [0, 0, 0.3 * radius], scene.fat + [0, 0, 0.7 * radius]])
+    discs = np.concatenate([discs + [0, 0, 0.3 * radius], scene.fat[:, :3] + [0, 0, 0.7 * radius]])
     hit = np.hypot(discs[:, 0] - corner[0] - BLOCK / 2, discs[:, 1] - corner[1] - BLOCK / 2) < 1.5 * BLOCK + discs[:, 2]
     for x, y, r in discs[hit]:
         free &= (xy[:, 0] - x) ** 2 + (xy[:, 1] - y) ** 2 > r * r

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,13 +50,14 @@ def render_phantom(
     truth = _truth(smear, pool, options)
     beside = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             size = smear.scene.size
             writer = PyramidWriter(file, size, Spacing.square(options.spacing), options.factor, options.quality)
             _render(smear.scene, Palette(pool, stain), writer, options, progress, threads)
             writer.finish(f"marrowscope phantom, seed {options.seed}, {options.cells} cells, {options.diagnosis}")
         write_truth(truth_path(path), truth)
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}; choose another place with enough room"
@@ -91,7 +91,6 @@ def _render(
         return _Block(cut_tiles(picture, options.quality), reduce(picture, factor))
 
     with ThreadPoolExecutor(threads) as workers:
-        done = 0
         waiting: deque[Future[_Block]] = deque()
         todo = iter((r, c) for r in range(rows) for c in range(columns))
 
@@ -104,9 +103,8 @@ def _render(
                 yield waiting.popleft().result()
 
         strip: list[_Block] = []
-        for result in results():
+        for done, result in enumerate(results(), start=1):
             strip.append(result)
-            done += 1
             if progress is not None:
                 progress(done, rows * columns)
             if len(strip) == columns:

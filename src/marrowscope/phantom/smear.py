@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, pi, sqrt
+from math import ceil, sqrt
 from typing import NamedTuple
 
 import cv2
@@ -20,7 +20,7 @@ from marrowscope.phantom.diagnoses import blood_composition, marrow_composition
 from marrowscope.phantom.layout import Layout, lay_out, start_of
 from marrowscope.phantom.options import PhantomError, PhantomOptions
 from marrowscope.phantom.pool import CellPool
-from marrowscope.phantom.scatter import Crowd
+from marrowscope.phantom.scatter import IN_PARTICLE_PER_MM2, Crowd, clumped
 from marrowscope.phantom.scene import Cells, Maps, Scene
 from marrowscope.taxonomy import PHANTOM_TYPES
 
@@ -33,22 +33,11 @@ BETWEEN_PER_MM2 = 16.0
 BLOOD_PER_MM2 = 32.0
 """White cells of the peripheral-blood strip."""
 
-IN_PARTICLE_PER_MM2 = 7500.0
-"""Indistinct cells of a particle, layers upon each other."""
-
 _FIRST = [PHANTOM_TYPES.index(name) for name in ("megakaryocyte", "other")]
-_CLUMPED = (
-    "myelocyte",
-    "lymphocyte",
-    "basophilic_erythroblast",
-    "plasma_cell",
-    "metamyelocyte",
-    "polychromatic_erythroblast",
-)
 
 
 class Smear(NamedTuple):
-    """The scene with what the truth needs: how many of the cells (table order) lie in trails, then between, then blood."""
+    """The scene with what the truth needs: which cells lie in trails, which in blood."""
 
     scene: Scene
     layout: Layout
@@ -73,7 +62,7 @@ def make_smear(options: PhantomOptions, pool: CellPool) -> Smear:
     layout = lay_out(width, height, options.cells / options.density, options.blood_strip, rng)
     maps = _make_maps(layout, size, options, rng)
     crowd = Crowd(pool, VARIANTS, rng)
-    for x, y, r in layout.fat:
+    for x, y, r in layout.fat[:, :3]:
         crowd.block(x, y, r)
     marrow, blood = marrow_composition(options.diagnosis), blood_composition(options.diagnosis)
     trails = unary_union(layout.trails)
@@ -93,7 +82,15 @@ def make_smear(options: PhantomOptions, pool: CellPool) -> Smear:
         _people(crowd, int(rng.poisson(BLOOD_PER_MM2 * strip.area / 1e6)), blood, _places(strip, rng), rng)
     cells = crowd.table()
     rank = np.arange(len(cells))
-    scene = Scene(size, spacing, options.seed, maps, cells, _clumped(layout, pool, rng), layout.fat / spacing)
+    scene = Scene(
+        size,
+        spacing,
+        options.seed,
+        maps,
+        cells,
+        _clumped(layout, pool, rng),
+        layout.fat / [spacing, spacing, spacing, 1, 1],
+    )
     return Smear(scene, layout, rank < n, rank >= before_blood)
 
 
@@ -144,13 +141,7 @@ def _clumped(layout: Layout, pool: CellPool, rng: np.random.Generator) -> Cells:
         n = rng.poisson(IN_PARTICLE_PER_MM2 * (x1 - x0) * (y1 - y0) / 1e6)
         xy = np.stack([rng.uniform(x0, x1, n), rng.uniform(y0, y1, n)], axis=1)
         parts.append(xy[shapely.contains_xy(particle.buffer(-3), xy[:, 0], xy[:, 1])])
-    xy = np.concatenate(parts) / pool.spacing
-    n = len(xy)
-    kinds = rng.choice([PHANTOM_TYPES.index(name) for name in _CLUMPED], size=n)
-    return Cells(
-        kinds, rng.integers(12, size=n), xy[:, 0], xy[:, 1], rng.uniform(0, 2 * pi, n), rng.random(n) < 0.5,
-        np.full(n, 8.0 / pool.spacing),
-    )  # fmt: skip
+    return clumped(np.concatenate(parts) / pool.spacing, pool, rng)
 
 
 def _make_maps(layout: Layout, size: Size, options: PhantomOptions, rng: np.random.Generator) -> Maps:

@@ -41,33 +41,33 @@ STAINS: dict[str, Stain] = {
             "may-gruenwald-giemsa",
             {
                 "chromatin": (112, 52, 138), "basophilia": (118, 128, 205), "acidophilia": (232, 212, 226),
-                "haemoglobin": (214, 172, 168), "azurophil": (150, 45, 120), "orange": (214, 118, 88),
+                "haemoglobin": (223, 186, 184), "azurophil": (150, 45, 120), "orange": (214, 118, 88),
             },
-            light=(246, 243, 240), plasma=(250, 248, 251),
+            light=(246, 243, 240), plasma=(243, 240, 247),
         ),
         _stain(
             "wright-giemsa",
             {
                 "chromatin": (104, 44, 122), "basophilia": (108, 122, 192), "acidophilia": (238, 208, 216),
-                "haemoglobin": (220, 168, 156), "azurophil": (158, 42, 108), "orange": (222, 112, 74),
+                "haemoglobin": (228, 184, 174), "azurophil": (158, 42, 108), "orange": (222, 112, 74),
             },
-            light=(244, 240, 231), plasma=(252, 248, 249),
+            light=(244, 240, 231), plasma=(246, 239, 243),
         ),
         _stain(
             "jenner-giemsa",
             {
                 "chromatin": (92, 40, 128), "basophilia": (92, 104, 190), "acidophilia": (222, 200, 220),
-                "haemoglobin": (188, 170, 174), "azurophil": (138, 48, 128), "orange": (204, 120, 98),
+                "haemoglobin": (200, 184, 188), "azurophil": (138, 48, 128), "orange": (204, 120, 98),
             },
-            light=(226, 224, 236), plasma=(242, 242, 251),
+            light=(226, 224, 236), plasma=(236, 236, 248),
         ),
         _stain(
             "rapid",
             {
                 "chromatin": (76, 48, 148), "basophilia": (128, 142, 212), "acidophilia": (234, 214, 222),
-                "haemoglobin": (206, 160, 150), "azurophil": (140, 58, 140), "orange": (212, 110, 92),
+                "haemoglobin": (218, 178, 170), "azurophil": (140, 58, 140), "orange": (212, 110, 92),
             },
-            light=(240, 240, 240), plasma=(248, 248, 250),
+            light=(240, 240, 240), plasma=(242, 242, 248),
         ),
     )
 }  # fmt: skip

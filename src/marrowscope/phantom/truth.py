@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,9 @@ CELL_SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Cells (``CELL_SCHEMA``) and polygons in level-0 pixels. ``trails`` exclude the particles; ``blood`` is None without
-    a strip of peripheral blood. Cells inside particles are drawn indistinct and are not listed: ``notes`` says so.
+    """Cells (``CELL_SCHEMA``) and polygons in level-0 pixels.
+
+    ``trails`` exclude the particles; ``blood`` is None without a strip of peripheral blood. Cells inside particles are drawn indistinct and are not listed: ``notes`` says so.
     """
 
     size: Size
@@ -73,7 +73,7 @@ def write_truth(path: Path, truth: Truth) -> None:
     beside = path.with_name(f".{path.name}.part")
     try:
         beside.write_bytes(gzip.compress(json.dumps(document, separators=(",", ":")).encode(), mtime=0))
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
