@@ -21,16 +21,17 @@ from marrowscope.batch import count_file, count_slides
 from marrowscope.cases import pool_case
 from marrowscope.cells.finding import Tiling
 from marrowscope.cells.table import cell_schema
+from marrowscope.checkpoint import Checkpoint
 from marrowscope.cli import main
 from marrowscope.differential.result import Differential
 from marrowscope.errors import MarrowscopeError, OutputError, SpacingError
 from marrowscope.evaluation.matching import match_boxes
-from marrowscope.options import CountOptions
+from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs import load_pack
 from marrowscope.phantom import read_truth, truth_path
 from marrowscope.pipeline import count_slide
 from marrowscope.report.content import ReportContent
-from marrowscope.report.geojson import check_qupath_geojson
+from marrowscope.report.qupath import check_qupath_geojson
 from marrowscope.slides import MemorySlide, open_slide
 
 FILES = {
@@ -314,6 +315,33 @@ def test_an_interrupt_leaves_nothing_half_written_and_the_next_run_finishes(phan
         assert written <= FILES
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     assert {path.name for path in (tmp_path / "smear").iterdir()} == FILES
+
+
+def test_a_count_goes_on_from_its_checkpoint_and_ends_with_the_same_cells(
+    phantom: Path, everything: ReportContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marrowscope.checkpoint.EVERY_SECONDS", 0.0)
+
+    def stop(stage: str, done: float, words: str = "") -> None:
+        if stage == "counting" and done > 0.5:
+            raise KeyboardInterrupt
+
+    def count(checkpoint: Checkpoint, progress: Progress = silent) -> ReportContent:
+        with open_slide(phantom) as slide:
+            options = CountOptions(cells="all")
+            return count_slide(slide, load_pack("phantom-16"), options, checkpoint=checkpoint, progress=progress)
+
+    checkpoint = Checkpoint(tmp_path / ".counting.parquet", "question")
+    with pytest.raises(KeyboardInterrupt):
+        count(checkpoint, stop)
+    saved = Checkpoint(checkpoint.path, "question").load()
+    assert saved is not None
+    assert 0 < saved[0].height < everything.cells.height
+    assert Checkpoint(checkpoint.path, "another question").load() is None
+    resumed = count(Checkpoint(checkpoint.path, "question"))
+    assert resumed.cells.drop("field").equals(everything.cells.drop("field"))
+    assert resumed.differential == everything.differential
+    assert set(resumed.crops) >= set(everything.crops)
 
 
 def test_five_lines_of_python(phantom: Path, tmp_path: Path) -> None:

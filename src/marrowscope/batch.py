@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from marrowscope.cases import pool_case
+from marrowscope.checkpoint import Checkpoint
 from marrowscope.differential.result import Differential
 from marrowscope.errors import MarrowscopeError, OutputError
 from marrowscope.files import write_json
@@ -21,11 +22,14 @@ from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import count_slide
 from marrowscope.regions import save_regions
-from marrowscope.report import write_differential_csv, write_differential_json, write_html, write_pdf, write_report
 from marrowscope.report.content import ReportContent
+from marrowscope.report.writing import WRITERS, write_report
 from marrowscope.runs import fingerprint, output_names, pseudonym, read_run, slide_identity
 from marrowscope.slides import open_slide
 from marrowscope.stored import read_content
+
+CASE_FILES = ("differential.json", "differential.csv", "report.html", "report.pdf")
+"""What is written for a case; its cells stay in the folders of its smears, in the pixels of their slides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,10 @@ def count_file(
             if earlier.get("fingerprint") == asked and (stored := read_content(folder, slide, pack)) is not None:
                 return Outcome(label, folder, stored, perf_counter() - started, earlier=True)
         source = "given" if spacing is not None else "file"
-        content = count_slide(slide, pack, options, label=label, spacing_source=source, progress=progress)
+        checkpoint = Checkpoint(folder / ".counting.parquet", asked)
+        content = count_slide(
+            slide, pack, options, label=label, spacing_source=source, checkpoint=checkpoint, progress=progress
+        )
         progress("writing the report", 0.0, "")
         before_report = perf_counter()
         start_folder(folder)
@@ -134,6 +141,7 @@ def count_file(
     write_report(content, folder)
     now = perf_counter()
     seconds = content.run["seconds"] | {"report": round(now - before_report, 4), "total": round(now - started, 4)}
+    checkpoint.remove()
     write_json(
         folder / "run.json",
         {**content.run, "slide": label, "slide_sha256": identity, "fingerprint": asked, "seconds": seconds},
@@ -157,10 +165,8 @@ def count_case(
     smears = [outcome.content for outcome in outcomes if outcome.content is not None]
     content = pool_case(name, smears, pack, options)
     start_folder(folder)
-    write_html(content, folder / "report.html")
-    write_pdf(content, folder / "report.pdf")
-    write_differential_json(content.differential, folder / "differential.json")
-    write_differential_csv(content.differential, folder / "differential.csv")
+    for file_name in CASE_FILES:
+        WRITERS[file_name](content, folder / file_name)
     write_json(folder / "run.json", {**content.run, "case": name, "smears": [smear.slide.label for smear in smears]})
     return Outcome(name, folder, content, perf_counter() - started)
 

@@ -20,8 +20,9 @@ import polars as pl
 
 from marrowscope import __version__
 from marrowscope.cells.finding import CellFinder
-from marrowscope.cells.gallery import Gallery
+from marrowscope.cells.gallery import Gallery, read_missing
 from marrowscope.cells.table import cells_frame, empty_cells
+from marrowscope.checkpoint import Checkpoint
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.references import load_references
 from marrowscope.differential.stopping import CountAll, FixedCount, StoppingRule, until_precise
@@ -61,6 +62,7 @@ def count_slide(
     *,
     label: str | None = None,
     spacing_source: str = "file",
+    checkpoint: Checkpoint | None = None,
     progress: Progress = silent,
 ) -> ReportContent:
     """Count one open slide: everything that its report will say.
@@ -78,7 +80,7 @@ def count_slide(
     watch.lap("regions")
 
     rule = stopping_rule(options, pack)
-    counted = count_fields(slide, spacing, pack, finding, fields, rule, options, progress)
+    counted = count_fields(slide, spacing, pack, finding, fields, rule, options, checkpoint, progress)
     watch.seconds |= counted.seconds
     watch.lap()
 
@@ -140,14 +142,19 @@ def count_fields(
     fields: Sequence[CountingField],
     rule: StoppingRule,
     options: CountOptions,
+    checkpoint: Checkpoint | None = None,
     progress: Progress = silent,
 ) -> Counted:
-    """Count field after field until the rule is content or no field is left."""
+    """Count field after field until the rule is content or no field is left; go on from a ``checkpoint``."""
     finder = CellFinder(slide, spacing, pack, finding.regions, options.tiling)
     classes = pack.contract.classes
     gallery, counts = Gallery(), Counter[str]()
-    frames, done, found = [empty_cells(classes)], [], 0
-    for number, cells in enumerate(finder.find(fields)):
+    earlier, first = (checkpoint.load() if checkpoint else None) or (empty_cells(classes), 0)
+    for number, field in enumerate(fields[:first]):
+        finder.remember(field, earlier.filter(field=number).select("x0", "y0", "x1", "y1").to_numpy())
+    counts.update(earlier["type"].to_list())
+    frames, done, found = [earlier], list(fields[:first]), earlier.height
+    for number, cells in enumerate(finder.find(fields[first:]), start=first):
         frame = cells_frame(cells, number, found, classes)
         gallery.offer(frame, cells.crops)
         frames.append(frame)
@@ -160,11 +167,13 @@ def count_fields(
         if decision.stop:
             stopped = decision.reason
             break
+        if checkpoint:
+            checkpoint.offer(frames, len(done))
     else:
         stopped = rule.exhausted(counts)
-    return Counted(
-        pl.concat(frames), tuple(done), gallery.pictures, finder.crop_spacing, stopped, finder.stopwatch.seconds
-    )
+    all_cells = pl.concat(frames)
+    crops = read_missing(slide, all_cells, gallery.pictures, finder.crop_spacing, finder.crop)
+    return Counted(all_cells, tuple(done), crops, finder.crop_spacing, stopped, finder.stopwatch.seconds)
 
 
 def stopping_rule(options: CountOptions, pack: Pack) -> StoppingRule:

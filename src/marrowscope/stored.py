@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from marrowscope.cells.gallery import PER_TYPE
+from marrowscope.cells.gallery import read_missing
 from marrowscope.differential.result import Differential
-from marrowscope.geometry import Box, Size
+from marrowscope.geometry import Box
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
 from marrowscope.regions import load_regions
 from marrowscope.report.content import ReportContent
 from marrowscope.runs import read_run
-from marrowscope.slides import Picture, Sampler, Slide, overview
+from marrowscope.slides import Slide, overview
 
 
 def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None:
@@ -48,21 +47,9 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
         finding=finding,
         overview=picture,
         overview_downsample=downsample,
-        crops=read_crops(slide, cells, spacing, side),
+        crops=read_missing(slide, cells, {}, spacing, side),
         crop_spacing=spacing,
         run=run,
         quality=quality,
         fields=fields,
     )
-
-
-def read_crops(slide: Slide, cells: pl.DataFrame, spacing: float, side: int) -> dict[int, Picture]:
-    """Pictures of the least certain cells of each type, ``side`` pixels at ``spacing`` um per pixel, by ``cell_id``."""
-    sampler = Sampler(slide, spacing)
-    shown = cells.sort("certainty", "cell_id").group_by("type").head(PER_TYPE)
-    centres = shown.select((pl.col("x0") + pl.col("x1")) / 2, (pl.col("y0") + pl.col("y1")) / 2).to_numpy()
-    corners = np.floor(sampler.from_level0(centres) + 0.5).astype(int) - side // 2
-    return {
-        cell_id: sampler.read(int(u), int(v), Size(side, side))
-        for cell_id, (u, v) in zip(shown["cell_id"], corners, strict=True)
-    }

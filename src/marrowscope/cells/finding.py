@@ -85,11 +85,11 @@ class CellFinder:
         self._slide, self._pack, self._tiling = slide, pack, tiling
         self._detector = Detector(pack.folder / contract.detector.file, contract.detector, threads=tiling.threads)
         self._classifier = None
-        self.crop_spacing, self._crop = contract.detector.spacing, 96
+        self.crop_spacing, self.crop = contract.detector.spacing, 96
         if contract.classifier is not None:
             model = pack.folder / contract.classifier.file
             self._classifier = Classifier(model, contract.classifier, len(contract.classes), threads=tiling.threads)
-            self.crop_spacing, self._crop = contract.classifier.spacing, contract.classifier.crop
+            self.crop_spacing, self.crop = contract.classifier.spacing, contract.classifier.crop
         self._reader = TileReader(slide, contract.detector.spacing, self.crop_spacing, threads=tiling.readers)
         self._level0_per_pixel = np.array(
             [contract.detector.spacing / spacing.x, contract.detector.spacing / spacing.y]
@@ -97,6 +97,10 @@ class CellFinder:
         self._regions = {region.name: region.polygon for region in regions}
         self._stitcher = Stitcher(contract.detector.iou_threshold)
         self.stopwatch = Stopwatch()
+
+    def remember(self, counting_field: CountingField, boxes: NDArray[np.float64]) -> None:
+        """Cells of a field that was counted before (level-0 pixels), so that none is found again across its border."""
+        self._stitcher.admit(counting_field.column, counting_field.row, boxes)
 
     def find(self, fields: Iterable[CountingField]) -> Iterator[FieldCells]:
         """Cells of each field, in the order of the fields. Stop iterating whenever enough is counted."""
@@ -150,13 +154,13 @@ class CellFinder:
         boxes = found.boxes * scale
         started = self.stopwatch.add("stitch", started)
 
-        crops = np.empty((len(found), self._crop, self._crop, 3), np.uint8)
+        crops = np.empty((len(found), self.crop, self.crop, 3), np.uint8)
         for index, (tile, _) in enumerate(parts):
             here = sources == index
             corner = np.array([tile.window.u, tile.window.v])
             if here.any():
                 centres = (found.centres[here] - corner) * tile.factor
-                crops[here] = cut_crops(tile.fine, centres, self._crop, self._slide.background)
+                crops[here] = cut_crops(tile.fine, centres, self.crop, self._slide.background)
         if self._classifier is not None:
             probabilities = self._classifier.classify(crops)
         elif found.probabilities is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marrowscope.slides.protocol import Picture
+from marrowscope.geometry import Size
+from marrowscope.slides.protocol import Picture, Slide
+from marrowscope.slides.sampling import Sampler
 
 PER_TYPE = 12
 
@@ -34,3 +37,21 @@ class Gallery:
     def pictures(self) -> dict[int, Picture]:
         """``cell_id`` to picture."""
         return {-cell_id: crop for heap in self._kept.values() for _, cell_id, crop in heap}
+
+
+def read_missing(
+    slide: Slide, cells: pl.DataFrame, held: Mapping[int, Picture], spacing: float, side: int, per_type: int = PER_TYPE
+) -> dict[int, Picture]:
+    """``held`` and what it lacks of the ``per_type`` least certain cells of each type, read from the slide.
+
+    Pictures are ``side`` pixels at ``spacing`` um per pixel. Raises ``SlideError`` where the slide is damaged.
+    """
+    shown = cells.sort("certainty", "cell_id").group_by("type").head(per_type)
+    missing = shown.filter(~pl.col("cell_id").is_in(list(held)))
+    sampler = Sampler(slide, spacing)
+    centres = missing.select((pl.col("x0") + pl.col("x1")) / 2, (pl.col("y0") + pl.col("y1")) / 2).to_numpy()
+    corners = np.floor(sampler.from_level0(centres) + 0.5).astype(int) - side // 2
+    return dict(held) | {
+        cell_id: sampler.read(int(u), int(v), Size(side, side))
+        for cell_id, (u, v) in zip(missing["cell_id"], corners, strict=True)
+    }
