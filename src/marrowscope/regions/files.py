@@ -27,6 +27,7 @@ from marrowscope.regions.region import Region, RegionFinding
 from marrowscope.slides.protocol import Slide
 
 SCHEMA_VERSION = 1
+GIVEN_NOTE = "regions were given; no particle was looked for"
 COLOURS: dict[str, tuple[int, int, int]] = {
     "trail": (0, 150, 110),
     "smear": (0, 110, 190),
@@ -105,12 +106,12 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
             raise RegionError(f"no polygon of {path} lies on this slide ({size}); is the file for another slide?")
         raise RegionError(f"{path} holds no polygon to count in; draw an annotation, or use --region auto or whole")
     own = document.get("marrowscope") if isinstance(document, dict) else None
-    own = own if isinstance(own, dict) else {}
+    own = own if isinstance(own, dict) else {"notes": [GIVEN_NOTE]}
     particles = own.get("particles")
     return RegionFinding(
         regions=_disjoint(sorted(regions, key=lambda region: -region.score)),
         outlines=tuple(outlines),
-        notes=tuple(map(str, own.get("notes") or ())) or ("regions were given; no particle was looked for",),
+        notes=tuple(map(str, own.get("notes") or ())),
         particles=particles if isinstance(particles, int) else None,
     )
 

@@ -11,11 +11,23 @@ import shapely
 
 from marrowscope.errors import RegionError
 from marrowscope.geometry import Spacing
-from marrowscope.regions.focus import focus_of_squares
+from marrowscope.regions.focus import look_at_focus
+from marrowscope.regions.look import Look, look_closer
 from marrowscope.regions.outlines import outline
-from marrowscope.regions.rasters import RASTER_UM, Mask, Raster, blur, drop_small, fill_small, parts, ramp
+from marrowscope.regions.rasters import (
+    RASTER_UM,
+    Mask,
+    Raster,
+    blur,
+    blur_within,
+    drop_small,
+    fill_small,
+    grow,
+    opened,
+    parts,
+    ramp,
+)
 from marrowscope.regions.region import Region, RegionFinding
-from marrowscope.regions.squares import SQUARE_UM, Squares, look_at_squares
 from marrowscope.regions.survey import CELLULAR, Survey, read_overview, survey
 from marrowscope.slides.protocol import Slide
 
@@ -24,15 +36,17 @@ SMALL_MM2 = 4.0
 
 LEAST_MM2 = 0.05
 MOST_REGIONS = 30
-GOOD = 0.35
-"""Score of a square from which it may lie in a region."""
+GOOD = 0.4
+"""Score from which a place may lie in a region."""
 
 NEAR_UM = 2000.0
 """A cellular part within this distance of a particle is its trail."""
 
 WHOLE_NOTE = "no particle was looked for"
 
-_PER_SQUARE = round(SQUARE_UM / RASTER_UM)
+HALO_UM = 16.0
+DILUTED, SPARSE = 0.012, 0.06
+"""Share of the area that is nuclear matter: what a diluted smear has at most, what a usable trail has at least."""
 
 Progress = Callable[[float], None]
 
@@ -50,16 +64,18 @@ def find_regions(slide: Slide, spacing: Spacing, progress: Progress | None = Non
     seen = survey(read_overview(slide))
     if not seen.smear.any():
         raise RegionError(f"{slide.name}: no smear found, only glass; {_OTHERWISE}")
-    squares = look_at_squares(slide, seen.stain, _rich_squares(seen, CELLULAR), progress)
-    diluted = _mm2(squares.nuclear > 0) < 2 * LEAST_MM2
-    if diluted:
-        squares = look_at_squares(slide, seen.stain, _rich_squares(seen, 0.0), progress)
-    judged = _judge(slide, squares, diluted)
-    regions, outlines = _regions(seen, judged.score, slide, spacing), _outlines(seen, slide, spacing)
+    marrow = seen.smear & ~seen.blood
+    crowd = np.where(marrow, blur(seen.nuclear, 100.0), 0).astype(np.float32)
+    cellular = crowd > CELLULAR
+    diluted = _mm2(cellular & ~seen.particles) < 2 * LEAST_MM2
+    look = look_closer(slide, seen.stain, np.where(marrow if diluted else cellular, crowd + 1e-6, 0), progress)
+    judged = judge(slide, seen, look)
+    regions = _regions(seen, judged.score, slide, spacing)
     if not regions:
-        raise RegionError(f"{slide.name}: {judged.why_nothing(squares)}; {_OTHERWISE}")
-    particles = sum(kind.kind == "particle" for kind in outlines)
-    return RegionFinding(regions, outlines, _notes(particles, diluted, judged), particles)
+        raise RegionError(f"{slide.name}: {judged.why_nothing}; {_OTHERWISE}")
+    outlines = _outlines(seen, slide, spacing)
+    particles = sum(outlined.kind == "particle" for outlined in outlines)
+    return RegionFinding(regions, outlines, _notes(particles, judged), particles)
 
 
 _OTHERWISE = "count everything with --region whole, or draw where to count and give --region FILE.geojson"
@@ -73,58 +89,51 @@ def whole_slide(slide: Slide) -> RegionFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """``score`` of each square, and the shares of the cellular area that were lost."""
+class Judged:
+    """``score`` 0..1 of each raster pixel; shares of the cellular area that were lost; whether cells are rare."""
 
     score: Raster
     too_thick: float
     out_of_focus: float | None
+    diluted: bool
 
-    def why_nothing(self, squares: Squares) -> str:
+    @property
+    def why_nothing(self) -> str:
         if self.too_thick > 0.5:
             return "the smear is too thick to count anywhere"
-        if self.out_of_focus is not None and self.out_of_focus > 0.5:
+        if (self.out_of_focus or 0.0) > 0.5:
             return "the cellular parts of the smear are out of focus"
         return "no part of the smear is cellular and well spread"
 
 
-def _rich_squares(seen: Survey, least: float) -> Raster:
-    """Share of nuclear matter of each square of the marrow smear, 0 where it is not more than ``least``."""
-    marrow = np.where(seen.smear & ~seen.blood, blur(seen.nuclear, 64.0), 0).astype(np.float32)
-    rows, columns = (-(-side // _PER_SQUARE) for side in marrow.shape)
-    padded = np.zeros((rows * _PER_SQUARE, columns * _PER_SQUARE), np.float32)
-    padded[: marrow.shape[0], : marrow.shape[1]] = marrow
-    rich = cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.where(rich > least, rich, 0).astype(np.float32)
-
-
-def _judge(slide: Slide, squares: Squares, diluted: bool) -> _Judged:
-    """Score = well spread x cellular x in focus, each 0..1."""
-    least, enough = (0.0, 0.01) if diluted else (0.01, 0.06)
-    cellular = np.nan_to_num(ramp(squares.nuclear, least, enough) * ramp(squares.nuclear, 0.60, 0.40))
-    spread = np.nan_to_num(ramp(squares.gaps, 0.05, 0.25))
-    score = cellular * spread
-    focus = focus_of_squares(slide, score)
-    crowded = squares.nuclear > least
-    too_thick = _share(spread < 0.3, crowded)
+def judge(slide: Slide, seen: Survey, look: Look) -> Judged:
+    """Score = cellular x well spread x in focus, each 0..1, around (not in) the particles."""
+    open_smear = seen.smear & ~seen.blood & ~grow(seen.particles, HALO_UM) & np.isfinite(look.nuclear)
+    nuclear = blur_within(np.nan_to_num(look.nuclear), open_smear, 40.0)
+    gaps = blur_within(np.nan_to_num(look.gaps), open_smear, 40.0)
+    rich = nuclear[open_smear & (nuclear > DILUTED)]
+    diluted = _mm2(open_smear & (nuclear > DILUTED)) < 2 * LEAST_MM2
+    level = 0.003 if diluted else float(np.clip(0.4 * np.median(rich), DILUTED, SPARSE))
+    cellular = ramp(nuclear, 0.0, 2.2 * level) * ramp(nuclear, 0.65, 0.45)
+    spread = ramp(gaps, 0.05, 0.25)
+    score = np.where(open_smear, cellular * spread, 0).astype(np.float32)
+    too_thick = _share(spread < 0.3, open_smear & (nuclear > level))
+    focus = look_at_focus(slide, score > GOOD)
     if focus is None:
-        return _Judged(score, too_thick, None)
-    return _Judged(score * focus, too_thick, _share(focus < 0.5, score > GOOD))
+        return Judged(score, too_thick, None, diluted)
+    return Judged(score * focus, too_thick, _share(focus < 0.5, score > GOOD), diluted)
 
 
 def _regions(seen: Survey, score: Raster, slide: Slide, spacing: Spacing) -> tuple[Region, ...]:
-    rows, columns = seen.smear.shape
-    whole = score.shape[1] * _PER_SQUARE, score.shape[0] * _PER_SQUARE
-    fine = np.asarray(cv2.resize(score, whole, interpolation=cv2.INTER_LINEAR), np.float32)[:rows, :columns]
-    good = (blur(fine, 48.0) > GOOD) & seen.smear & ~seen.blood & ~seen.particles
-    good = drop_small(fill_small(good, 0.03) & ~seen.particles, LEAST_MM2)
+    closed = seen.smear & ~seen.blood & ~seen.particles
+    good = drop_small(fill_small(opened(score > GOOD, 40.0), 0.02) & closed, LEAST_MM2)
     far = cv2.distanceTransform((~seen.particles).astype(np.uint8), cv2.DIST_L2, 5) * RASTER_UM
     found = []
     for part in parts(good)[:MOST_REGIONS]:
         polygon = outline(part, slide, spacing)
         if not polygon.is_empty:
             kind = "trail" if seen.particles.any() and float(far[part].min()) < NEAR_UM else "smear"
-            found.append((round(float(fine[part].mean()), 3), kind, polygon))
+            found.append((round(float(score[part].mean()), 3), kind, polygon))
     found.sort(key=lambda item: (-item[0], -item[2].area))
     return tuple(Region(f"{kind} {rank}", polygon, score, kind) for rank, (score, kind, polygon) in enumerate(found, 1))
 
@@ -140,11 +149,11 @@ def _outlines(seen: Survey, slide: Slide, spacing: Spacing) -> tuple[Region, ...
     return tuple(found)
 
 
-def _notes(particles: int, diluted: bool, judged: _Judged) -> tuple[str, ...]:
+def _notes(particles: int, judged: Judged) -> tuple[str, ...]:
     notes = []
     if not particles:
         notes.append("no particle found")
-    if diluted:
+    if judged.diluted:
         notes.append("few nucleated cells everywhere: the smear looks diluted with blood")
     if judged.too_thick > 0.25:
         notes.append(f"{judged.too_thick:.0%} of the cellular area is too thick to count")
@@ -159,5 +168,5 @@ def _share(part: Mask, whole: Mask) -> float:
     return float((part & whole).sum() / max(1, whole.sum()))
 
 
-def _mm2(squares: Mask) -> float:
-    return float(squares.sum()) * SQUARE_UM**2 / 1e6
+def _mm2(mask: Mask) -> float:
+    return float(mask.sum()) * RASTER_UM**2 / 1e6

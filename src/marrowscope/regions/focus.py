@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from marrowscope.geometry import Size
-from marrowscope.regions.rasters import Raster, ramp
-from marrowscope.regions.squares import SQUARE_UM
+from marrowscope.regions.look import THREADS
+from marrowscope.regions.rasters import RASTER_UM, Mask, Raster, ramp
 from marrowscope.slides.protocol import Picture, Slide
 from marrowscope.slides.sampling import Sampler
 
@@ -25,8 +25,9 @@ FOCUS_UM = 0.5
 SHARP, BLURRED = 0.25, 0.12
 """Quotients of a good and of a useless picture."""
 
-_SIDE = 160
-_MOST = 64
+_SIDE = 128
+_MOST = 48
+_STEP = 8
 
 
 def sharpness(picture: Picture) -> float:
@@ -36,33 +37,41 @@ def sharpness(picture: Picture) -> float:
     return float(np.square(fine - middle).mean() / max(float(np.square(middle - coarse).mean()), 1e-6))
 
 
-def focus_of_squares(slide: Slide, score: Raster) -> Raster | None:
-    """Focus 0..1 of each square, from windows read at some squares with a score, spread evenly over them.
+def look_at_focus(slide: Slide, wanted: Mask) -> Raster | None:
+    """Focus 0..1 of each raster pixel, from windows read at some of the wanted ones, spread evenly over them.
 
-    Focus changes over millimetres, so squares between the windows take the mean of the four nearest. None when the
-    slide is too coarse to tell.
+    Focus changes over millimetres, so pixels between the windows take the mean of the four nearest, weighted by
+    distance. None when the slide is too coarse to tell, or nothing is wanted.
     """
     sampler = Sampler(slide, FOCUS_UM)
-    places = _spread(np.argwhere(score > 0))
+    places = _spread(np.argwhere(wanted))
     if sampler.upsampled or not len(places):
         return None
-    corners = np.round((places + 0.5) * SQUARE_UM / FOCUS_UM - _SIDE / 2).astype(int)
-    with ThreadPoolExecutor(2) as pool:
+    corners = np.round((places + 0.5) * RASTER_UM / FOCUS_UM - _SIDE / 2).astype(int)
+    with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda at: sharpness(sampler.read(at[1], at[0], Size(_SIDE, _SIDE))), corners.tolist()))
     focus = ramp(np.array(found, np.float32), BLURRED, SHARP)
-    squares = np.indices(score.shape).reshape(2, -1).T
-    distance, nearest = cKDTree(places).query(squares, k=range(1, min(4, len(places)) + 1))
-    weight = 1 / np.square(1 + np.asarray(distance))
-    blended = (focus[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
-    return np.asarray(blended.reshape(score.shape), np.float32)
+    rows, columns = (np.arange(0, side + _STEP, _STEP) for side in wanted.shape)
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+    distance, nearest = cKDTree(places).query(grid, k=range(1, min(4, len(places)) + 1))
+    weight = 1 / np.square(_STEP + np.asarray(distance))
+    blended = ((focus[nearest] * weight).sum(axis=1) / weight.sum(axis=1)).reshape(len(rows), len(columns))
+    matrix = np.array([[1 / _STEP, 0, 0], [0, 1 / _STEP, 0]])
+    smooth = cv2.warpAffine(
+        blended.astype(np.float32),
+        matrix,
+        wanted.shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(smooth, np.float32)
 
 
 def _spread(places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most 64 of the places: the first in each cell of a grid that is made coarser until they fit."""
-    cell = 1
-    kept = places
-    while len(kept) > _MOST:
-        cell += 1
-        _, first = np.unique(places // cell, axis=0, return_index=True)
-        kept = places[np.sort(first)]
-    return kept
+    """At most :data:`_MOST` of the places: the first in each cell of a grid that is made coarser until they fit."""
+    cell = max(6, int((len(places) / _MOST) ** 0.5))
+    while True:
+        _, first = np.unique((places[:, 0] // cell << 32) + places[:, 1] // cell, return_index=True)
+        if len(first) <= _MOST:
+            return places[np.sort(first)]
+        cell += max(1, cell // 8)

@@ -32,9 +32,9 @@ def outline(mask: Mask, slide: Slide, spacing: Spacing, smooth_um: float = _SMOO
     half = RASTER_UM / 2
     um: shapely.Geometry = shapely.buffer(shapely.union_all(shells), half, join_style="mitre")
     um = shapely.difference(um, shapely.buffer(shapely.union_all(holes), -half, join_style="mitre"))
-    for step in (-smooth_um / 2, smooth_um, -smooth_um / 2):
+    for step in (-smooth_um, 2 * smooth_um, -smooth_um):
         um = shapely.buffer(um, step)
-    um = shapely.simplify(um, smooth_um / 3)
+    um = shapely.simplify(um, 4.0)
     scale = np.array([1 / spacing.x, 1 / spacing.y])
     bounds = slide.bounds
     frame = shapely.box(bounds.x0, bounds.y0, bounds.x1, bounds.y1)

@@ -17,6 +17,12 @@ def blur(raster: Raster, um: float) -> Raster:
     return np.asarray(cv2.GaussianBlur(raster, (0, 0), um / RASTER_UM, borderType=cv2.BORDER_REPLICATE))
 
 
+def blur_within(raster: Raster, mask: Mask, um: float) -> Raster:
+    """Gaussian mean over the mask alone: what lies outside has no say. 0 far from the mask."""
+    weight = mask.astype(np.float32)
+    return np.asarray(blur(raster * weight, um) / np.maximum(blur(weight, um), 1e-3), np.float32)
+
+
 def grow(mask: Mask, um: float) -> Mask:
     """Everything within ``um`` of the mask; negative: what is further than ``um`` inside it."""
     size = 2 * round(abs(um) / RASTER_UM) + 1
@@ -30,6 +36,11 @@ def close(mask: Mask, um: float) -> Mask:
     pad = round(um / RASTER_UM) + 1
     closed = grow(grow(np.pad(mask, pad), um), -um)
     return np.asarray(closed[pad:-pad, pad:-pad], bool)
+
+
+def opened(mask: Mask, um: float) -> Mask:
+    """The mask without bridges and spikes narrower than about ``2 um``."""
+    return grow(grow(mask, -um), um)
 
 
 def drop_small(mask: Mask, mm2: float) -> Mask:

@@ -12,6 +12,7 @@ of Ruifrok and Johnston (2001) reduced to the one axis that matters here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -82,17 +83,21 @@ def _quadratic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.flo
 
 @dataclass(frozen=True, slots=True)
 class Stain:
-    """The colours of one slide: its glass, the ratio of its red cells, the nuclear excess of a solid nucleus."""
+    """The colours of one slide.
+
+    Red cells lie on the line ``red + green = red_cell * blue + plasma``; a solid nucleus lies ``nucleus`` above it.
+    """
 
     glass: Glass
     red_cell: float
+    plasma: float
     nucleus: float
 
     def measure(self, picture: Picture, x_um: float, y_um: float, um: float) -> tuple[Raster, Raster]:
         """Absorbance of green, and nuclear matter (1: solid nucleus), of a picture with its corner at (x, y)."""
         height, width = picture.shape[:2]
         green, nuclear = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
-        mix = np.array([[0, 1, 0], np.array([1, 1, -self.red_cell]) / self.nucleus], np.float32)
+        mix = np.array([[0, 1, 0, 0], np.array([1, 1, -self.red_cell, -self.plasma]) / self.nucleus], np.float32)
         step = max(64, round(_BLOCK_UM / um))
         for top in range(0, height, step):
             for left in range(0, width, step):
@@ -111,18 +116,29 @@ class Stain:
     def of(cls, overview: Picture, um: float) -> Stain:
         """Read the colours off an overview."""
         glass = Glass.of(overview, um)
-        stride = max(1, round((overview.shape[0] * overview.shape[1] / 300_000) ** 0.5))
+        stride = max(1, round((overview.shape[0] * overview.shape[1] / 80_000) ** 0.5))
         sample = overview[::stride, ::stride]
         rows, columns = np.indices(sample.shape[:2]) * stride * um
         absorbance = glass.at(columns, rows) - np.log(sample.astype(np.float64) + 1)
         absorbance = absorbance[(absorbance[..., 1] > 0.05) & (sample.max(axis=2) > _DARK)]
         if len(absorbance) < 100:
-            return cls(glass, sum(_RED_CELL_LIMITS) / 2, 1.0)
+            return cls(glass, sum(_RED_CELL_LIMITS) / 2, 0.0, 1.0)
         red, green, blue = absorbance.T
-        pale = green <= np.median(green)
-        red_cell = float(np.clip(np.median(((red + green) / np.maximum(blue, 0.01))[pale]), *_RED_CELL_LIMITS))
-        excess = red + green - red_cell * blue
-        return cls(glass, red_cell, float(np.clip(np.quantile(excess, 0.995), *_NUCLEUS_LIMITS)))
+        red_cell, plasma = _red_cell_line(blue, red + green)
+        excess = red + green - red_cell * blue - plasma
+        return cls(glass, red_cell, plasma, float(np.clip(np.quantile(excess, 0.995), *_NUCLEUS_LIMITS)))
+
+
+def _red_cell_line(blue: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and intercept of red + green over blue for red cells: the lower edge of the cloud, nuclei lie above it."""
+    edges = np.quantile(blue, np.linspace(0.05, 0.95, 13))
+    bins = [others[(blue >= low) & (blue < high)] for low, high in pairwise(edges)]
+    middles = [(low + high) / 2 for (low, high), values in zip(pairwise(edges), bins, strict=True) if len(values) > 20]
+    if len(middles) < 3:
+        return sum(_RED_CELL_LIMITS) / 2, 0.0
+    lower = np.array([np.quantile(values, 0.35) for values in bins if len(values) > 20])
+    slope = float(np.clip(np.polyfit(middles, lower, 1)[0], *_RED_CELL_LIMITS))
+    return slope, float(np.clip(np.median(lower - slope * np.array(middles)), 0.0, 0.15))
 
 
 _LN = np.log(np.arange(256, dtype=np.float32) + 1)[None, :, None]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from marrowscope.geometry import Size
-from marrowscope.regions.rasters import Mask, Raster, blur, close, drop_small, fill_small, parts
+from marrowscope.regions.rasters import Mask, Raster, blur, close, drop_small, fill_small, grow, opened, parts
 from marrowscope.regions.stain import Stain
 from marrowscope.slides.protocol import Picture, Slide
 from marrowscope.slides.sampling import Sampler
@@ -19,16 +19,20 @@ from marrowscope.slides.sampling import Sampler
 OVERVIEW_UM = 8.0
 """A red cell is one pixel: single nuclei still show as dark pixels, and a whole slide is a few megapixels."""
 
-CELLULAR = 0.012
-"""Share of the area that is nuclear matter, as the overview shows it, from which a smear is worth a closer look."""
+CELLULAR = 0.006
+"""Share of dark overview pixels from which a smear is worth a closer look; peripheral blood has 0.000 to 0.003."""
 
-_PARTICLE = 0.40
+_DARK = 0.25
+"""Nuclear matter that makes an overview pixel dark: a nucleus fills most of it. Counting dark pixels, not adding up
+what they absorb, keeps out the haze of plasma and platelets and the errors of the glass."""
+
+_SOLID, _LOOSE = 0.45, 0.34
 _STRIP_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The parts of a smear. ``density``: green absorbance; ``nuclear``: share of the area that is nuclear matter."""
+    """The parts of a smear. ``density``: green absorbance; ``nuclear``: share of overview pixels that are nuclear."""
 
     stain: Stain
     density: Raster
@@ -51,39 +55,47 @@ def read_overview(slide: Slide) -> Picture:
 def survey(overview: Picture) -> Survey:
     """Tell the parts of a smear apart on an overview at :data:`OVERVIEW_UM`."""
     stain = Stain.of(overview, OVERVIEW_UM)
-    density, nuclear = (_halve(raster) for raster in stain.measure(overview, 0.0, 0.0, OVERVIEW_UM))
-    nuclear = np.maximum(nuclear, 0)
+    density, matter = stain.measure(overview, 0.0, 0.0, OVERVIEW_UM)
+    density, nuclear = _halve(density), _halve((matter > _DARK).astype(np.float32))
     smear = find_smear(density)
     particles = find_particles(nuclear) & smear
-    return Survey(stain, density, nuclear, smear, particles, find_blood(nuclear, smear, particles))
+    return Survey(stain, density, nuclear, smear, particles, find_blood(density, nuclear, smear, particles))
 
 
 def find_smear(density: Raster) -> Mask:
-    """Where anything is stained: absorbance above 0.3 of the smear's own; specks and holes below 0.1 mm2 are gone."""
+    """Where anything is stained; specks and holes of less than 0.2 mm2 are gone.
+
+    A smear absorbs and it is rough, for it is made of cells; uneven light only seems to absorb. A thick smear may be
+    smooth, but then it absorbs a lot.
+    """
     smooth = blur(density, 40.0)
-    stained = smooth[smooth > 0.03]
-    if not stained.size:
-        return np.zeros(density.shape, bool)
-    mask = smooth > max(0.02, 0.3 * float(np.median(stained)))
-    return drop_small(fill_small(mask, 0.1), 0.1)
+    rough = blur(np.abs(density - blur(density, 32.0)), 40.0)
+    stained = smooth > 0.03
+    if not stained.any():
+        return stained
+    usual = float(np.median(rough[stained]))
+    mask = close((smooth > 0.02) & (rough > 0.35 * usual) | (smooth > 0.25), 48.0)
+    return drop_small(fill_small(mask, 0.2), 0.2)
 
 
 def find_particles(nuclear: Raster) -> Mask:
-    """Solid clumps of nuclear matter, their fat holes filled."""
-    solid = blur(nuclear, 24.0) > _PARTICLE
-    return drop_small(fill_small(close(drop_small(solid, 0.003), 64.0), 0.05), 0.015)
+    """Clumps of nuclear matter with a solid heart, their fat holes filled."""
+    solid = drop_small(blur(nuclear, 24.0) > _SOLID, 0.004)
+    loose = (blur(nuclear, 16.0) > _LOOSE) & grow(solid, 80.0)
+    return drop_small(fill_small(close(loose, 48.0), 0.05), 0.015)
 
 
-def find_blood(nuclear: Raster, smear: Mask, particles: Mask) -> Mask:
-    """Smears of their own with hardly a nucleated cell, beside a smear that has them: the strip of peripheral blood."""
-    pieces = [(piece, float(nuclear[piece].mean())) for piece in parts(close(smear, 80.0))]
-    richest = max((mean for _, mean in pieces), default=0.0)
-    blood = np.zeros_like(smear)
-    for piece, mean in pieces:
-        crowded = blur(nuclear, 64.0)[piece] > CELLULAR
-        if mean < 0.25 * richest and crowded.mean() < 0.05 and not (particles & piece).any():
-            blood |= piece & smear
-    return blood
+def find_blood(density: Raster, nuclear: Raster, smear: Mask, particles: Mask) -> Mask:
+    """The strip of peripheral blood: a smear of its own with hardly a nucleated cell, beside one that has them."""
+    crowd = blur(nuclear, 64.0)
+    well_stained = smear & (blur(density, 32.0) > 0.4 * float(np.median(density[smear]) if smear.any() else 0.0))
+    pieces = parts(drop_small(opened(close(well_stained, 32.0), 64.0), 0.05))
+    cellular = [float((crowd[piece] > CELLULAR).mean()) for piece in pieces]
+    blood, marrow = np.zeros_like(smear), np.zeros_like(smear)
+    for piece, share in zip(pieces, cellular, strict=True):
+        strange = share < min(0.15, 0.25 * max(cellular)) and not (particles & piece).any()
+        (blood if strange else marrow)[piece] = True
+    return grow(blood, 120.0) & smear & ~grow(marrow, 64.0)
 
 
 def _halve(raster: Raster) -> Raster:
