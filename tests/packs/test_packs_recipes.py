@@ -81,6 +81,7 @@ def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path:
     card = cook("mine", RECIPE, *trained, tmp_path / "mine").card
     for text in (
         "# mine 0.1.0",
+        "Trained on 40 cells: 40 cells of nobody.",
         "Not for diagnosis",
         "CC BY 4.0",
         "Acevedo",

@@ -62,7 +62,8 @@ def _detector(metrics: DetectorMetrics) -> Iterator[str]:
 
 def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
     counts = metrics.confusion
-    yield from ("## Cell classifier", "", f"{_sentence(metrics.architecture)} {_sentence(metrics.training_data)}", "")
+    trained = f"Trained on {metrics.n_train:,} cells: {metrics.training_data.rstrip('.')}."
+    yield from ("## Cell classifier", "", f"{_sentence(metrics.architecture)} {trained}", "")
     yield (
         f"Input: RGB crops of {metrics.crop} px at {metrics.spacing:g} um/px around the cell's centre. Probabilities "
         f"are calibrated with temperature {metrics.temperature:.3f}; a cell whose largest probability is below "
