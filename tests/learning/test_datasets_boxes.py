@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.boxes import BoxPicture, read_bccd, read_txl_pbc, without_leaks
 from marrowscope.learning.datasets.twins import find_twins, thumbnail

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from marrowscope.learning.datasets.boxes import BoxPicture
 from marrowscope.learning.datasets.twins import thumbnail
 from marrowscope.learning.detector.augment import Variation, vary, vary_stain

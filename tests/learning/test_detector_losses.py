@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from marrowscope.learning.detector.losses import box_loss, generalised_iou, heat_loss
 
 

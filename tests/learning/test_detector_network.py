@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+
 from marrowscope.learning.detector.network import (
     MAX_PEAKS,
     OUTPUT_STRIDE,

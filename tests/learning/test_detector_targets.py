@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from marrowscope.learning.detector.network import OUTPUT_STRIDE
 from marrowscope.learning.detector.targets import centre_targets
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+
 from marrowscope.errors import DataError
 from marrowscope.learning.detector.command import train_detector_command
 from marrowscope.learning.detector.measuring import LabelledField, choose_threshold, evaluate, find_cells, measure
