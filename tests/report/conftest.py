@@ -31,6 +31,7 @@ NORMAL = {
 }  # fmt: skip
 AML = NORMAL | {"blast": 90.0, "promyelocyte": 9, "monocyte": 12}
 
+
 @dataclass(frozen=True)
 class Recipe:
     """What a generated content is made of."""
@@ -95,7 +96,12 @@ def make_content(recipe: Recipe) -> ReportContent:
             spacing_source="file",
             reader="openslide",
             bounds=Box(0, 0, size.width, size.height),
-            properties={"vendor": "generic-tiff", "objective": "40", "stain": "May-Grünwald-Giemsa", "PatientName": "Doe"},
+            properties={
+                "vendor": "generic-tiff",
+                "objective": "40",
+                "stain": "May-Grünwald-Giemsa",
+                "PatientName": "Doe",
+            },
         ),
         pack=pack,
         pack_sha256="3f" * 32,
@@ -162,14 +168,18 @@ def make_pack(recipe: Recipe) -> PackContract:
 
 def make_cells(recipe: Recipe, finding: RegionFinding, size: Size, rng: np.random.Generator) -> pl.DataFrame:
     n, classes = recipe.n, recipe.classes
-    folded = {name: name if name in classes else (CELL_TYPES[name].parent or "lymphocyte") for name in recipe.composition}
+    folded = {
+        name: name if name in classes else (CELL_TYPES[name].parent or "lymphocyte") for name in recipe.composition
+    }
     weights = np.array(list(recipe.composition.values()))
     drawn = rng.choice(len(weights), n, p=weights / weights.sum())
     names = [folded[list(recipe.composition)[index]] for index in drawn]
     own = np.array([classes.index(name) for name in names], np.int64)
     probabilities = rng.dirichlet(np.full(len(classes), 0.15), n)
     certain = 1 - 0.6 * rng.beta(1, 9, n)
-    probabilities *= ((1 - certain) / np.maximum(1e-9, probabilities.sum(1) - probabilities[np.arange(n), own]))[:, None]
+    probabilities *= ((1 - certain) / np.maximum(1e-9, probabilities.sum(1) - probabilities[np.arange(n), own]))[
+        :, None
+    ]
     probabilities[np.arange(n), own] = certain
     x, y = rng.uniform(60, size.width - 60, n), rng.uniform(60, size.height - 60, n)
     half = rng.uniform(18, 34, n)
@@ -215,7 +225,17 @@ def draw_cell(name: str, rng: np.random.Generator, side: int = 96) -> Picture:
     middle, radius = side // 2, int(rng.integers(22, 32))
     cv2.circle(picture, (middle, middle), radius, (196, 180, 214), -1, cv2.LINE_AA)
     nucleus = int(radius * rng.uniform(0.5, 0.85))
-    cv2.ellipse(picture, (middle, middle), (nucleus, int(nucleus * 0.8)), float(rng.uniform(0, 180)), 0, 360, (104, 56, 140), -1, cv2.LINE_AA)
+    cv2.ellipse(
+        picture,
+        (middle, middle),
+        (nucleus, int(nucleus * 0.8)),
+        float(rng.uniform(0, 180)),
+        0,
+        360,
+        (104, 56, 140),
+        -1,
+        cv2.LINE_AA,
+    )
     noisy = cv2.GaussianBlur(picture, (0, 0), 1.2) + rng.normal(0, 3, picture.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8)
 

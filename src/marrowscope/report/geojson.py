@@ -30,7 +30,7 @@ from marrowscope.taxonomy import CELL_TYPES
 NAMESPACE = UUID("6f1c3d0a-5d0b-5b39-9f0e-5a1b6a0c7d21")
 """UUID namespace of the cells of marrowscope."""
 
-_BLOCK = 20_000
+BLOCK = 20_000
 """Cells turned into text at a time."""
 
 _COMPRESSION = 3
@@ -51,8 +51,8 @@ def write_cells_geojson(content: ReportContent, path: Path) -> None:
     ):
         packed.write(b'{"type":"FeatureCollection","features":[\n')
         first = True
-        for start in range(0, content.cells.height, _BLOCK):
-            block = content.cells.slice(start, _BLOCK)
+        for start in range(0, content.cells.height, BLOCK):
+            block = content.cells.slice(start, BLOCK)
             lines = feature_lines(block, content.pack.classes, slide.label, slide.bounds)
             packed.write((b"" if first else b",\n") + ",\n".join(lines).encode())
             first = False
@@ -102,7 +102,7 @@ def cell_uuids(label: str, cell_ids: Sequence[int]) -> Iterator[str]:
 
     Spelled out rather than by ``uuid.uuid5``, which takes four times as long.
     """
-    slide = hashlib.sha256(label.encode()).hexdigest()
+    slide = hashlib.sha256(label.encode(errors="surrogatepass")).hexdigest()
     start = hashlib.sha1(NAMESPACE.bytes + f"{slide}/".encode(), usedforsecurity=False)
     for cell_id in cell_ids:
         digest = start.copy()

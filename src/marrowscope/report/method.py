@@ -7,13 +7,14 @@ from typing import Any
 
 from marrowscope.cells.table import FLAGS
 from marrowscope.report.content import ReportContent
-from marrowscope.report.view import INTERVALS, NARROW, FactView, date_words, percent_words, spacing_words, tidy, whole
+from marrowscope.report.facts import date_words, spacing_words
+from marrowscope.report.view import INTERVALS, NARROW, FactView, percent_words, tidy, whole
 from marrowscope.taxonomy import CELL_TYPES
 
 STITCHING = "A cell belongs to the tile whose core holds its centre; boxes that overlap more than IoU {:g} are one cell"
 
 _OPTIONS = ("cells", "region", "seed", "count_mitoses")
-"""Options that a report repeats. Paths among them are cut to the file's name: folders may name a person."""
+"""Options that a report repeats."""
 
 
 def quality_notes(content: ReportContent) -> tuple[str, ...]:
@@ -94,14 +95,19 @@ def program(content: ReportContent) -> str:
 
 
 def _options(options: Any) -> str:
+    """The options that shape a count. Of a region file not even the name is told: it may name a person."""
     if not isinstance(options, Mapping):
         return ""
     told = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
-    return ", ".join(f"{name.replace('_', ' ')} {_file_name(value)}" for name, value in told.items())
+    if told.get("region") not in (None, "auto", "whole"):
+        told["region"] = "from a file"
+    if options.get("reference_ranges") is not None:
+        told["reference_ranges"] = "the laboratory’s own"
+    return ", ".join(f"{name.replace('_', ' ')}: {_words(value)}" for name, value in told.items())
 
 
-def _file_name(value: object) -> str:
-    return str(value).replace("\\", "/").rsplit("/", 1)[-1]
+def _words(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _um(spacing: float) -> str:

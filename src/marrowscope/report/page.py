@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from marrowscope.report.content import ReportContent
+from marrowscope.report.facts import RegionView, banner, counted_at, region_views, slide_facts
 from marrowscope.report.gallery import GalleryView, gallery_views
 from marrowscope.report.method import method_statement, program, quality_notes
 from marrowscope.report.pictures import Overview, draw_overview
@@ -12,13 +14,10 @@ from marrowscope.report.view import (
     FactView,
     FigureView,
     FlagsView,
-    RegionView,
     TableView,
-    banner,
     figure_views,
     flag_views,
-    region_views,
-    slide_facts,
+    printable,
     table_view,
 )
 
@@ -42,14 +41,15 @@ class ReportPage:
     method: tuple[FactView, ...]
     pack: str
     program: str
+    date: datetime | None
 
 
 def report_page(content: ReportContent) -> ReportPage:
     """Draw and word everything that a report shows."""
     return ReportPage(
         title=content.differential.title,
-        label=content.slide.label,
-        case=content.case,
+        label=printable(content.slide.label),
+        case=None if content.case is None else printable(content.case),
         banner=banner(content),
         figures=figure_views(content.differential),
         flags=flag_views(content.differential.flags),
@@ -62,4 +62,5 @@ def report_page(content: ReportContent) -> ReportPage:
         method=method_statement(content),
         pack=f"{content.pack.name} {content.pack.version}",
         program=program(content),
+        date=counted_at(content),
     )

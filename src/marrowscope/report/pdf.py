@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typst
 
@@ -23,7 +24,13 @@ from marrowscope.report.page import report_page
 from marrowscope.report.pictures import KINDS, legend_mark, overview_style
 from marrowscope.report.view import COMMENT_FIELDS
 
+if TYPE_CHECKING:
+    from typst import PDFStandard
+
 TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
+
+STANDARDS: list[PDFStandard] = ["a-2a", "ua-1"]
+"""PDF/A-2a for archives and PDF/UA-1 for screen readers; both ask for a date."""
 
 _GAP = 0.07
 """Space between two pictures of a gallery, in sides of a picture."""
@@ -46,7 +53,10 @@ def write_pdf(content: ReportContent, path: Path) -> None:
 
 
 def render_pdf(content: ReportContent) -> bytes:
-    """The PDF as bytes; equal contents give equal bytes."""
+    """The PDF as bytes; equal contents give equal bytes.
+
+    Names in scripts that typst's own fonts lack (Chinese, say) are set with the fonts of this machine.
+    """
     page = report_page(content)
     phantom = "phantom · " if page.banner else ""
     table = asdict(page.table)
@@ -56,7 +66,9 @@ def render_pdf(content: ReportContent) -> bytes:
     document: dict[str, Any] = {
         "title": page.title,
         "label": page.label,
+        "short_label": page.label if len(page.label) <= 50 else f"{page.label[:49]}…",
         "case": page.case,
+        "date": _date(page.date),
         "footer": f"{phantom}{page.pack} · {page.program}",
         "banner": page.banner,
         "figures": [asdict(figure) for figure in page.figures],
@@ -88,14 +100,30 @@ def render_pdf(content: ReportContent) -> bytes:
         "bar_um": f"{BAR_UM:g}",
         "method": [asdict(fact) for fact in page.method],
     }
+    words = json.dumps(document)
+    try:
+        return _typeset(words, system_fonts=False, standards=STANDARDS if page.date else [])
+    except typst.TypstError:
+        # A name in a script that the built-in fonts lack; archives would refuse it. Anything else fails again here.
+        return _typeset(words, system_fonts=True, standards=[])
+
+
+def _typeset(words: str, *, system_fonts: bool, standards: list[PDFStandard]) -> bytes:
     made = typst.compile(
         TEMPLATE.read_bytes(),
         format="pdf",
-        ignore_system_fonts=True,
-        sys_inputs={"content": json.dumps(document)},
-        timestamp=0,
+        ignore_system_fonts=not system_fonts,
+        sys_inputs={"content": words},
+        pdf_standards=standards,
     )
     return bytes(made)
+
+
+def _date(moment: datetime | None) -> dict[str, int] | None:
+    if moment is None:
+        return None
+    moment = moment.astimezone(UTC)
+    return {part: getattr(moment, part) for part in ("year", "month", "day", "hour", "minute", "second")}
 
 
 def _styled(svg: str, style: str) -> str:

@@ -66,11 +66,12 @@ def round_length(largest: float) -> float:
 def draw_overview(content: ReportContent) -> Overview:
     """The slide with regions outlined and numbered, counted fields, the excluded blood hatched, and a scale bar.
 
-    Line widths and letters follow the longer side of the picture, so that they look alike on every slide.
+    Line widths and letters follow the frame of 3 to 2 into which pages fit the picture, so that they look alike on
+    every slide.
     """
     picture, downsample = _shrunk(content.overview, content.overview_downsample)
     height, width = picture.shape[:2]
-    unit = max(width, height) / 1000
+    unit = max(width, 1.5 * height) / 1000
     finding = content.finding
     parts = [f'<image width="{width}" height="{height}" preserveAspectRatio="none" href="{jpeg_uri(picture, 82)}"/>']
     shows: list[str] = []
@@ -100,7 +101,7 @@ def draw_overview(content: ReportContent) -> Overview:
     parts.append(
         f'<path class="ov-scale" d="M0 {end - 4 * unit:.1f}v{8 * unit:.1f}m0 {-4 * unit:.1f}h{bar:.1f}'
         f'm0 {-4 * unit:.1f}v{8 * unit:.1f}"/>'
-        f'<text class="ov-text" x="{bar + 9 * unit:.1f}" y="{end + 7 * unit:.1f}">{bar_um / 1000:g} mm</text>'
+        f'<text class="ov-text" x="{bar + 9 * unit:.1f}" y="{end + 6 * unit:.1f}">{bar_um / 1000:g} mm</text>'
     )
     pad = 2 * unit
     box_width, box_height = max(width, bar + 110 * unit) + 2 * pad, height + 30 * unit + pad
@@ -159,8 +160,8 @@ def _number(place: int, region: Region, downsample: tuple[float, float], unit: f
     point = region.polygon.representative_point()
     x, y = point.x / downsample[0], point.y / downsample[1]
     return (
-        f'<circle class="ov-disc" cx="{x:.1f}" cy="{y:.1f}" r="{15 * unit:.1f}"/>'
-        f'<text class="ov-text" x="{x:.1f}" y="{y + 7.4 * unit:.1f}" text-anchor="middle">{place}</text>'
+        f'<circle class="ov-disc" cx="{x:.1f}" cy="{y:.1f}" r="{12.5 * unit:.1f}"/>'
+        f'<text class="ov-text" x="{x:.1f}" y="{y + 6 * unit:.1f}" text-anchor="middle">{place}</text>'
     )
 
 
@@ -170,7 +171,7 @@ def overview_style(unit: float) -> str:
     def colour(kind: str) -> str:
         return "#{:02x}{:02x}{:02x}".format(*COLOURS[kind])
 
-    step, line = 9 * unit, 2.6 * unit
+    step, line = 9 * unit, 2.2 * unit
     hatch = (
         f'<defs><pattern id="ov-hatch" width="{step:.2f}" height="{step:.2f}" patternUnits="userSpaceOnUse" '
         f'patternTransform="rotate(45)"><rect width="{step:.2f}" height="{step:.2f}" fill="#fff" fill-opacity=".55"/>'
@@ -184,9 +185,9 @@ def overview_style(unit: float) -> str:
         f".ov-particle{{stroke:{colour('particle')};stroke-width:{line:.2f}px;"
         f"stroke-dasharray:{3 * line:.2f} {2 * line:.2f}}}"
         f".ov-blood{{fill:url(#ov-hatch);stroke:#555;stroke-width:{line / 2:.2f}px;fill-rule:evenodd}}"
-        f".ov-fields{{fill:#12324a;fill-opacity:.38;stroke:#12324a;stroke-width:{line / 3:.2f}px;fill-rule:evenodd}}"
+        f".ov-fields{{fill:#0a4a80;fill-opacity:.24;stroke:#0a3a66;stroke-width:{line / 2:.2f}px;fill-rule:evenodd}}"
         f".ov-disc{{fill:#fff;stroke:#222;stroke-width:{line / 2:.2f}px}}"
         f".ov-scale{{fill:none;stroke:currentColor;stroke-width:{line * 0.8:.2f}px}}"
-        f".ov-text{{font-family:'Libertinus Serif',Georgia,serif;font-size:{22 * unit:.1f}px;fill:currentColor}}"
+        f".ov-text{{font-family:'Libertinus Serif',Georgia,serif;font-size:{18 * unit:.1f}px;fill:currentColor}}"
         f".ov-disc+.ov-text{{fill:#111}}</style>"
     )

@@ -12,6 +12,7 @@ import polars.selectors as cs
 from marrowscope.cells.table import SCHEMA_VERSION, cell_schema
 from marrowscope.files import whole_file
 from marrowscope.report.content import ReportContent
+from marrowscope.report.view import printable
 
 CSV_COLUMNS = (
     "type",
@@ -43,10 +44,12 @@ def write_cells_parquet(content: ReportContent, path: Path) -> None:
         "marrowscope.schema_version": str(SCHEMA_VERSION),
         "marrowscope.pack": f"{content.pack.name} {content.pack.version}",
         "marrowscope.pack_sha256": content.pack_sha256,
-        "marrowscope.slide": content.slide.label,
+        "marrowscope.slide": printable(content.slide.label),
     }
-    with whole_file(path) as beside, beside.open("wb") as file:
-        content.cells.write_parquet(file, compression="zstd", metadata=metadata)
+    packed = io.BytesIO()  # Polars reports a full disk as an error of its own; written from here it is an OSError
+    content.cells.write_parquet(packed, compression="zstd", metadata=metadata)
+    with whole_file(path) as beside:
+        beside.write_bytes(packed.getbuffer())
 
 
 def check_cells(cells: pl.DataFrame, classes: tuple[str, ...]) -> None:

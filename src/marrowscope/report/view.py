@@ -9,14 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from string import ascii_lowercase
 
 from marrowscope.differential.result import Differential, Flag, OtherCount, Ratio, TypeRow, Verdict
 from marrowscope.report.bars import Axis, interval_bar, shared_axis
 from marrowscope.report.content import ReportContent
-from marrowscope.report.pictures import KINDS
 from marrowscope.taxonomy import CELL_TYPES, Lineage
 
 NARROW = "\u202f"
@@ -140,7 +138,7 @@ def table_view(content: ReportContent) -> TableView:
     has_references = any(row.reference_low is not None for row in rows)
     convention = differential.convention
     level = percent_words(100 * convention.level)
-    notes = [f"{level} intervals ({INTERVALS[convention.interval]}) tell the sampling error, not the models' errors."]
+    notes = [f"{level} intervals ({INTERVALS[convention.interval]}) tell the sampling error, not the models’ errors."]
     if any(row.mark for group in groups for row in group.rows):
         notes.append("▲ ▼ the whole interval lies above or below the reference range.")
     if has_references and differential.partial:
@@ -242,58 +240,15 @@ def _ratio(ratio: Ratio) -> FigureView:
     return FigureView(ratio.title, value, beside, detail)
 
 
-def banner(content: ReportContent) -> str:
-    """The line that a phantom report carries; empty for all others."""
-    if content.pack.phantom or content.differential.phantom:
-        return "PHANTOM: generated slide, for demonstration and tests"
-    return ""
-
-
-def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
-    """What is known of the slide. Only its label names it; of its properties only those listed here are shown."""
-    slide = content.slide
-    facts = [FactView("Slide", slide.label)]
-    if content.case:
-        facts.append(FactView("Case", content.case))
-    shown = {"specimen": "Specimen", "site": "Site", "stain": "Stain", "vendor": "Vendor", "scanner": "Scanner"}
-    facts += [FactView(title, slide.properties[key]) for key, title in shown.items() if slide.properties.get(key)]
-    if slide.properties.get("objective"):
-        facts.append(FactView("Objective", f"{slide.properties['objective'].rstrip('xX×')}×"))
-    facts.append(FactView("Spacing", spacing_words(content)))
-    x, y = slide.bounds.width * slide.spacing.x / 1000, slide.bounds.height * slide.spacing.y / 1000
-    facts.append(FactView("Scanned area", f"{x:.1f} × {y:.1f}{NARROW}mm"))
-    differential = content.differential
-    number = "field" if differential.fields == 1 else "fields"
-    counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
-    facts += [FactView("Counted", counted), FactView("Ended", differential.stopped)]
-    if date := date_words(content):
-        facts.append(FactView("Date", date))
-    return tuple(facts)
-
-
-def date_words(content: ReportContent) -> str:
-    """The time of the count as ``run.json`` gives it (ISO 8601), for people; empty when it is not known."""
-    time = content.run.get("time")
-    if not isinstance(time, str):
-        return ""
-    moment = datetime.fromisoformat(time)
-    return f"{moment.day} {moment:%B %Y, %H:%M %Z}".strip()
-
-
-def spacing_words(content: ReportContent) -> str:
-    """The spacing and where it comes from."""
-    spacing, source = content.slide.spacing, content.slide.spacing_source
-    if abs(spacing.x - spacing.y) < 1e-4 * spacing.x:
-        value = f"{spacing.x:.4g}"
-    else:
-        value = f"{spacing.x:.4g} × {spacing.y:.4g}"
-    return f"{value}{NARROW}µm/px, {'from the file' if source == 'file' else source}"
+def printable(text: str) -> str:
+    """A name as it can be shown: control characters and bytes that are no text become a replacement character."""
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "\ufffd" for sign in text)
 
 
 def tidy(text: str) -> str:
     """Plain typing as print has it: en dashes in ranges, narrow spaces before %, the micro sign, square millimetres."""
-    text = re.sub(r"(?<![\w.-])(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(?![\w-])", r"\1–\2", text).replace(" %", f"{NARROW}%")
-    return re.sub(r"\bum\b", "µm", text).replace("mm2", "mm²")
+    text = re.sub(r"(?<![\w.-])(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(?![\w-])", r"\1–\2", printable(text))
+    return re.sub(r"\bum\b", "µm", text.replace(" %", f"{NARROW}%")).replace("mm2", "mm²")
 
 
 def whole(number: int) -> str:
@@ -312,38 +267,3 @@ def span(low: float | None, high: float | None, decimals: int | None) -> str:
     if decimals is None:
         return f"{low:g}–{high:g}"
     return f"{low:.{decimals}f}–{high:.{decimals}f}"
-
-
-@dataclass(frozen=True, slots=True)
-class RegionView:
-    number: str
-    kind: str
-    area: str
-    score: str
-    cells: str
-
-
-REGIONS_LISTED = 8
-
-
-def region_views(content: ReportContent) -> tuple[RegionView, ...]:
-    """The best regions with the cells that were found in each; what is left over is summed in one last line."""
-    counts = dict(content.cells.get_column("region").value_counts().iter_rows())
-    regions = content.finding.regions
-    spacing = content.slide.spacing
-    listed = regions if len(regions) <= REGIONS_LISTED else regions[: REGIONS_LISTED - 1]
-    views = [
-        RegionView(
-            str(place),
-            KINDS.get(region.kind, region.kind),
-            f"{spacing.area_mm2(region.polygon.area):.2f}",
-            f"{region.score:.2f}",
-            whole(counts.get(region.name, 0)),
-        )
-        for place, region in enumerate(listed, 1)
-    ]
-    if rest := regions[len(listed) :]:
-        area = spacing.area_mm2(sum(region.polygon.area for region in rest))
-        cells = whole(sum(counts.get(region.name, 0) for region in rest))
-        views.append(RegionView(f"{len(listed) + 1}–{len(regions)}", "further regions", f"{area:.2f}", "", cells))
-    return tuple(views)

@@ -1,0 +1,95 @@
+"""What a report says of the slide itself: its facts, its regions, and when it was counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from marrowscope.report.content import ReportContent
+from marrowscope.report.pictures import KINDS
+from marrowscope.report.view import NARROW, FactView, printable, whole
+
+
+def banner(content: ReportContent) -> str:
+    """The line that a phantom report carries; empty for all others."""
+    if content.pack.phantom or content.differential.phantom:
+        return "PHANTOM: generated slide, for demonstration and tests"
+    return ""
+
+
+def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
+    """What is known of the slide, beside its label; of its properties only those listed here are ever shown."""
+    slide = content.slide
+    shown = {"specimen": "Specimen", "site": "Site", "stain": "Stain", "vendor": "Vendor", "scanner": "Scanner"}
+    facts = [
+        FactView(title, printable(slide.properties[key])) for key, title in shown.items() if slide.properties.get(key)
+    ]
+    if slide.properties.get("objective"):
+        facts.append(FactView("Objective", f"{printable(slide.properties['objective']).rstrip('xX×')}×"))
+    facts.append(FactView("Spacing", spacing_words(content)))
+    x, y = slide.bounds.width * slide.spacing.x / 1000, slide.bounds.height * slide.spacing.y / 1000
+    facts.append(FactView("Scanned area", f"{x:.1f} × {y:.1f}{NARROW}mm"))
+    differential = content.differential
+    number = "field" if differential.fields == 1 else "fields"
+    counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
+    facts += [FactView("Counted", counted), FactView("Ended", differential.stopped)]
+    if date := date_words(content):
+        facts.append(FactView("Date", date))
+    return tuple(facts)
+
+
+def date_words(content: ReportContent) -> str:
+    """The time of the count, for people; empty when it is not known."""
+    moment = counted_at(content)
+    return "" if moment is None else f"{moment.day} {moment:%B %Y, %H:%M %Z}".strip()
+
+
+def counted_at(content: ReportContent) -> datetime | None:
+    """The time of the count as the run tells it (ISO 8601)."""
+    time = content.run.get("time")
+    return datetime.fromisoformat(time) if isinstance(time, str) else None
+
+
+def spacing_words(content: ReportContent) -> str:
+    """The spacing and where it comes from."""
+    spacing, source = content.slide.spacing, content.slide.spacing_source
+    if abs(spacing.x - spacing.y) < 1e-4 * spacing.x:
+        value = f"{spacing.x:.4g}"
+    else:
+        value = f"{spacing.x:.4g} × {spacing.y:.4g}"
+    return f"{value}{NARROW}µm/px, {'from the file' if source == 'file' else source}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionView:
+    number: str
+    kind: str
+    area: str
+    score: str
+    cells: str
+
+
+REGIONS_LISTED = 8
+
+
+def region_views(content: ReportContent) -> tuple[RegionView, ...]:
+    """The best regions with the cells that were found in each; what is left over is summed in one last line."""
+    counts = dict(content.cells.get_column("region").value_counts().iter_rows())
+    regions = content.finding.regions
+    spacing = content.slide.spacing
+    listed = regions if len(regions) <= REGIONS_LISTED else regions[: REGIONS_LISTED - 1]
+    views = [
+        RegionView(
+            str(place),
+            KINDS.get(region.kind, region.kind),
+            f"{spacing.area_mm2(region.polygon.area):.2f}",
+            f"{region.score:.2f}",
+            whole(counts.get(region.name, 0)),
+        )
+        for place, region in enumerate(listed, 1)
+    ]
+    if rest := regions[len(listed) :]:
+        area = spacing.area_mm2(sum(region.polygon.area for region in rest))
+        cells = whole(sum(counts.get(region.name, 0) for region in rest))
+        views.append(RegionView(f"{len(listed) + 1}–{len(regions)}", "further regions", f"{area:.2f}", "", cells))
+    return tuple(views)
