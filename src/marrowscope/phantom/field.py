@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import pi
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -16,9 +16,10 @@ from marrowscope.phantom.diagnoses import even_composition, marrow_composition
 from marrowscope.phantom.options import FieldOptions
 from marrowscope.phantom.painter import paint
 from marrowscope.phantom.pool import CellPool, Palette, cell_pool
-from marrowscope.phantom.scatter import IN_PARTICLE_PER_MM2, Crowd, boxes_of, clumped
+from marrowscope.phantom.scatter import IN_PARTICLE_PER_MM2, Crowd, Ground, boxes_of, clumped
 from marrowscope.phantom.scene import Cells, Maps, Scene
 from marrowscope.phantom.stains import make_stain
+from marrowscope.phantom.textures import Field, slow_noise
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import PHANTOM_TYPES
 
@@ -99,7 +100,7 @@ def _field_scene(options: FieldOptions, size: Size, pool: CellPool, seed: int, r
     width, height = size.width * spacing, size.height * spacing
     pitch = 8.0 / spacing
     shape = (max(2, round(height / 8) + 2), max(2, round(width / 8) + 2))
-    thickness = np.full(shape, rng.uniform(0.25, 0.95), np.float32) + 0.12 * _slow(shape, rng)
+    thickness = np.full(shape, rng.uniform(0.25, 0.95), np.float32) + 0.12 * slow_noise(shape, (4, 4), rng)
     particle = np.zeros(shape, np.float32)
     crowd = Crowd(pool, VARIANTS, rng)
     event = rng.random()
@@ -115,21 +116,24 @@ def _field_scene(options: FieldOptions, size: Size, pool: CellPool, seed: int, r
             crowd.block(x, y, r)
     maps = Maps(
         pitch, np.clip(thickness, 0, 1), particle, _defocus(shape, options.difficulty, rng),
-        (1 + 0.012 * _slow(shape, rng)).astype(np.float32), float(rng.uniform(0.1, 0.7)),
+        (1 + 0.012 * slow_noise(shape, (4, 4), rng)).astype(np.float32), float(rng.uniform(0.1, 0.7)),
     )  # fmt: skip
     share = even_composition() if options.composition == "even" else marrow_composition(options.composition)
     density = options.density * rng.uniform(0.5, 1.5)
     n = rng.poisson(density * (width + 2 * margin) * (height + 2 * margin) / 1e6)
 
-    def spot(draw: np.random.Generator) -> tuple[float, float] | None:
-        x, y = draw.uniform(-margin, width + margin), draw.uniform(-margin, height + margin)
+    def holds(x: float, y: float) -> bool:
         at = np.array([x / spacing]), np.array([y / spacing])
-        free = maps.at("particle", *at)[0] < 0.2 and maps.at("thickness", *at)[0] > 0.12
-        return (x, y) if free else None
+        return bool(maps.at("particle", *at)[0] < 0.2 and maps.at("thickness", *at)[0] > 0.12)
+
+    def places() -> Iterator[tuple[float, float]]:
+        while True:
+            yield rng.uniform(-margin, width + margin), rng.uniform(-margin, height + margin)
 
     kinds = np.sort(rng.choice(len(share), size=n, p=share))
+    ground = Ground(places(), holds)
     for kind in _large_first(kinds):
-        crowd.add(int(kind), spot, tries=40, beside=0.3)
+        crowd.add(int(kind), ground, tries=40, beside=0.3)
     holes = np.array(fat).reshape(-1, 5)
     ghosts = _clumped(maps, pool, size, rng)
     return Scene(size, spacing, seed, maps, crowd.table(), ghosts, holes)
@@ -147,24 +151,17 @@ def _clumped(maps: Maps, pool: CellPool, size: Size, rng: np.random.Generator) -
     return clumped(xy[maps.at("particle", *xy.T) > 0.5], pool, rng)
 
 
-def _slow(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A slowly varying field, about -1..1."""
-    coarse = rng.standard_normal((4, 4)).astype(np.float32)
-    smooth: NDArray[np.float32] = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    return smooth
-
-
-def _corner(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+def _corner(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     """1 on one side of a wavy line across the field, 0 on the other."""
     angle = rng.uniform(0, 2 * pi)
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
-    line = x * np.cos(angle) + y * np.sin(angle) - rng.uniform(0.2, 0.8) + 0.12 * _slow(shape, rng)
-    return np.clip(line * 6 + 0.5, 0, 1).astype(np.float32)
+    line = x * np.cos(angle) + y * np.sin(angle) - rng.uniform(0.2, 0.8) + 0.12 * slow_noise(shape, (4, 4), rng)
+    return np.asarray(np.clip(line * 6 + 0.5, 0, 1), np.float32)
 
 
-def _defocus(shape: tuple[int, int], difficulty: str, rng: np.random.Generator) -> NDArray[np.float32]:
+def _defocus(shape: tuple[int, int], difficulty: str, rng: np.random.Generator) -> Field:
     """Share of blur, 0..1; most fields are sharp."""
     if rng.random() < (0.7 if difficulty == "easy" else 0.45):
         return np.zeros(shape, np.float32)
     peak = 0.6 if difficulty == "easy" else 1.0
-    return np.clip(rng.uniform(0, peak) + 0.2 * _slow(shape, rng), 0, peak).astype(np.float32)
+    return np.asarray(np.clip(rng.uniform(0, peak) + 0.2 * slow_noise(shape, (4, 4), rng), 0, peak), np.float32)

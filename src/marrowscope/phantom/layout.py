@@ -14,7 +14,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.affinity import rotate, translate
-from shapely.geometry import MultiPolygon, Point, Polygon, box
+from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from marrowscope.phantom.options import PhantomError
@@ -94,8 +95,7 @@ def _comet(length: float, width: float, rng: np.random.Generator) -> Polygon:
     outline = np.concatenate(
         [np.stack([t * length, sway - upper], axis=1), np.stack([t * length, sway + lower], axis=1)[::-1]]
     )
-    rounded: Polygon = Polygon(outline).buffer(0).buffer(-0.2 * width).buffer(0.2 * width)
-    return rounded
+    return _largest(Polygon(outline).buffer(0).buffer(-0.2 * width).buffer(0.2 * width))
 
 
 def _particles_with_trails(
@@ -110,18 +110,18 @@ def _particles_with_trails(
         clumps = unary_union(particles).buffer(14.0)
         area = unary_union(trails).difference(clumps)
         if area.area >= 0.97 * wanted:
-            parts = area.geoms if isinstance(area, MultiPolygon) else (area,)
-            kept = tuple(p.simplify(1.0) for p in parts if isinstance(p, Polygon) and p.area > 2000)
-            return tuple(particles), kept
+            return tuple(particles), tuple(part for part in _polygons(area.simplify(1.0)) if part.area > 2000)
         scale *= 1.12
     raise PhantomError(
-        f"no room for trails of {wanted / 1e6:.2f} mm2 on this smear: ask for fewer cells, a higher density or a larger size"
+        f"no room for trails of {wanted / 1e6:.2f} mm2 on this smear: "
+        "ask for fewer cells, a higher density or a larger size"
     )
 
 
 def _attempt(
     field: Polygon, area: float, n: int, pull: float, rng: np.random.Generator
 ) -> tuple[list[Polygon], list[Polygon]]:
+    """Throw ``n`` particles with trails of about ``area`` each, where they overlap least."""
     particles: list[Polygon] = []
     trails: list[Polygon] = []
     x0, y0, x1, y1 = field.bounds
@@ -130,25 +130,33 @@ def _attempt(
         aspect = min(rng.uniform(1.7, 2.6), 0.8 * (x1 - x0) ** 2 / own)
         width = sqrt(own / (0.78 * aspect))
         length = aspect * width
-        best: tuple[float, Polygon, Polygon] | None = None
         comet = _comet(length, width, rng)
         radius = float(np.clip(0.34 * width * rng.uniform(0.75, 1.15), 22, 300))
+        ahead = 0.5 * radius * cos(radians(pull)), 0.5 * radius * sin(radians(pull))
+        taken = [*trails, *particles]
+        bounds = np.array([part.bounds for part in taken]).reshape(-1, 4)
+        least, trail, particle = float("inf"), Polygon(), Polygon()
         for _ in range(60):
             # particles lie to the left of where they are pulled
             x, y = rng.uniform(x0, max(x0 + 1, x1 - 0.9 * length)), rng.uniform(y0, y1)
-            trail = translate(rotate(comet, pull + rng.normal(0, 4), origin=(0, 0)), x, y).intersection(field)
-            clash = sum(trail.intersection(t).area for t in trails) + sum(trail.intersection(p).area for p in particles)
-            missing = own - trail.area + clash
-            if best is None or missing < best[0]:
-                turn = radians(pull)
-                best = missing, trail, _blob(x + 0.5 * radius * cos(turn), y + 0.5 * radius * sin(turn), radius, rng)
+            thrown = _largest(translate(rotate(comet, pull + rng.normal(0, 4), origin=(0, 0)), x, y) & field)
+            missing = own - thrown.area + _overlap(thrown, taken, bounds)
+            if missing < least:
+                least, trail, particle = missing, thrown, _blob(x + ahead[0], y + ahead[1], radius, rng)
             if missing < 0.3 * own:
                 break
-        assert best is not None
-        trails.append(best[1])
-        clump = best[2].intersection(field.buffer(30))
-        particles.append(max(clump.geoms, key=lambda g: g.area) if isinstance(clump, MultiPolygon) else clump)
+        clump = _largest(particle & field.buffer(30))
+        if trail.area and clump.area:
+            trails.append(trail)
+            particles.append(clump)
     return particles, trails
+
+
+def _overlap(polygon: Polygon, others: list[Polygon], bounds: NDArray[np.float64]) -> float:
+    """Area that a polygon shares with others (counted once for each of them)."""
+    x0, y0, x1, y1 = polygon.bounds
+    near = (bounds[:, 0] < x1) & (bounds[:, 2] > x0) & (bounds[:, 1] < y1) & (bounds[:, 3] > y0)
+    return float(sum(polygon.intersection(others[i]).area for i in np.flatnonzero(near)))
 
 
 def _fat(particles: tuple[Polygon, ...], smear: Polygon, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -176,12 +184,10 @@ def _fat(particles: tuple[Polygon, ...], smear: Polygon, rng: np.random.Generato
     return np.array(holes).reshape(-1, 5)
 
 
-def clip_to_slide(polygon: Polygon, width: float, height: float) -> Polygon:
-    """The part on the slide."""
-    clipped = polygon.intersection(box(0, 0, width, height))
-    return clipped if isinstance(clipped, Polygon) else max(clipped.geoms, key=lambda g: g.area)
+def _polygons(geometry: BaseGeometry) -> list[Polygon]:
+    return [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon)]
 
 
-def start_of(polygon: Polygon, particles: tuple[Polygon, ...]) -> Point:
-    """The particle's centre that a trail belongs to: cells thin out away from it."""
-    return min((p.centroid for p in particles), key=lambda c: c.distance(polygon))
+def _largest(geometry: BaseGeometry) -> Polygon:
+    """The largest polygon in a geometry, an empty one when there is none."""
+    return max(_polygons(geometry), key=lambda part: part.area, default=Polygon())

@@ -99,8 +99,8 @@ MORPHOLOGY: dict[str, Morphology] = {
         acidophilia=(0.8, 1.05), azurophil=(0.2, 0.4), granule=(0.3, 0.36),
     ),
     "band_neutrophil": Morphology(
-        diameter=(12.5, 14.5), nuclear_share=(0.27, 0.32), nucleus_length=(3.4, 4.4), bend=(190, 240), pinch=(0.0, 0.12),
-        eccentricity=(0.0, 0.15), chromatin=(0.9, 1.0), grain=(0.55, 0.65), contrast=(0.22, 0.28),
+        diameter=(12.5, 14.5), nuclear_share=(0.27, 0.32), nucleus_length=(3.4, 4.4), bend=(190, 240),
+        pinch=(0.0, 0.12), eccentricity=(0.0, 0.15), chromatin=(0.9, 1.0), grain=(0.55, 0.65), contrast=(0.22, 0.28),
         acidophilia=(0.8, 1.05), azurophil=(0.2, 0.4), granule=(0.3, 0.36),
     ),
     "segmented_neutrophil": Morphology(
@@ -119,10 +119,10 @@ MORPHOLOGY: dict[str, Morphology] = {
         acidophilia=(0.5, 0.8), dark_granules=(0.6, 0.9), granule=(0.95, 1.2), granules_on_nucleus=(0.8, 1.0),
     ),
     "monocyte": Morphology(
-        diameter=(16, 20), nuclear_share=(0.42, 0.5), oval=(1.0, 1.15), ragged=(0.03, 0.06), nucleus_length=(1.3, 1.9),
-        bend=(110, 165), pinch=(0.1, 0.3), lobes=(2, 3), eccentricity=(0.1, 0.4), chromatin=(0.62, 0.7),
-        grain=(0.42, 0.5), contrast=(0.24, 0.3), basophilia=(0.24, 0.32), acidophilia=(0.25, 0.4), azurophil=(0.1, 0.25),
-        granule=(0.28, 0.32), vacuoles=(2, 7), vacuole=(0.8, 1.6),
+        diameter=(16, 20), nuclear_share=(0.42, 0.5), oval=(1.0, 1.15), ragged=(0.03, 0.06),
+        nucleus_length=(1.3, 1.9), bend=(110, 165), pinch=(0.1, 0.3), lobes=(2, 3), eccentricity=(0.1, 0.4),
+        chromatin=(0.62, 0.7), grain=(0.42, 0.5), contrast=(0.24, 0.3), basophilia=(0.24, 0.32), acidophilia=(0.25, 0.4),
+        azurophil=(0.1, 0.25), granule=(0.28, 0.32), vacuoles=(2, 7), vacuole=(0.8, 1.6),
     ),
     "proerythroblast": Morphology(
         diameter=(19, 24), nuclear_share=(0.62, 0.7), oval=(1.0, 1.12), nucleus_length=(0.0, 0.12),

@@ -53,7 +53,7 @@ class PhantomOptions:
         _check_choice("stain", self.stain, STAIN_NAMES)
         _check_choice("diagnosis", self.diagnosis, DIAGNOSES)
         _check_choice("difficulty", self.difficulty, DIFFICULTIES)
-        _check_range("number of cells", self.cells, 1, 2_000_000)
+        _check_range("number of cells", self.cells, 1, 300_000)
         _check_range("seed", self.seed, 0, 2**63 - 1)
         _check_range("spacing (um per pixel)", self.spacing, 0.04, 1.0)
         _check_range("density (cells per mm2)", self.density, 50, 2500)

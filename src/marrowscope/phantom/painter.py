@@ -6,9 +6,9 @@ do on glass; nucleated cells lie on top and cover what is below them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import cos, floor, sin
+from math import ceil, cos, floor, sin
 
 import cv2
 import numpy as np
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from marrowscope.geometry import Size
 from marrowscope.phantom.elements import CLUMP_GRAINS, PLASMA_GRAINS, noise_tile
 from marrowscope.phantom.pool import Palette, Sprite
-from marrowscope.phantom.scene import BLOCK, Cells, Scene
+from marrowscope.phantom.scene import BLOCK, Cells, Scene, Specks
 from marrowscope.phantom.stains import transmittance
 from marrowscope.slides.protocol import Picture
 
-_PAD = 16
-"""Pixels painted around a rectangle, so that blurring does not see its border."""
+DEFOCUS_UM = 0.5
+"""Blur (sigma, um) where a slide is most out of focus."""
 
 _NOISE = 2
 """Camera noise: uniform steps up and down of so many grey levels."""
@@ -34,33 +34,35 @@ Lay = Callable[[Picture, Sprite, int, int], None]
 
 def paint(scene: Scene, palette: Palette, x0: int, y0: int, size: Size) -> Picture:
     """RGB of the rectangle of ``size`` pixels whose top left corner is ``(x0, y0)``, level-0 pixels."""
-    left, top = x0 - _PAD, y0 - _PAD
-    outer = Size(size.width + 2 * _PAD, size.height + 2 * _PAD)
+    blur = max(DEFOCUS_UM / scene.spacing, 0.3)
+    pad = ceil(4 * blur) + 1  # so that blurring does not see the border
+    left, top = x0 - pad, y0 - pad
+    outer = Size(size.width + 2 * pad, size.height + 2 * pad)
+    specks = [scene.specks(*block) for block in _blocks(scene, left, top, outer)]
     canvas = np.full((outer.height, outer.width, 3), 255, np.uint8)
     thickness = scene.maps.window("thickness", left, top, outer)
     if float(thickness.max()) > 0.004:
         _lay_plasma(canvas, thickness, palette, left, top)
-        _lay_red_cells(canvas, scene, palette, left, top)
+        _lay_red_cells(canvas, specks, palette, left, top)
         particle = scene.maps.window("particle", left, top, outer)
         if float(particle.max()) > 0.02:
             _lay_particle(canvas, particle, scene, palette, left, top)
         _lay_fat(canvas, scene, left, top)
-        _lay_specks(canvas, scene, palette, left, top)
+        _lay_platelets(canvas, specks, palette, left, top)
         _lay_cells(canvas, scene.cells, palette.cell, _cover_at, left, top)
-    _lay_dust(canvas, scene, palette, left, top)
+    _lay_dust(canvas, specks, palette, left, top)
     defocus = scene.maps.window("defocus", left, top, outer)
     if float(defocus.max()) > 0.02:
-        blurred = cv2.GaussianBlur(canvas, (0, 0), max(0.5 / scene.spacing, 0.3))
-        canvas = cv2.blendLinear(canvas, blurred, 1 - defocus, defocus)
-    inner = canvas[_PAD:-_PAD, _PAD:-_PAD]
+        blurred = cv2.GaussianBlur(canvas, (0, 0), blur)
+        canvas = np.asarray(cv2.blendLinear(canvas, blurred, 1 - defocus, defocus), np.uint8)
+    inner = canvas[pad:-pad, pad:-pad]
     light = scene.maps.window("light", x0, y0, size)
     lamp = cv2.merge([light * float(v) for v in palette.stain.light])
     picture = cv2.multiply(inner, np.minimum(lamp, 253).astype(np.uint8), scale=1 / 255)
     noise = _noise_tile()
     rows, columns = (np.arange(y0, y0 + size.height) % BLOCK, np.arange(x0, x0 + size.width) % BLOCK)
     grain = noise if (rows[0], columns[0], size) == (0, 0, (BLOCK, BLOCK)) else noise[np.ix_(rows, columns)]
-    out: Picture = cv2.subtract(cv2.add(picture, grain), (_NOISE, _NOISE, _NOISE, 0))
-    return out
+    return np.asarray(cv2.subtract(cv2.add(picture, grain), np.full_like(grain, _NOISE)), np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -88,24 +90,21 @@ def _lay_plasma(canvas: Picture, thickness: NDArray[np.float32], palette: Palett
         canvas[..., channel] = 255 - shade
 
 
-def _lay_red_cells(canvas: Picture, scene: Scene, palette: Palette, left: int, top: int) -> None:
-    for column, row in _blocks(left, top, canvas.shape):
-        specks = scene.specks(column, row)
-        for which, (x, y) in zip(specks.red, specks.red_xy, strict=True):
+def _lay_red_cells(canvas: Picture, blocks: Sequence[Specks], palette: Palette, left: int, top: int) -> None:
+    for block in blocks:
+        for which, (x, y) in zip(block.red, block.red_xy, strict=True):
             _multiply(canvas, palette.red[which], x - left, y - top)
 
 
-def _lay_specks(canvas: Picture, scene: Scene, palette: Palette, left: int, top: int) -> None:
-    for column, row in _blocks(left, top, canvas.shape):
-        specks = scene.specks(column, row)
-        for which, (x, y) in zip(specks.platelet, specks.platelet_xy, strict=True):
+def _lay_platelets(canvas: Picture, blocks: Sequence[Specks], palette: Palette, left: int, top: int) -> None:
+    for block in blocks:
+        for which, (x, y) in zip(block.platelet, block.platelet_xy, strict=True):
             _cover(canvas, palette.platelets[which], x - left, y - top)
 
 
-def _lay_dust(canvas: Picture, scene: Scene, palette: Palette, left: int, top: int) -> None:
-    for column, row in _blocks(left, top, canvas.shape):
-        specks = scene.specks(column, row)
-        for which, (x, y) in zip(specks.dust, specks.dust_xy, strict=True):
+def _lay_dust(canvas: Picture, blocks: Sequence[Specks], palette: Palette, left: int, top: int) -> None:
+    for block in blocks:
+        for which, (x, y) in zip(block.dust, block.dust_xy, strict=True):
             _cover(canvas, palette.specks[which], x - left, y - top)
 
 
@@ -161,17 +160,16 @@ def turn(sprite: Sprite, angle: float, mirrored: bool, x: float, y: float) -> tu
     middle = side / 2 - 0.5
     shift = np.array([x - column - 0.5, y - row - 0.5]) - linear @ [middle, middle]
     matrix = np.column_stack([linear, shift])
-    turned: Sprite = cv2.warpAffine(
-        sprite, matrix, (side + 1, side + 1), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return turned, column, row
+    size, edges = (side + 1, side + 1), cv2.BORDER_REPLICATE
+    turned = cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR, borderMode=edges)
+    return np.asarray(turned, np.uint8), column, row
 
 
-def _blocks(left: int, top: int, shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Blocks whose specks may reach into the canvas (a roll of red cells is up to 32 um long)."""
-    reach = BLOCK // 2
-    columns = range((left - reach) // BLOCK, (left + shape[1] + reach) // BLOCK + 1)
-    return [(c, r) for r in range((top - reach) // BLOCK, (top + shape[0] + reach) // BLOCK + 1) for c in columns]
+def _blocks(scene: Scene, left: int, top: int, size: Size) -> list[tuple[int, int]]:
+    """Blocks whose specks may reach into the canvas."""
+    columns = range((left - scene.reach) // BLOCK, (left + size.width + scene.reach) // BLOCK + 1)
+    rows = range((top - scene.reach) // BLOCK, (top + size.height + scene.reach) // BLOCK + 1)
+    return [(column, row) for row in rows for column in columns]
 
 
 def _clip(canvas: Picture, sprite: Sprite, column: int, row: int) -> tuple[Picture, Sprite] | None:

@@ -43,7 +43,8 @@ def cut_tiles(picture: Picture, quality: int) -> list[list[bytes]]:
     height, width = picture.shape[:2]
     rows, columns = ceil(height / TILE), ceil(width / TILE)
     if (rows * TILE, columns * TILE) != (height, width):
-        picture = cv2.copyMakeBorder(picture, 0, rows * TILE - height, 0, columns * TILE - width, cv2.BORDER_REPLICATE)
+        below, beside = rows * TILE - height, columns * TILE - width
+        picture = np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
     return [
         [encode_tile(picture[y : y + TILE, x : x + TILE], quality) for x in range(0, columns * TILE, TILE)]
         for y in range(0, rows * TILE, TILE)
@@ -181,8 +182,7 @@ def reduce(picture: Picture, factor: int) -> Picture:
     if not height or not width:
         return np.zeros((height, width, 3), np.uint8)
     whole = picture[: height * factor, : width * factor]
-    reduced: Picture = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
-    return reduced
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _number(tag: int, kind: int, values: Sequence[int]) -> tuple[int, int, bytes, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import cos, pi, sin
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,14 @@ from marrowscope.phantom.scene import Cells
 from marrowscope.taxonomy import PHANTOM_TYPES
 
 CLOSENESS = {"easy": (0.98, 0.88, 0.12), "paper": (0.96, 0.80, 0.3)}
-"""By difficulty: usual least distance of two centres over the sum of their radii, that of overlapping cells, their share."""
+"""By difficulty: least distance of centres over the sum of the radii; the same for overlapping cells; their share."""
 
-Spot = Callable[[np.random.Generator], tuple[float, float] | None]
-"""Proposes a place in um, or None when the proposal is not taken."""
+
+class Ground(NamedTuple):
+    """Where cells may lie: ``propose`` gives places in um for ever, ``holds`` says whether a place is inside."""
+
+    propose: Iterator[tuple[float, float]]
+    holds: Callable[[float, float], bool]
 
 
 class Crowd:
@@ -36,7 +41,7 @@ class Crowd:
         """Keep cells out of a disc."""
         self.placement.add(x, y, radius)
 
-    def add(self, kind: int, spot: Spot, tries: int = 400, beside: float = 0.0) -> bool:
+    def add(self, kind: int, ground: Ground, tries: int = 400, beside: float = 0.0) -> bool:
         """Place one cell of a type; ``beside`` is the chance that it touches a cell that is there already."""
         rng = self.rng
         variant = int(rng.integers(self.variants))
@@ -45,18 +50,17 @@ class Crowd:
         usual, close, share = self._closeness
         closeness = close if rng.random() < share else usual
         for attempt in range(tries):
-            place = self._beside(radius, closeness) if attempt < 3 and rng.random() < beside else None
-            inside = spot(rng) if place is None else place
-            if inside is not None and self.placement.fits(*inside, radius, closeness):
-                x, y = inside
+            if self._rows and attempt < 3 and rng.random() < beside:
+                x, y = self._beside(radius, closeness)
+            else:
+                x, y = next(ground.propose)
+            if ground.holds(x, y) and self.placement.fits(x, y, radius, closeness):
                 self.placement.add(x, y, radius)
                 self._rows.append((kind, variant, x, y, rng.uniform(0, 2 * pi), bool(rng.random() < 0.5), radius))
                 return True
         return False
 
-    def _beside(self, radius: float, closeness: float) -> tuple[float, float] | None:
-        if not self._rows:
-            return None
+    def _beside(self, radius: float, closeness: float) -> tuple[float, float]:
         _, _, x, y, _, _, other = self._rows[int(self.rng.integers(len(self._rows)))]
         angle, away = self.rng.uniform(0, 2 * pi), (radius + other) * self.rng.uniform(closeness, 1.12)
         return x + away * cos(angle), y + away * sin(angle)

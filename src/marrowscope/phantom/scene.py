@@ -7,8 +7,10 @@ that memory does not grow with the slide and the picture does not depend on the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
+from math import ceil
 from typing import NamedTuple
 
 import cv2
@@ -74,11 +76,11 @@ class Maps(NamedTuple):
         values: NDArray[np.float32] = getattr(self, name)
         scale = 1 / self.pitch
         matrix = np.array([[scale, 0, (x0 + 0.5) * scale - 0.5], [0, scale, (y0 + 0.5) * scale - 0.5]])
-        out: NDArray[np.float32] = cv2.warpAffine(
+        out = cv2.warpAffine(
             values, matrix, (size.width, size.height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
-        return out
+        return np.asarray(out, np.float32)
 
 
 class Specks(NamedTuple):
@@ -92,10 +94,12 @@ class Specks(NamedTuple):
     dust_xy: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Scene:
-    """A whole smear or field. ``fat (n, 5)``: x, y, long radius of clear round holes (pixels), short over long radius,
-    direction in degrees."""
+    """A whole smear or field.
+
+    ``fat (n, 5)``: x, y, long radius of clear round holes (pixels), short over long radius, direction in degrees.
+    """
 
     size: Size
     spacing: float
@@ -107,13 +111,18 @@ class Scene:
     dust_per_mm2: float = 12.0
     platelets_per_mm2: float = 350.0
 
-    def specks(self, column: int, row: int) -> Specks:
-        """Red cells, platelets and dust whose first centre lies in a block of ``BLOCK`` pixels."""
-        return _specks(self, column, row)
+    @cached_property
+    def specks(self) -> Callable[[int, int], Specks]:
+        """Gives the red cells, platelets and dust of a block (column, row); remembers about four rows of blocks."""
+        return lru_cache(maxsize=4 * (self.size.width // BLOCK + 4))(partial(_throw_specks, self))
+
+    @property
+    def reach(self) -> int:
+        """How far the red cells of a block may lie outside of it (a roll is up to 32 um long), pixels."""
+        return max(BLOCK // 2, ceil(40 / self.spacing))
 
 
-@lru_cache(maxsize=256)
-def _specks(scene: Scene, column: int, row: int) -> Specks:
+def _throw_specks(scene: Scene, column: int, row: int) -> Specks:
     rng = np.random.default_rng([scene.seed, 31, column + 4, row + 4])
     corner = np.array([column * BLOCK, row * BLOCK], float)
     mm2 = (BLOCK * scene.spacing / 1000) ** 2
@@ -162,14 +171,14 @@ def _throw_red_cells(
     )
     free = (scene.maps.at("particle", *xy.T) < 0.35) & _first_on_the_spot(xy, which, 5.2 / scene.spacing)
     radius = RED_CELL_UM / 2 / scene.spacing
-    x1, y1 = corner + BLOCK
-    near = scene.cells.near(corner[0] - BLOCK / 2, corner[1] - BLOCK / 2, x1 + BLOCK / 2, y1 + BLOCK / 2)
+    (x0, y0), (x1, y1) = corner - scene.reach, corner + BLOCK + scene.reach
+    near = scene.cells.near(x0, y0, x1, y1)
     discs = np.stack([scene.cells.x[near], scene.cells.y[near], scene.cells.radius[near]], axis=1)
     # cells push red cells aside but may lie on their edge; fat pushes them away whole
-    discs = np.concatenate([discs + [0, 0, 0.3 * radius], scene.fat[:, :3] + [0, 0, 0.7 * radius]])
-    hit = np.hypot(discs[:, 0] - corner[0] - BLOCK / 2, discs[:, 1] - corner[1] - BLOCK / 2) < 1.5 * BLOCK + discs[:, 2]
-    for x, y, r in discs[hit]:
-        free &= (xy[:, 0] - x) ** 2 + (xy[:, 1] - y) ** 2 > r * r
+    discs = np.concatenate([discs + np.array([0, 0, 0.3 * radius]), scene.fat[:, :3] + np.array([0, 0, 0.7 * radius])])
+    x, y, r = discs.T
+    for i in np.flatnonzero((x > x0 - r) & (x < x1 + r) & (y > y0 - r) & (y < y1 + r)):
+        free &= (xy[:, 0] - x[i]) ** 2 + (xy[:, 1] - y[i]) ** 2 > r[i] ** 2
     return variant[free], xy[free]
 
 
@@ -178,4 +187,4 @@ def _first_on_the_spot(xy: NDArray[np.float64], owner: NDArray[np.int64], pitch:
     square = np.floor(xy / pitch).astype(np.int64)
     key = square[:, 0] * 1_000_003 + square[:, 1]
     _, first, back = np.unique(key, return_index=True, return_inverse=True)
-    return owner == owner[first[back]]
+    return np.asarray(owner == owner[first[back]])

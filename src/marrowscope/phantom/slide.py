@@ -15,7 +15,6 @@ from shapely.geometry import Polygon
 
 from marrowscope.errors import OutputError
 from marrowscope.geometry import Size, Spacing
-from marrowscope.phantom.layout import clip_to_slide
 from marrowscope.phantom.options import PhantomOptions
 from marrowscope.phantom.painter import paint
 from marrowscope.phantom.pool import CellPool, Palette
@@ -127,9 +126,7 @@ def _truth(smear: Smear, pool: CellPool, options: PhantomOptions) -> Truth:
     )
 
     def pixels(polygon: Polygon) -> Polygon:
-        clipped = clip_to_slide(polygon, layout.width, layout.height)
-        scaled: Polygon = scale(clipped, 1 / options.spacing, 1 / options.spacing, origin=(0, 0))
-        return scaled
+        return scale(polygon, 1 / options.spacing, 1 / options.spacing, origin=(0, 0))
 
     return Truth(
         scene.size,

@@ -17,11 +17,12 @@ from shapely.ops import unary_union
 
 from marrowscope.geometry import Size
 from marrowscope.phantom.diagnoses import blood_composition, marrow_composition
-from marrowscope.phantom.layout import Layout, lay_out, start_of
+from marrowscope.phantom.layout import Layout, lay_out
 from marrowscope.phantom.options import PhantomError, PhantomOptions
 from marrowscope.phantom.pool import CellPool
-from marrowscope.phantom.scatter import IN_PARTICLE_PER_MM2, Crowd, clumped
+from marrowscope.phantom.scatter import IN_PARTICLE_PER_MM2, Crowd, Ground, clumped
 from marrowscope.phantom.scene import Cells, Maps, Scene
+from marrowscope.phantom.textures import Field, slow_noise
 from marrowscope.taxonomy import PHANTOM_TYPES
 
 VARIANTS = 40
@@ -32,6 +33,9 @@ BETWEEN_PER_MM2 = 16.0
 
 BLOOD_PER_MM2 = 32.0
 """White cells of the peripheral-blood strip."""
+
+SMALLEST_MM2 = 0.02
+"""Area of the trails when very few cells are asked for."""
 
 _FIRST = [PHANTOM_TYPES.index(name) for name in ("megakaryocyte", "other")]
 
@@ -59,14 +63,16 @@ def make_smear(options: PhantomOptions, pool: CellPool) -> Smear:
     rng = np.random.default_rng([options.seed, 41])
     size, spacing = size_for(options), options.spacing
     width, height = size.width * spacing, size.height * spacing
-    layout = lay_out(width, height, options.cells / options.density, options.blood_strip, rng)
+    layout = lay_out(width, height, max(options.cells / options.density, SMALLEST_MM2), options.blood_strip, rng)
     maps = _make_maps(layout, size, options, rng)
     crowd = Crowd(pool, VARIANTS, rng)
     for x, y, r in layout.fat[:, :3]:
         crowd.block(x, y, r)
     marrow, blood = marrow_composition(options.diagnosis), blood_composition(options.diagnosis)
     trails = unary_union(layout.trails)
-    n = _people(crowd, options.cells, marrow, _trail_places(layout, rng), rng, beside=0.35)
+    prepare(trails)
+    in_trails = Ground(_trail_places(layout, rng), lambda x, y: bool(shapely.contains_xy(trails, x, y)))
+    n = _people(crowd, options.cells, marrow, in_trails, rng, beside=0.35)
     if n < options.cells:
         raise PhantomError(
             f"only {n} of {options.cells} cells found room at {options.density:g} per mm2: "
@@ -74,12 +80,11 @@ def make_smear(options: PhantomOptions, pool: CellPool) -> Smear:
         )
     clumps = unary_union(layout.particles)
     rest = layout.smear.buffer(-60).difference(trails.buffer(45)).difference(clumps.buffer(25))
-    strewn = int(rng.poisson(BETWEEN_PER_MM2 * rest.area / 1e6))
-    _people(crowd, strewn, 0.5 * marrow + 0.5 * blood, _places(rest, rng), rng)
+    _people(crowd, int(rng.poisson(BETWEEN_PER_MM2 * rest.area / 1e6)), 0.5 * (marrow + blood), _even(rest, rng), rng)
     before_blood = len(crowd)
     if layout.blood is not None:
         strip = layout.blood.buffer(-40)
-        _people(crowd, int(rng.poisson(BLOOD_PER_MM2 * strip.area / 1e6)), blood, _places(strip, rng), rng)
+        _people(crowd, int(rng.poisson(BLOOD_PER_MM2 * strip.area / 1e6)), blood, _even(strip, rng), rng)
     cells = crowd.table()
     rank = np.arange(len(cells))
     scene = Scene(
@@ -95,33 +100,35 @@ def make_smear(options: PhantomOptions, pool: CellPool) -> Smear:
 
 
 def _people(
-    crowd: Crowd, count: int, composition: NDArray[np.float64], places: Iterator[tuple[float, float]],
-    rng: np.random.Generator, beside: float = 0.0,
+    crowd: Crowd, count: int, composition: NDArray[np.float64], ground: Ground, rng: np.random.Generator,
+    beside: float = 0.0,
 ) -> int:  # fmt: skip
+    """Place ``count`` cells, the large ones while there is room; returns how many found some."""
     kinds = rng.choice(len(composition), size=count, p=composition)
     kinds = np.concatenate([kinds[np.isin(kinds, _FIRST)], kinds[~np.isin(kinds, _FIRST)]])
-
-    def spot(_: np.random.Generator) -> tuple[float, float]:
-        return next(places)
-
-    return sum(crowd.add(int(kind), spot, beside=beside) for kind in kinds)
+    return sum(crowd.add(int(kind), ground, beside=beside) for kind in kinds)
 
 
-def _places(area: BaseGeometry, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
-    """Even places inside an area, for ever."""
+def _even(area: BaseGeometry, rng: np.random.Generator) -> Ground:
+    """Even places inside an area."""
     prepare(area)
     x0, y0, x1, y1 = area.bounds
-    while True:
-        x, y = rng.uniform(x0, x1, 4096), rng.uniform(y0, y1, 4096)
-        inside = shapely.contains_xy(area, x, y)
-        yield from zip(x[inside].tolist(), y[inside].tolist(), strict=True)
+
+    def places() -> Iterator[tuple[float, float]]:
+        while True:
+            x, y = rng.uniform(x0, x1, 4096), rng.uniform(y0, y1, 4096)
+            inside = shapely.contains_xy(area, x, y)
+            yield from zip(x[inside].tolist(), y[inside].tolist(), strict=True)
+
+    return Ground(places(), lambda x, y: bool(shapely.contains_xy(area, x, y)))
 
 
 def _trail_places(layout: Layout, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
     """Places in the trails, thinning outwards to a third."""
     trails = list(layout.trails)
     weights = np.array([t.area for t in trails])
-    starts = [start_of(t, layout.particles) for t in trails]
+    centres = [p.centroid for p in layout.particles]
+    starts = [min(centres, key=trail.distance) for trail in trails]
     reaches = [max(shapely.hausdorff_distance(t, s), 1.0) for t, s in zip(trails, starts, strict=True)]
     for trail in trails:
         prepare(trail)
@@ -148,33 +155,31 @@ def _make_maps(layout: Layout, size: Size, options: PhantomOptions, rng: np.rand
     pitch = max(8.0 / options.spacing, max(size) / 2048)
     um = pitch * options.spacing
     shape = (ceil(size.height / pitch) + 1, ceil(size.width / pitch) + 1)
-    thickness = _fill([layout.smear], shape, um)
-    thickness = cv2.GaussianBlur(thickness, (0, 0), max(25 / um, 0.5))
-    thickness = np.clip(thickness * 1.25 - 0.25, 0, 1) * np.clip(0.52 + 0.22 * slow_field(shape, um, 900, rng), 0.15, 1)
+
+    def slow(length: float) -> Field:
+        """Noise that varies over ``length`` um."""
+        rows, columns = (max(4, ceil(n * um / length) + 3) for n in shape)
+        return slow_noise(shape, (rows, columns), rng)
+
+    def spread(part: Polygon, border: float) -> Field:
+        """1 inside, falling to 0 within a border of so many um."""
+        return np.asarray(np.clip(_fill((part,), shape, um, border) * 1.25 - 0.25, 0, 1), np.float32)
+
+    thickness = spread(layout.smear, 25) * np.clip(0.52 + 0.22 * slow(900), 0.15, 1)
     if layout.blood is not None:
-        strip = cv2.GaussianBlur(_fill([layout.blood], shape, um), (0, 0), max(20 / um, 0.5))
-        thickness += np.clip(strip * 1.25 - 0.25, 0, 1) * np.clip(0.5 + 0.12 * slow_field(shape, um, 700, rng), 0.2, 1)
-    particle = cv2.GaussianBlur(_fill(layout.particles, shape, um), (0, 0), max(6 / um, 0.5))
-    paper = options.difficulty == "paper"
-    blur = np.clip((slow_field(shape, um, 1100, rng) - (0.8 if paper else 1.35)) * 1.2, 0, 1.0 if paper else 0.7)
-    light = 1 + 0.012 * slow_field(shape, um, 2500, rng)
-    return Maps(
-        pitch, np.clip(thickness, 0, 1).astype(np.float32), particle, blur.astype(np.float32),
-        light.astype(np.float32), float(rng.uniform(0.25, 0.6)),
-    )  # fmt: skip
+        thickness += spread(layout.blood, 20) * np.clip(0.5 + 0.12 * slow(700), 0.2, 1)
+    particle = _fill(layout.particles, shape, um, 6)
+    least, most = (0.8, 1.0) if options.difficulty == "paper" else (1.35, 0.7)
+    defocus = np.clip((slow(1100) - least) * 1.2, 0, most)
+    light = 1 + 0.012 * slow(2500)
+    return Maps(pitch, np.clip(thickness, 0, 1), particle, defocus, light, float(rng.uniform(0.25, 0.6)))
 
 
-def _fill(polygons: tuple[Polygon, ...] | list[Polygon], shape: tuple[int, int], um: float) -> NDArray[np.float32]:
+def _fill(polygons: tuple[Polygon, ...], shape: tuple[int, int], um: float, border: float) -> Field:
+    """Map of polygons, 1 inside, blurred over ``border`` um; ``um`` per value."""
     mask = np.zeros(shape, np.uint8)
     for polygon in polygons:
         points = np.rint(np.array(polygon.exterior.coords) / um * 16 - 8).astype(np.int32)
         cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
-    return mask.astype(np.float32) / 255
-
-
-def slow_field(shape: tuple[int, int], um: float, length: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of deviation about 1 that varies over ``length`` um; ``um`` per value of the field."""
-    coarse = [max(4, ceil(n * um / length) + 3) for n in shape]
-    noise = rng.standard_normal(coarse).astype(np.float32)
-    field: NDArray[np.float32] = cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    return field
+    filled = mask.astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.GaussianBlur(filled, (0, 0), max(border / um, 0.5)), np.float32)

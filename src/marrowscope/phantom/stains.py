@@ -31,7 +31,9 @@ class Stain:
 
 def _stain(name: str, colours: dict[str, RGB], light: RGB, plasma: RGB) -> Stain:
     densities = -np.log(np.array([colours[dye] for dye in DYES]) / 255.0)
-    return Stain(name, densities.astype(np.float32), np.array(light, np.float32), np.array(plasma, np.float32) / 255)
+    return Stain(
+        name, densities.astype(np.float32), np.array(light, np.float32), np.array(plasma, np.float32) / np.float32(255)
+    )
 
 
 STAINS: dict[str, Stain] = {
@@ -106,4 +108,4 @@ def make_stain(name: str, difficulty: str, rng: np.random.Generator) -> Stain:
 def transmittance(dyes: NDArray[np.float16] | NDArray[np.float32], stain: Stain) -> NDArray[np.uint8]:
     """Colour ``(h, w, 3)`` of amounts of dye ``(h, w, 6)`` in white light, 0..255."""
     density = dyes.reshape(-1, len(DYES)).astype(np.float32) @ stain.densities
-    return np.rint(255 * np.exp(-density)).astype(np.uint8).reshape(*dyes.shape[:2], 3)
+    return np.asarray(np.rint(255 * np.exp(-density)), np.uint8).reshape(*dyes.shape[:2], 3)

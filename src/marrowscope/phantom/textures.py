@@ -34,3 +34,9 @@ def cut_noise(grain: float, spacing: float, side: int, rng: np.random.Generator)
     y, x, turn = rng.integers(len(field) - side + 1), rng.integers(len(field) - side + 1), rng.integers(4)
     window: Field = np.rot90(field[y : y + side, x : x + side], int(turn))
     return window
+
+
+def slow_noise(shape: tuple[int, int], knots: tuple[int, int], rng: np.random.Generator) -> Field:
+    """A slowly varying field of deviation about 1: ``knots`` random values (rows, columns), smoothly joined."""
+    coarse = rng.standard_normal(knots).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)

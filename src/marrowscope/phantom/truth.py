@@ -34,7 +34,8 @@ CELL_SCHEMA: dict[str, pl.DataType] = {
 class Truth:
     """Cells (``CELL_SCHEMA``) and polygons in level-0 pixels.
 
-    ``trails`` exclude the particles; ``blood`` is None without a strip of peripheral blood. Cells inside particles are drawn indistinct and are not listed: ``notes`` says so.
+    ``trails`` exclude the particles; ``blood`` is None without a strip of peripheral blood. Cells inside particles are
+    drawn indistinct and are not listed: ``notes`` says so. ``options`` are those of the phantom.
     """
 
     size: Size
