@@ -18,8 +18,9 @@ _OPTIONS = ("cells", "region", "seed", "count_mitoses")
 
 
 def quality_notes(content: ReportContent) -> tuple[str, ...]:
-    """Notes from the slide, the overview and the cells, each once."""
-    notes = [*content.quality, *content.finding.notes]
+    """Notes from the slide, the overview and the cells, each once; those on the numbers stand beside the table."""
+    beside_the_table = set(content.differential.notes)
+    notes = [*content.quality, *(note for note in content.finding.notes if note not in beside_the_table)]
     if content.finding.particles:
         number = content.finding.particles
         notes.append(f"{whole(number)} {'particle' if number == 1 else 'particles'} seen on the overview")

@@ -49,7 +49,7 @@ def report_page(content: ReportContent) -> ReportPage:
     return ReportPage(
         title=content.differential.title,
         label=printable(content.slide.label),
-        case=None if content.case is None else printable(content.case),
+        case=_case(content),
         banner=banner(content),
         figures=figure_views(content.differential),
         flags=flag_views(content.differential.flags),
@@ -64,3 +64,10 @@ def report_page(content: ReportContent) -> ReportPage:
         program=program(content),
         date=counted_at(content),
     )
+
+
+def _case(content: ReportContent) -> str | None:
+    """The name of the case, where the label does not begin with it."""
+    if content.case is None or content.slide.label.startswith(content.case):
+        return None
+    return printable(content.case)

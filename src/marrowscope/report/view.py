@@ -143,8 +143,7 @@ def table_view(content: ReportContent) -> TableView:
         notes.append("▲ ▼ the whole interval lies above or below the reference range.")
     if has_references and differential.partial:
         notes.append("Reference ranges are those of a complete count; this partial one is not held against them.")
-    elsewhere = {*content.quality, *content.finding.notes}
-    notes += [tidy(note) for note in differential.notes if note not in elsewhere]
+    notes += [tidy(note) for note in differential.notes if note not in content.quality]
     return TableView(
         groups=groups,
         total=whole(differential.total),
