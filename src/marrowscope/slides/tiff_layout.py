@@ -96,6 +96,8 @@ def read_layout(path: Path) -> TiffLayout:
 
 def _layout(path: Path, file: tifffile.TiffFile) -> TiffLayout:
     all_series: list[Any] = file.series
+    if not all_series:
+        raise ValueError("it holds no picture")
     index = int(np.argmax([series.keyframe.imagewidth * series.keyframe.imagelength for series in all_series]))
     series = all_series[index]
     first = series.keyframe
