@@ -91,17 +91,15 @@ def deciding(contract: PackContract) -> tuple[Quantity, ...]:
 def judge(least: Share, most: Share, threshold: int) -> Answer:
     """Where a quantity stands that is at least ``least`` and at most ``most``, against so many percent.
 
-    "not assessable": certainly below without, and certainly above with, the cells that the pack cannot tell apart. No
-    further counting changes that.
+    "not assessable": surely below without the cells that the pack cannot tell apart, and not below with them, so more
+    counting would not help.
     """
     line = threshold / 100
     if least.low >= line:
         return "above"
     if most.high < line:
         return "below"
-    if least.high < line <= most.low:
-        return "not assessable"
-    return "not decided"
+    return "not assessable" if least.high < line and most.reaches(threshold) else "not decided"
 
 
 def count_more(least: Share, most: Share, threshold: int, interval: Interval) -> int | None:

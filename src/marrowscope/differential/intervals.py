@@ -26,13 +26,13 @@ Interval = Callable[[int, int], tuple[float, float]]
 PRIOR = (1.0, 4.0)
 """Beta prior of the mixture. Its mean, 20 %, lies among the thresholds: chosen for few cells, not as a belief."""
 
-EVIDENCE = 8.0
+EVIDENCE = 9.0
 """A proportion is excluded when the evidence against it reaches this.
 
 Ville's inequality alone asks for 20 (1 / 0.05), and then allows endless counting from the first cell on. Counting here
-is first looked at after 100 cells and ends at 3,000, so most of those 5 % would go unused. With 8 the chance that the
-truth is *ever* excluded, looking after every single cell of ``WINDOW``, is below 5 % whatever the truth is: computed
-exactly, not simulated, by ``benchmarks/adaptive_counting.py``.
+is first looked at after 100 cells and ends at 3,000, so most of those 5 % would go unused. With 9 the chance that the
+truth is *ever* excluded, looking after every single cell of ``WINDOW``, is at most 4.6 % whatever the truth is:
+computed exactly, not simulated, by ``benchmarks/adaptive_counting.py``.
 """
 
 WINDOW = (100, 3500)
