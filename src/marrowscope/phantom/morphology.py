@@ -121,8 +121,8 @@ MORPHOLOGY: dict[str, Morphology] = {
     "monocyte": Morphology(
         diameter=(16, 20), nuclear_share=(0.42, 0.5), oval=(1.0, 1.15), ragged=(0.03, 0.06),
         nucleus_length=(1.3, 1.9), bend=(110, 165), pinch=(0.1, 0.3), lobes=(2, 3), eccentricity=(0.1, 0.4),
-        chromatin=(0.62, 0.7), grain=(0.42, 0.5), contrast=(0.24, 0.3), basophilia=(0.24, 0.32), acidophilia=(0.25, 0.4),
-        azurophil=(0.1, 0.25), granule=(0.28, 0.32), vacuoles=(2, 7), vacuole=(0.8, 1.6),
+        chromatin=(0.62, 0.7), grain=(0.42, 0.5), contrast=(0.24, 0.3), basophilia=(0.24, 0.32),
+        acidophilia=(0.25, 0.4), azurophil=(0.1, 0.25), granule=(0.28, 0.32), vacuoles=(2, 7), vacuole=(0.8, 1.6),
     ),
     "proerythroblast": Morphology(
         diameter=(19, 24), nuclear_share=(0.62, 0.7), oval=(1.0, 1.12), nucleus_length=(0.0, 0.12),

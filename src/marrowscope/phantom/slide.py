@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -47,23 +48,33 @@ def render_phantom(
     smear = make_smear(options, pool)
     stain = make_stain(options.stain, options.difficulty, np.random.default_rng([options.seed, 51]))
     truth = _truth(smear, pool, options)
-    beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            size = smear.scene.size
-            writer = PyramidWriter(file, size, Spacing.square(options.spacing), options.factor, options.quality)
+        with _whole(path) as file:
+            writer = PyramidWriter(
+                file, smear.scene.size, Spacing.square(options.spacing), options.factor, options.quality
+            )
             _render(smear.scene, Palette(pool, stain), writer, options, progress, threads)
             writer.finish(f"marrowscope phantom, seed {options.seed}, {options.cells} cells, {options.diagnosis}")
-        write_truth(truth_path(path), truth)
-        beside.replace(path)
+            write_truth(truth_path(path), truth)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}; choose another place with enough room"
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
     return truth
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file beside ``path`` that takes its name at the end, or vanishes when anything goes wrong."""
+    beside = path.with_name(f".{path.name}.part")
+    with beside.open("wb") as file:
+        try:
+            yield file
+            file.close()
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 class _Block(NamedTuple):
