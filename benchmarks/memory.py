@@ -15,7 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from tables import machine, print_table
+
+from marrowscope.geometry import Size
+from marrowscope.phantom.pyramid import PyramidWriter, cut_tiles, reduce
+from marrowscope.slides import open_slide, require_spacing
+
+STRIP = 1024
 
 CHILD = """
 import resource, sys
@@ -33,10 +40,21 @@ def peak_mb(arguments: list[str]) -> float:
 
 
 def pad(slide: Path, target: Path, factor: float) -> None:
-    """Write the slide again with glass to the right and below: ``factor`` times the area, the same pixels in place."""
-    from marrowscope.phantom import pad_slide
-
-    pad_slide(slide, target, factor)
+    """Write the slide again with glass to the right and below: ``factor`` times the area, the same smear."""
+    with open_slide(slide) as opened, target.open("wb") as file:
+        size = Size(*(round(side * factor**0.5 / STRIP) * STRIP for side in opened.size))
+        writer = PyramidWriter(file, size, require_spacing(opened), 4, 90)
+        glass = np.full((STRIP, size.width, 3), opened.read(0, 5, 5, Size(1, 1))[0, 0], np.uint8)
+        encoded = cut_tiles(glass, 90)
+        for y in range(0, size.height, STRIP):
+            if y < opened.size.height:
+                strip = glass.copy()
+                rows = min(STRIP, opened.size.height - y)
+                strip[:rows, : opened.size.width] = opened.read(0, 0, y, Size(opened.size.width, rows))
+                writer.add_rows(cut_tiles(strip, 90), reduce(strip, 4))
+            else:
+                writer.add_rows(encoded, reduce(glass, 4))
+        writer.finish("padded phantom")
 
 
 def main() -> None:

@@ -32,8 +32,9 @@ from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs.loading import Pack
 from marrowscope.regions import RegionFinding, choose_regions
 from marrowscope.report.content import ReportContent, SlideFacts
-from marrowscope.slides import Slide, overview, require_spacing, spacing_contradiction
+from marrowscope.slides import Slide, overview, require_spacing
 from marrowscope.slides.protocol import Picture
+from marrowscope.slides.red_cells import spacing_contradiction
 from marrowscope.tiles import CountingField, plan_fields
 
 OVERVIEW_PIXELS = 1600
