@@ -114,6 +114,14 @@ def test_counted_fields_are_cut_to_the_regions(content_of):
     )
 
 
+def test_regions_that_were_counted_out_are_not_shaded(content_of):
+    content = content_of("one")
+    region = replace(content.finding.regions[0], polygon=shapely.box(1000, 1000, 2000, 2000))
+    finding = replace(content.finding, regions=(region,))
+    assert "fields" not in draw_overview(replace(content, finding=finding, fields=(Box(0, 0, 3000, 3000),))).shows
+    assert "fields" in draw_overview(replace(content, finding=finding, fields=(Box(0, 0, 3000, 1900),))).shows
+
+
 def test_galleries_hold_the_least_certain_cells_of_each_type(content_of):
     content = content_of("all types")
     galleries = gallery_views(content)

@@ -17,12 +17,18 @@ def banner(content: ReportContent) -> str:
     return ""
 
 
+GENERIC = "generic-tiff"
+"""OpenSlide's vendor of a TIFF that names none."""
+
+
 def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
     """What is known of the slide, beside its label; of its properties only those listed here are ever shown."""
     slide = content.slide
     shown = {"specimen": "Specimen", "site": "Site", "stain": "Stain", "vendor": "Vendor", "scanner": "Scanner"}
     facts = [
-        FactView(title, printable(slide.properties[key])) for key, title in shown.items() if slide.properties.get(key)
+        FactView(title, printable(slide.properties[key]))
+        for key, title in shown.items()
+        if slide.properties.get(key, GENERIC) != GENERIC
     ]
     if slide.properties.get("objective"):
         facts.append(FactView("Objective", f"{printable(slide.properties['objective']).rstrip('xX×')}×"))
@@ -32,7 +38,7 @@ def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
     differential = content.differential
     number = "field" if differential.fields == 1 else "fields"
     counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
-    facts += [FactView("Counted", counted), FactView("Ended", differential.stopped)]
+    facts += [FactView("Counted", counted), FactView("Ended", printable(differential.stopped))]
     if date := date_words(content):
         facts.append(FactView("Date", date))
     return tuple(facts)

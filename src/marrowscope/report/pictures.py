@@ -29,6 +29,9 @@ OVERVIEW_PIXELS = 1400
 NUMBERED = 20
 """So many regions, best first, carry a number; the others are only outlined."""
 
+COUNTED_OUT = 0.995
+"""Regions of which so much was counted are not shaded."""
+
 KINDS: dict[str, str] = {
     "trail": "cellular trail",
     "smear": "well-spread smear",
@@ -132,12 +135,18 @@ def _shrunk(picture: Picture, downsample: tuple[float, float]) -> tuple[Picture,
 
 
 def _counted(fields: Sequence[Box], regions: Sequence[Region]) -> list[shapely.Geometry]:
-    """The counted part of the slide: fields joined where they touch, cut to the regions."""
+    """The counted part of the slide: fields joined where they touch, cut to the regions.
+
+    Nothing where the regions were counted out: their outlines say it, and the picture stays clear.
+    """
     if not fields:
         return []
     squares = shapely.union_all(shapely.box(*np.array([(box.x0, box.y0, box.x1, box.y1) for box in fields]).T))
     owned = shapely.union_all([region.polygon for region in regions])
-    return [squares if owned.is_empty else squares.intersection(owned)]
+    if owned.is_empty:
+        return [squares]
+    counted = squares.intersection(owned)
+    return [] if counted.area >= COUNTED_OUT * owned.area else [counted]
 
 
 def _path(shapes: Iterable[shapely.Geometry], downsample: tuple[float, float]) -> str:
