@@ -1,10 +1,24 @@
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import polars as pl
 import pytest
 
 from marrowscope.errors import DataError
-from marrowscope.learning.datasets.cells import centred, decode, read_folders, read_pbc, read_picture, read_table
+from marrowscope.learning.datasets.cells import (
+    MLL_UNNAMED,
+    centred,
+    decode,
+    read_folders,
+    read_pbc,
+    read_picture,
+    read_table,
+)
+from marrowscope.taxonomy import CELL_TYPES
+
+DATA = Path(os.environ.get("MARROWSCOPE_DATA", Path(__file__).parents[2] / "../shared/data"))
 
 
 def _write(path, rgb=(200, 100, 50), size=(10, 12)):
@@ -86,3 +100,21 @@ def test_small_pictures_are_mirrored_outwards_without_repeating_the_edge():
     picture = np.arange(3, dtype=np.uint8)[None, :, None] * np.ones((3, 1, 3), np.uint8)
     assert centred(picture, 5)[0, :, 0].tolist() == [1, 0, 1, 2, 1]
     assert centred(picture, 1)[0, 0, 0] == 1
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not (DATA / "mll_sample").is_dir(), reason="needs the sample of the MLL set in the data folder")
+def test_the_layout_of_the_mll_set_is_read():
+    pictures = read_folders(DATA / "mll_sample", tuple(CELL_TYPES), 0.17, leave_out=MLL_UNNAMED)
+    names = [pictures.classes[label] for label in pictures.labels]
+    assert {"blast", "artefact", "plasma_cell", "proerythroblast", "band_neutrophil"} <= set(names)
+    assert decode(pictures, 250).shape == (len(names), 250, 250, 3)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not (DATA / "pbc").is_dir(), reason="needs the PBC set in the data folder")
+def test_the_pbc_set_is_whole():
+    pictures = read_pbc(DATA / "pbc")
+    assert len(pictures) == 11_824
+    assert [len(pictures.split(name)) for name in ("train", "val", "test")] == [8430, 1345, 2049]
+    assert set(pictures.labels.tolist()) == set(range(11))

@@ -80,7 +80,7 @@ class InvertedResidual(nn.Module):
 
 
 class CellClassifier(nn.Module):
-    """Features, global average, linear head. ``frozen`` first blocks of the features keep their weights."""
+    """Features, global average, linear head."""
 
     def __init__(self, features: nn.Sequential, channels: int, classes: int, dropout: float = 0.2) -> None:
         super().__init__()

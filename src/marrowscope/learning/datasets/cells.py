@@ -23,6 +23,9 @@ PBC_SPACING = 0.20
 PBC_SIDE = 180
 """Pixels a side of the PBC pictures used here (the few larger ones are trimmed about their centre)."""
 
+MLL_UNNAMED = ("ABE", "FGC", "HAC", "LYI", "NIF")
+"""Classes of the MLL set (Matek et al., Blood 2021; 138: 1917-1927) that the taxonomy does not name."""
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 
@@ -77,12 +80,17 @@ def read_table(path: Path, classes: Sequence[str], spacing: float, source: str |
     )
 
 
-def read_folders(folder: Path, classes: Sequence[str], spacing: float, split: str = "test") -> CellPictures:
-    """Pictures in one folder a class (subfolders allowed, as in the MLL set), named by the taxonomy or an alias."""
+def read_folders(
+    folder: Path, classes: Sequence[str], spacing: float, split: str = "test", leave_out: Sequence[str] = ()
+) -> CellPictures:
+    """Pictures in one folder a class (subfolders allowed, as in the MLL set), named by the taxonomy or an alias.
+
+    Folders in ``leave_out`` (:data:`MLL_UNNAMED`, say) are passed over; any other name that nobody knows is an error.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; expected one with a folder a class inside")
     rows = []
-    for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for child in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in leave_out):
         name = _taxonomy_name(child.name, folder)
         if name in classes:
             rows += [(file, name, split) for file in sorted(child.rglob("*")) if file.suffix.lower() in SUFFIXES]
