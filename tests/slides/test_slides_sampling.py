@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from marrowscope.errors import SpacingError
@@ -39,6 +39,7 @@ def _around(spacing: Spacing, um: float) -> np.ndarray:
 )
 @example(Spacing(0.25, 0.25), 0.5, (0.0, 0.0), Size(70, 70))
 @example(Spacing(0.25, 0.21), 0.33, (1.0, 1.0), Size(1, 1))
+@settings(deadline=None)  # the first read of a slide builds its pyramid
 def test_a_lattice_pixel_is_the_same_in_every_tile(
     spacing: Spacing, um: float, corner: tuple[float, float], size: Size
 ) -> None:

@@ -26,20 +26,21 @@ def open_slide(path: str | Path, spacing: float | Spacing | None = None) -> Slid
     one DICOM slide or belongs to an MRXS file. Raises ``SlideError`` (no such file, no slide, empty, unreadable,
     truncated) and ``SpacingError`` (absurd spacing).
     """
+    name = Path(path).name if Path(path).is_dir() else Path(path).stem
     path = _file_of(Path(path))
     start = _start_of(path)
     vendor = openslide.OpenSlide.detect_format(path)
     if start in _TIFF and vendor in (None, GENERIC_TIFF):
         return _open_tiff(path, spacing, by_openslide=vendor is not None)
     if vendor is not None:
-        return OpenSlideSlide(path, spacing)
-    if start.startswith(_PICTURE):
-        return open_picture(path, spacing)
-    if path.suffix.lower() == ".mrxs":
+        return OpenSlideSlide(path, spacing, name=name)
+    if path.suffix.lower() == ".mrxs":  # itself a JPEG of the whole slide: not to be taken for the slide
         raise SlideError(
             f"{path}: the folder {path.with_suffix('').name} with the slide's data is missing or incomplete; "
             "copy it beside the .mrxs file"
         )
+    if start.startswith(_PICTURE):
+        return open_picture(path, spacing)
     raise SlideError(
         f"{path}: this is no slide that marrowscope knows; "
         "expected SVS, NDPI, MRXS, SCN, BIF, DICOM, TIFF, PNG, JPEG or BMP"

@@ -48,9 +48,11 @@ class OpenSlideSlide:
 
     reader = "openslide"
 
-    def __init__(self, path: Path, spacing: float | Spacing | None = None, *, holes: bool = True) -> None:
+    def __init__(
+        self, path: Path, spacing: float | Spacing | None = None, *, name: str | None = None, holes: bool = True
+    ) -> None:
         self.path = path
-        self.name = path.stem
+        self.name = path.stem if name is None else name
         self._handle = self._open()
         found = dict(self._handle.properties)
         sizes = [Size(*size) for size in self._handle.level_dimensions]
