@@ -27,12 +27,12 @@ class Composition:
     """What tiles are made of. Sides in pixels at the detector's spacing; shares are probabilities."""
 
     side: int = 256
-    magnification: tuple[float, float] = (0.75, 1.35)
+    magnification: tuple[float, float] = (0.7, 1.5)
     share_crowded: float = 0.6
     cells_when_crowded: tuple[int, int] = (8, 45)
     cells_when_sparse: tuple[int, int] = (0, 5)
     share_plasma: float = 0.4  # tiles whose mosaic is veiled by the granular, tinted plasma of marrow
-    platelets: tuple[int, int] = (0, 6)
+    platelets: tuple[int, int] = (0, 8)
     specks: tuple[int, int] = (0, 12)
     largest_cover: float = 0.35  # most of a cell that later cells may hide
     own_stain: Variation = field(default_factory=lambda: Variation(dye_scale=0.3, dye_leak=0.1, brightness=(0.9, 1.05)))

@@ -22,7 +22,7 @@ class DetectorRecipe:
     spacing: float = 0.5
     side: int = 256
     tiles: int = 4000
-    epochs: int = 8
+    epochs: int = 10
     batch: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -47,8 +47,8 @@ def phantom_16() -> DetectorRecipe:
     return DetectorRecipe(
         name="phantom-16",
         open_source=open_phantoms,
-        tiles=3000,
-        epochs=10,
+        tiles=2000,
+        epochs=8,
         limits=("Knows phantoms only: nothing that it finds on a real slide means anything.",),
     )
 

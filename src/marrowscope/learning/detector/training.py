@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from marrowscope.errors import DataError
 from marrowscope.learning.detector.losses import box_loss, heat_loss
 from marrowscope.learning.detector.measuring import choose_threshold, evaluate, measure
 from marrowscope.learning.detector.network import (
@@ -66,6 +69,10 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
     tiles_file = work / "tiles.npz"
     if resume and tiles_file.is_file():
         tiles = TileSet.load(tiles_file)
+        if len(tiles) != recipe.tiles:
+            raise DataError(
+                f"{tiles_file} holds {len(tiles):,} tiles, the recipe asks for {recipe.tiles:,}: train without --resume"
+            )
     else:
         tiles = make_tiles(source.tile, recipe.tiles, recipe.seed, silent=not sys.stderr.isatty())
         tiles.save(tiles_file)
@@ -87,7 +94,7 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
         spacing=recipe.spacing,
         architecture=f"anchor-free centre detector, output stride 4, {_parameters(network):,} parameters",
         training=f"{len(tiles):,} tiles of {recipe.side} px with {len(tiles.boxes):,} cells, {recipe.epochs} epochs, "
-        f"seed {recipe.seed}; {source.describe()}; marrowscope train detector --recipe {recipe.name}",
+        f"seed {recipe.seed}; {source.describe()}; recipe {recipe.name}",
         evaluations=evaluations,
         limits=recipe.limits,
         stride=STRIDE,
@@ -101,6 +108,7 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
 
 
 def _fit(recipe: DetectorRecipe, tiles: TileSet, work: Path, *, resume: bool) -> CentreDetector:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning.seed_everything(recipe.seed, verbose=False)
     loader = DataLoader(TurnedTiles(tiles, recipe.seed), recipe.batch, shuffle=True, drop_last=True)
     module = DetectorTraining(recipe.shape, recipe.learning_rate, recipe.weight_decay, len(loader) * recipe.epochs)
@@ -117,7 +125,9 @@ def _fit(recipe: DetectorRecipe, tiles: TileSet, work: Path, *, resume: bool) ->
         gradient_clip_val=10.0,
     )
     last = work / "last.ckpt"
-    trainer.fit(module, loader, ckpt_path=str(last) if resume and last.is_file() else None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")  # advice on workers and on how often to log
+        trainer.fit(module, loader, ckpt_path=str(last) if resume and last.is_file() else None)
     return module.network.eval()
 
 
