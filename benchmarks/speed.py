@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
@@ -70,7 +71,7 @@ def floor_seconds(
     pack = load_pack(pack_name)
     contract = pack.contract
     assert contract.classifier is not None
-    with open_slide(slide, spacing) as opened:
+    with closing(open_slide(slide, spacing)) as opened:
         sampler = Sampler(opened, contract.classifier.spacing)
         started = perf_counter()
         for x0, y0, x1, y1 in fields:
@@ -148,12 +149,12 @@ def main() -> None:
             runs.append(json.loads((output / slide.stem / "run.json").read_text()))
         run = runs[int(np.argsort(walls)[len(walls) // 2])]
         counted = json.loads((output / slide.stem / "differential.json").read_text())
-        from marrowscope.pipeline import count_slide
         from marrowscope.options import CountOptions
         from marrowscope.packs import load_pack
+        from marrowscope.pipeline import count_slide
         from marrowscope.slides import open_slide
 
-        with open_slide(slide, arguments.spacing) as opened:
+        with closing(open_slide(slide, arguments.spacing)) as opened:
             content = count_slide(opened, load_pack(arguments.pack), CountOptions(cells=arguments.cells))
         fields = [[box.x0, box.y0, box.x1, box.y1] for box in content.fields]
         np.save(folder / "corners.npy", np.array([[box.x0, box.y0] for box in content.fields]))

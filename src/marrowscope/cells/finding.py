@@ -28,8 +28,8 @@ from marrowscope.tiles.fields import CountingField
 from marrowscope.tiles.grid import TileWindow, tile_windows
 from marrowscope.tiles.reading import Tile, TileReader
 
-BLURRED_BELOW = 0.02
-"""Sharpness below which a cell is out of focus (measured on phantoms and real fields: docs/methods/quality.md)."""
+BLURRED_BELOW = 0.006
+"""Sharpness below which a cell is out of focus (how it was chosen: docs/methods/quality.md)."""
 
 
 @dataclass(frozen=True, slots=True)
