@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -69,10 +70,10 @@ def classifier(
 
 
 def _prepare(threads: int | None) -> None:
-    """Check that the extra is installed and say how many threads torch may use."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MarrowscopeError("training needs torch: install it with pip install 'marrowscope[train]'") from error
+    """Check that the extra is installed and say how many threads to compute with."""
+    if find_spec("torch") is None or find_spec("lightning") is None:
+        raise MarrowscopeError("training needs more than counting: pip install 'marrowscope[train]'")
     if threads is not None:
-        torch.set_num_threads(threads)
+        from marrowscope.learning.threads import use_threads
+
+        use_threads(threads)

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from marrowscope.errors import DataError
+from marrowscope.files import whole_file
 
 OPSET = 18
 
@@ -37,7 +39,6 @@ def export_onnx(
     """
     module = module.eval()
     axes = dict.fromkeys(dynamic_axes, torch.export.Dim.DYNAMIC)
-    partial = path.with_suffix(".partial.onnx")
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # torch's own deprecations, none of which a caller can act on
         program = torch.onnx.export(
@@ -52,16 +53,21 @@ def export_onnx(
         )
         expected = module(example)
     assert program is not None
-    program.save(partial, external_data=False)
-    session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
-    actual = session.run(list(output_names), {input_name: example.numpy()})
     expected = (expected,) if isinstance(expected, Tensor) else expected
-    for name, ours, theirs in zip(output_names, expected, actual, strict=True):
-        if compared is not None and name not in compared:
-            continue
-        difference = float(np.abs(ours.numpy() - theirs).max())
-        if difference > tolerance * max(1.0, float(ours.abs().max())):
-            partial.unlink()
-            raise DataError(f"the ONNX graph gives other {name!r} than torch (largest difference {difference:.3g})")
-    partial.replace(path)
+    wanted = {name: value.numpy() for name, value in zip(output_names, expected, strict=True)}
+    if compared is not None:
+        wanted = {name: wanted[name] for name in compared}
+    with whole_file(path) as beside:
+        program.save(beside, external_data=False)
+        _compare(beside, {input_name: example.numpy()}, wanted, tolerance)
     return path
+
+
+def _compare(
+    model: Path, inputs: dict[str, NDArray[np.generic]], wanted: dict[str, NDArray[np.float32]], tolerance: float
+) -> None:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    for (name, ours), theirs in zip(wanted.items(), session.run(list(wanted), inputs), strict=True):
+        difference = float(np.abs(ours - theirs).max())
+        if difference > tolerance * max(1.0, float(np.abs(ours).max())):
+            raise DataError(f"the ONNX graph gives other {name!r} than torch (largest difference {difference:.3g})")

@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
+from torchvision.ops import nms
 
-from marrowscope.detection.suppression import suppress
 from marrowscope.evaluation.detection import (
     LabelledPicture,
     Ranking,
@@ -52,7 +53,7 @@ def find_cells(
     inside = ((centres >= 0) & (centres < (width, height))).all(axis=1) & (scores >= LOWEST_SCORE)
     boxes, scores = boxes[inside], scores[inside]
     boxes = np.clip(boxes, 0, np.tile((width, height), 2))
-    kept = suppress(boxes, scores, IOU_OF_ONE_CELL)
+    kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores.astype(np.float64)), IOU_OF_ONE_CELL).numpy()
     return boxes[kept], scores[kept]
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from marrowscope.errors import DataError
+from marrowscope.files import whole_file
 from marrowscope.learning.detector.compose import turned
 from marrowscope.learning.detector.targets import centre_targets
 
@@ -48,9 +49,8 @@ class TileSet:
 
     def save(self, path: Path) -> None:
         """Write as npz; the file appears whole or not at all."""
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, pixels=self.pixels, boxes=self.boxes, counts=self.counts)
-        partial.replace(path)
+        with whole_file(path) as beside, beside.open("wb") as file:
+            np.savez(file, pixels=self.pixels, boxes=self.boxes, counts=self.counts)
 
     @classmethod
     def load(cls, path: Path) -> TileSet:

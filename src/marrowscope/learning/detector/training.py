@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import warnings
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from marrowscope.errors import DataError
+from marrowscope.files import write_json
 from marrowscope.learning.detector.losses import box_loss, heat_loss
 from marrowscope.learning.detector.measuring import choose_threshold, evaluate, measure
 from marrowscope.learning.detector.network import (
@@ -101,9 +101,9 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
         score_threshold=threshold,
     )
     described = {key: value for key, value in asdict(recipe).items() if not callable(value)}
-    _write(output / "recipe.json", json.dumps(described, indent=2) + "\n")
+    write_json(output / "recipe.json", described)
     partial.replace(output / MODEL_FILE)
-    _write(output / METRICS_FILE, metrics.model_dump_json(indent=2) + "\n")
+    write_json(output / METRICS_FILE, metrics.model_dump(mode="json"))
     return metrics
 
 
@@ -133,9 +133,3 @@ def _fit(recipe: DetectorRecipe, tiles: TileSet, work: Path, *, resume: bool) ->
 
 def _parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
