@@ -59,9 +59,8 @@ def main() -> None:
         ]
         median = f"{RED_CELL_UM * statistics.median(ratios):.1f}" if ratios else ""
         share = f"{len(ratios)} ({len(ratios) / len(slides):.0%})"
-        print(
-            f"| {source} | {len(slides)} | {share} | {median} | {' | '.join(flagged)} | {statistics.median(times):.0f} |"
-        )
+        cost = f"{statistics.median(times):.0f}"
+        print(f"| {source} | {len(slides)} | {share} | {median} | {' | '.join(flagged)} | {cost} |")
 
 
 if __name__ == "__main__":

@@ -86,19 +86,30 @@ def test_where_red_cells_cannot_be_measured_nothing_is_said(picture: Picture) ->
     assert red_cell_diameter(MemorySlide(picture)) is None
 
 
+class Watched(MemorySlide):
+    """A slide that counts the pixels that were asked for."""
+
+    pixels = 0
+
+    def read(self, level: int, x: int, y: int, size: Size) -> Picture:
+        self.pixels += size.area
+        return super().read(level, x, y, size)
+
+
 def test_a_few_fields_are_enough() -> None:
     """A large slide with one corner of smear on much glass: the fields go where the cells are."""
     picture = np.full((6000, 6000, 3), (225, 218, 222), np.uint8)
     picture[3500:5000, 500:2500] = smear(2000, 29, 1200, 60)[:1500]
-    read = []
+    slide = Watched(picture)
+    assert red_cell_diameter(slide) == pytest.approx(29, rel=0.15)
+    assert slide.pixels < 8e6
 
-    class Watched(MemorySlide):
-        def read(self, level: int, x: int, y: int, size: Size) -> Picture:
-            read.append(size.area)
-            return super().read(level, x, y, size)
 
-    assert red_cell_diameter(Watched(picture)) == pytest.approx(29, rel=0.15)
-    assert sum(read) < 8e6
+def test_without_a_pyramid_not_all_is_read() -> None:
+    slide = Watched(np.tile(smear(1500, 29, 700, 40), (4, 4, 1)))
+    slide.levels = slide.levels[:1]
+    assert red_cell_diameter(slide) == pytest.approx(29, rel=0.15)
+    assert slide.pixels < 15e6
 
 
 @pytest.mark.realdata

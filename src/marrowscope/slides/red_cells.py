@@ -36,6 +36,8 @@ _FIELDS_TO_CHOOSE, _FIELDS, _ENOUGH_DISCS = 2, 8, 50
 _DIAMETERS = (12.0, 48.0)
 _LEAST_DISCS, _WIDEST_SPREAD, _LEAST_EXPLAINED = 5, 0.35, 0.3
 _COARSEST_SIDE = 4096
+_MOST_READ = 4.01
+"""A field is read from pixels at most so many times finer: without a pyramid, coarse fields would cost seconds."""
 _PALE = 0.12
 _WEIGHTS = np.array([(0, 1, 0), (0, 0, 1), (0, 0.5, 0.5)], np.float32)
 
@@ -225,8 +227,7 @@ def _with_pale_centres(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _field(slide: Slide, centre: Point, shrink: int) -> Picture:
     """The field around ``centre`` (level-0 pixels), one of its pixels ``shrink`` level-0 pixels wide."""
-    fine = [i for i, level in enumerate(slide.levels) if max(level.downsample) <= shrink * 1.01]
-    index = fine[-1] if fine else 0
+    index, _ = _level_for(slide, shrink)
     x, y = slide.levels[index].downsample
     width, height = (round(min(_FIELD * shrink, side) / scale) for side, scale in zip(slide.size, (x, y), strict=True))
     left = min(max(round(centre.x / x - width / 2), 0), max(slide.levels[index].size.width - width, 0))
@@ -236,11 +237,20 @@ def _field(slide: Slide, centre: Point, shrink: int) -> Picture:
     return field if wanted == (width, height) else np.asarray(cv2.resize(field, wanted, interpolation=cv2.INTER_AREA))
 
 
+def _level_for(slide: Slide, shrink: int) -> tuple[int, float]:
+    """The coarsest level that is fine enough, and its downsample."""
+    fine = [i for i, level in enumerate(slide.levels) if max(level.downsample) <= shrink * 1.01]
+    index = fine[-1] if fine else 0
+    return index, min(slide.levels[index].downsample)
+
+
 def _field_centres(slide: Slide, shrink: int, darkness: NDArray[np.float32] | None) -> list[Point]:
     """Centres of fields, most promising first: those whose mean darkness is that of cells side by side."""
     side = _FIELD * shrink
     bounds = slide.bounds
     if min(bounds.width, bounds.height) < _SMALLEST_FIELD * shrink:
+        return []
+    if _level_for(slide, shrink)[1] * _MOST_READ < min(shrink, slide.size.width / _FIELD):
         return []
     columns, rows = (min(24, max(1, int(extent // side))) for extent in (bounds.width, bounds.height))
     centres = [
