@@ -240,9 +240,9 @@ def test_a_case_on_the_command_line(phantom: Path, aml_phantom: Path, tmp_path: 
 def test_pseudonyms_keep_the_name_of_a_slide_out_of_everything(
     phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slide = tmp_path / "Doe Jane 1970.tif"
+    slide = tmp_path / "Appleseed Jonathan 1774.tif"
     shutil.copy(phantom, slide)
-    bad = tmp_path / "Roe Richard.tif"
+    bad = tmp_path / "Birdwhistell Ray.tif"
     bad.write_text("no slide")
     with pytest.raises(SystemExit):
         main(
@@ -260,7 +260,7 @@ def test_pseudonyms_keep_the_name_of_a_slide_out_of_everything(
             ]
         )
     shown = capsys.readouterr()
-    for word in ("Doe", "Jane", "Roe", "Richard"):
+    for word in ("Appleseed", "Jonathan", "Birdwhistell"):
         assert word not in shown.out + shown.err
         for path in (tmp_path / "out").rglob("*"):
             assert word not in path.name
