@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry import LineString, Point, Polygon
+from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 
 from marrowscope.slides.memory import MemorySlide
 
@@ -25,15 +25,17 @@ RED_CELL = (0.10, 0.26, 0.20)
 class Sketch:
     """What to draw; lengths in mm, densities in cells per mm2."""
 
-    width: float = 4.0
-    height: float = 5.0
+    width: float = 3.2
+    height: float = 3.6
     um: float = 2.0
-    marrow: Polygon | None = field(default_factory=lambda: shapely.box(0.4, 0.3, 3.6, 3.3))
-    particles: tuple[tuple[float, float, float], ...] = ((1.3, 1.0, 0.22), (2.6, 1.2, 0.28))
-    trail_mm: float = 1.4
+    marrow: Polygon | None = field(default_factory=lambda: shapely.box(0.2, 0.2, 3.0, 2.4))
+    particles: tuple[tuple[float, float, float], ...] = ((0.8, 0.6, 0.22), (2.1, 0.7, 0.28))
+    clumps: bool = True
+    trail_mm: float = 1.2
     nuclei: float = 1600.0
     red_cells: float = 7000.0
-    blood: Polygon | None = field(default_factory=lambda: shapely.box(0.5, 4.0, 3.5, 4.7))
+    thick: Polygon | None = None
+    blood: Polygon | None = field(default_factory=lambda: shapely.box(0.3, 2.85, 2.9, 3.4))
     white_cells: float = 25.0
     glass: tuple[float, float, float] = (238.0, 236.0, 232.0)
     nucleus: tuple[float, float, float] = NUCLEUS
@@ -47,6 +49,18 @@ class Sketch:
         x, y, radius = particle
         swept = LineString([(x, y), (x, y + self.trail_mm)]).buffer(radius * 1.1)
         return swept.difference(Point(x, y).buffer(radius * 1.05)).intersection(self.marrow)
+
+    def clump_area(self) -> MultiPolygon:
+        """All particles, mm."""
+        return shapely.union_all([Point(x, y).buffer(radius) for x, y, radius in self.particles])
+
+    def trails(self) -> MultiPolygon:
+        """All trails, level-0 pixels."""
+        return self.pixels(shapely.union_all([self.trail(particle) for particle in self.particles]))
+
+    def pixels(self, polygon: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
+        """A polygon in mm as level-0 pixels."""
+        return shapely.transform(polygon, lambda mm: mm * 1000 / self.um)
 
 
 def _mask(polygon: Polygon | None, sketch: Sketch, soft_um: float) -> Array:
@@ -79,27 +93,34 @@ def draw(sketch: Sketch) -> MemorySlide:
         x, y, radius = particle
         thinning = np.clip(1.15 - (rows - y) / (sketch.trail_mm * 1.3), 0.3, 1.0)
         nuclei += _mask(sketch.trail(particle), sketch, 50) * thinning * sketch.nuclei
-        disc = _mask(Point(x, y).buffer(radius), sketch, 10)
-        holes = (_discs(np.full_like(disc, 90.0), 60, sketch, rng) > 0.5).astype(np.float32)
-        thick += disc * (1 - 0.93 * holes)
-    red = _discs((marrow + blood) * sketch.red_cells, 7.2, sketch, rng)
+        disc = _mask(Point(x, y).buffer(radius), sketch, 10) * sketch.clumps
+        for dx, dy in rng.uniform(-radius, radius, (18, 2)):
+            centre = round((x + dx) * 1000 / sketch.um), round((y + dy) * 1000 / sketch.um)
+            cv2.circle(disc, centre, round(30 / sketch.um), 0.07 * sketch.clumps, -1)
+        thick += disc
+    red = _discs((marrow * (1 + 9 * _mask(sketch.thick, sketch, 40)) + blood) * sketch.red_cells, 7.2, sketch, rng)
     dots = _discs(nuclei, 9.0, sketch, rng)
-    density = red[..., None] * np.float32(sketch.red_cell) + dots[..., None] * np.float32(sketch.nucleus)
-    density += thick[..., None] * np.float32(sketch.nucleus) * 1.3
-    light = np.exp(-density) * np.float32(sketch.glass)
+    dots += 1.3 * thick
+    channels = zip(sketch.red_cell, sketch.nucleus, sketch.glass, strict=True)
+    light = np.dstack([cv2.exp(-red * pale - dots * dark) * glass for pale, dark, glass in channels])
     light *= 1 - sketch.shade * np.linspace(0, 1, light.shape[1], dtype=np.float32)[None, :, None]
     if sketch.blur_um:
         light = cv2.GaussianBlur(light, (0, 0), sketch.blur_um / sketch.um)
-    noise = rng.standard_normal(light.shape, dtype=np.float32) * 1.5
-    return MemorySlide(np.clip(light + noise, 0, 255).astype(np.uint8), sketch.um, name="sketch")
+    noise = np.tile(rng.normal(0, 1.5, (300, 300, 3)), (light.shape[0] // 300 + 1, light.shape[1] // 300 + 1, 1))
+    light += noise[: light.shape[0], : light.shape[1]]
+    return MemorySlide(np.clip(light, 0, 255).astype(np.uint8), sketch.um, name="sketch")
 
 
 @pytest.fixture(scope="session")
 def sketch_slide() -> Callable[..., tuple[Sketch, MemorySlide]]:
     """``sketch_slide(**changes)``: a sketch and its slide."""
 
+    drawn: dict[Sketch, MemorySlide] = {}
+
     def make(**changes: object) -> tuple[Sketch, MemorySlide]:
         sketch = Sketch(**changes)  # type: ignore[arg-type]
-        return sketch, draw(sketch)
+        if sketch not in drawn:
+            drawn[sketch] = draw(sketch)
+        return sketch, drawn[sketch]
 
     return make

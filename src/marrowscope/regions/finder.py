@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import shapely
 
@@ -61,7 +60,7 @@ def find_regions(slide: Slide, spacing: Spacing, progress: Progress | None = Non
     """
     if slide.reader == "picture" or spacing.area_mm2(slide.bounds.area) < SMALL_MM2:
         return whole_slide(slide)
-    seen = survey(read_overview(slide))
+    seen = survey(read_overview(slide), slide.background)
     if not seen.smear.any():
         raise RegionError(f"{slide.name}: no smear found, only glass; {_OTHERWISE}")
     marrow = seen.smear & ~seen.blood
@@ -108,32 +107,35 @@ class Judged:
 
 def judge(slide: Slide, seen: Survey, look: Look) -> Judged:
     """Score = cellular x well spread x in focus, each 0..1, around (not in) the particles."""
-    open_smear = seen.smear & ~seen.blood & ~grow(seen.particles, HALO_UM) & np.isfinite(look.nuclear)
-    nuclear = blur_within(np.nan_to_num(look.nuclear), open_smear, 40.0)
-    gaps = blur_within(np.nan_to_num(look.gaps), open_smear, 40.0)
-    rich = nuclear[open_smear & (nuclear > DILUTED)]
-    diluted = _mm2(open_smear & (nuclear > DILUTED)) < 2 * LEAST_MM2
-    level = 0.003 if diluted else float(np.clip(0.4 * np.median(rich), DILUTED, SPARSE))
-    cellular = ramp(nuclear, 0.0, 2.2 * level) * ramp(nuclear, 0.65, 0.45)
-    spread = ramp(gaps, 0.05, 0.25)
-    score = np.where(open_smear, cellular * spread, 0).astype(np.float32)
-    too_thick = _share(spread < 0.3, open_smear & (nuclear > level))
-    focus = look_at_focus(slide, score > GOOD)
+    place = seen.smear & ~seen.blood & ~grow(seen.particles, HALO_UM) & np.isfinite(look.nuclear)
+    nuclear, gaps = np.nan_to_num(look.nuclear), np.nan_to_num(look.gaps)
+    rich = place & (blur_within(nuclear, place, 100.0) > DILUTED)
+    diluted = _mm2(rich) < 2 * LEAST_MM2
+    if diluted:  # single cells far apart: only their mean over a wide area says anything
+        rich = place
+    near = blur_within(nuclear, place, 300.0 if diluted else 40.0)
+    level = float(np.clip(0.4 * np.median(near[rich]), 0.0 if diluted else DILUTED, SPARSE)) if rich.any() else 1.0
+    cellular = ramp(near, 0.0, max(2.2 * level, 1e-6)) * ramp(near, 0.65, 0.45)
+    spread = ramp(blur_within(gaps, place, 40.0), 0.05, 0.25)
+    score = np.where(place, cellular * spread, 0).astype(np.float32)
+    too_thick = _share(spread < 0.3, place & (near > level))
+    wanted = place & (near > 0.5 * level)
+    focus = look_at_focus(slide, wanted)
     if focus is None:
         return Judged(score, too_thick, None, diluted)
-    return Judged(score * focus, too_thick, _share(focus < 0.5, score > GOOD), diluted)
+    return Judged(score * focus, too_thick, _share(focus < 0.5, wanted), diluted)
 
 
 def _regions(seen: Survey, score: Raster, slide: Slide, spacing: Spacing) -> tuple[Region, ...]:
     closed = seen.smear & ~seen.blood & ~seen.particles
     good = drop_small(fill_small(opened(score > GOOD, 40.0), 0.02) & closed, LEAST_MM2)
-    far = cv2.distanceTransform((~seen.particles).astype(np.uint8), cv2.DIST_L2, 5) * RASTER_UM
+    near_particle = grow(seen.particles, NEAR_UM)
     found = []
     for part in parts(good)[:MOST_REGIONS]:
         polygon = outline(part, slide, spacing)
         if not polygon.is_empty:
-            kind = "trail" if seen.particles.any() and float(far[part].min()) < NEAR_UM else "smear"
-            found.append((round(float(score[part].mean()), 3), kind, polygon))
+            kind = "trail" if part.of(near_particle).any() else "smear"
+            found.append((round(float(part.of(score).mean()), 3), kind, polygon))
     found.sort(key=lambda item: (-item[0], -item[2].area))
     return tuple(Region(f"{kind} {rank}", polygon, score, kind) for rank, (score, kind, polygon) in enumerate(found, 1))
 
@@ -153,14 +155,14 @@ def _notes(particles: int, judged: Judged) -> tuple[str, ...]:
     notes = []
     if not particles:
         notes.append("no particle found")
-    if judged.diluted:
+    if judged.diluted and (judged.out_of_focus or 0.0) < 0.5:
         notes.append("few nucleated cells everywhere: the smear looks diluted with blood")
     if judged.too_thick > 0.25:
         notes.append(f"{judged.too_thick:.0%} of the cellular area is too thick to count")
     if judged.out_of_focus is None:
         notes.append("focus was not judged: the slide is coarser than 0.5 um per pixel")
     elif judged.out_of_focus > 0.1:
-        notes.append(f"{judged.out_of_focus:.0%} of the cellular, well-spread area is out of focus")
+        notes.append(f"{judged.out_of_focus:.0%} of the cellular area is out of focus")
     return tuple(notes)
 
 

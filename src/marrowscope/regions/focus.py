@@ -73,5 +73,5 @@ def _spread(places: NDArray[np.int64]) -> NDArray[np.int64]:
     while True:
         _, first = np.unique((places[:, 0] // cell << 32) + places[:, 1] // cell, return_index=True)
         if len(first) <= _MOST:
-            return places[np.sort(first)]
+            return np.asarray(places[np.sort(first)])
         cell += max(1, cell // 8)

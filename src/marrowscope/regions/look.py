@@ -75,7 +75,7 @@ def _richest_chunks(wanted: Raster) -> list[tuple[int, int]]:
 def _measure(sampler: Sampler, stain: Stain, row: int, column: int) -> tuple[Raster, Raster]:
     u, v = column * _PIXELS, row * _PIXELS
     picture = sampler.read(u, v, Size(_CHUNK * _PIXELS, _CHUNK * _PIXELS))
-    density, nuclear = stain.measure(picture, u * LOOK_UM, v * LOOK_UM, LOOK_UM)
+    _, density, nuclear = stain.measure(picture, u * LOOK_UM, v * LOOK_UM, LOOK_UM)
     dark = nuclear > _NUCLEUS
     return _share(dark), _share((density < _GAP) & ~dark)
 

@@ -9,24 +9,26 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from marrowscope.geometry import Spacing
 from marrowscope.regions.files import areas_only
-from marrowscope.regions.rasters import RASTER_UM, Mask
+from marrowscope.regions.rasters import RASTER_UM, Part
 from marrowscope.slides.protocol import Slide
 
 _SMOOTH_UM = 30.0
 _HOLE_MM2 = 0.01
 
 
-def outline(mask: Mask, slide: Slide, spacing: Spacing, smooth_um: float = _SMOOTH_UM) -> Polygon | MultiPolygon:
-    """The area of a mask of 16 um pixels, rounded and simplified, inside the scanned part of the slide.
+def outline(part: Part, slide: Slide, spacing: Spacing, smooth_um: float = _SMOOTH_UM) -> Polygon | MultiPolygon:
+    """The area of a part of a raster, rounded and simplified, inside the scanned part of the slide.
 
     Holes below 0.01 mm2 are filled. Empty when nothing is left.
     """
-    contours, hierarchy = cv2.findContours(np.pad(mask, 1).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    padded = np.pad(part.mask, 1).astype(np.uint8)
+    contours, hierarchy = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    corner = np.array([part.column, part.row]) - 0.5  # a pixel's centre, less the pixel of padding
     shells: list[shapely.Geometry] = []
     holes: list[shapely.Geometry] = []
     for contour, (_, _, _, parent) in zip(contours, [] if hierarchy is None else hierarchy[0], strict=True):
         if len(contour) >= 3:
-            ring = shapely.make_valid(Polygon((contour[:, 0, :] - 0.5) * RASTER_UM))
+            ring = shapely.make_valid(Polygon((contour[:, 0, :] + corner) * RASTER_UM))
             (shells if parent < 0 else holes).append(ring)
     # Contours run through the centres of the mask's pixels: half a pixel out for shells, half a pixel in for holes.
     half = RASTER_UM / 2
@@ -41,7 +43,7 @@ def outline(mask: Mask, slide: Slide, spacing: Spacing, smooth_um: float = _SMOO
     placed = areas_only(shapely.make_valid(shapely.transform(um, lambda xy: xy * scale)).intersection(frame))
     least = _HOLE_MM2 * 1e6 / (spacing.x * spacing.y)
     kept = [
-        Polygon(part.exterior, [ring for ring in part.interiors if Polygon(ring).area >= least])
-        for part in shapely.get_parts(placed)
+        Polygon(polygon.exterior, [ring for ring in polygon.interiors if Polygon(ring).area >= least])
+        for polygon in shapely.get_parts(placed)
     ]
     return areas_only(shapely.union_all(kept))

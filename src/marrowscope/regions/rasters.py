@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +28,16 @@ def blur_within(raster: Raster, mask: Mask, um: float) -> Raster:
 
 def grow(mask: Mask, um: float) -> Mask:
     """Everything within ``um`` of the mask; negative: what is further than ``um`` inside it."""
-    size = 2 * round(abs(um) / RASTER_UM) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    operation = cv2.dilate if um > 0 else cv2.erode
-    return np.asarray(operation(mask.astype(np.uint8), kernel), bool)
+    if um < 0:
+        return ~grow(~mask, -um)
+    return np.asarray(_distance(mask) * RASTER_UM <= um)
+
+
+def _distance(mask: Mask) -> Raster:
+    """Distance to the mask in pixels; without a mask everything is far away."""
+    if not mask.any():
+        return np.full(mask.shape, 1e6, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
 def close(mask: Mask, um: float) -> Mask:
@@ -60,11 +69,33 @@ def fill_small(mask: Mask, mm2: float) -> Mask:
     return np.asarray(mask | small[labels][1:-1, 1:-1], bool)
 
 
-def parts(mask: Mask) -> list[Mask]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One connected part: the mask of its bounding box, and where that begins. No larger than it needs to be."""
+
+    mask: Mask
+    row: int
+    column: int
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The bounding box in the whole raster."""
+        height, width = self.mask.shape
+        return slice(self.row, self.row + height), slice(self.column, self.column + width)
+
+    def of(self, raster: NDArray[Any]) -> NDArray[Any]:
+        """The values of a raster on this part."""
+        return raster[self.place][self.mask]
+
+
+def parts(mask: Mask) -> list[Part]:
     """Connected parts, largest first."""
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    order = sorted(range(1, count), key=lambda label: -int(statistics[label, cv2.CC_STAT_AREA]))
-    return [labels == label for label in order]
+    found = []
+    for label in sorted(range(1, count), key=lambda label: -int(statistics[label, cv2.CC_STAT_AREA])):
+        column, row, width, height, _ = statistics[label].tolist()
+        found.append(Part(labels[row : row + height, column : column + width] == label, row, column))
+    return found
 
 
 def ramp(values: Raster, low: float, high: float) -> Raster:

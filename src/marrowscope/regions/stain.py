@@ -24,7 +24,10 @@ Raster = NDArray[np.float32]
 
 _BLOCK_UM = 500.0
 _RED_CELL_LIMITS = (1.0, 3.2)
-_NUCLEUS_LIMITS = (0.35, 2.0)
+_NUCLEUS_LIMITS = (0.35, 3.5)
+INK = 1.2
+"""Blue and green ink absorbs this much more red than green; nuclei absorb more green, blue cytoplasm about as much."""
+
 _DARK = 35
 """Below this in every channel nothing was scanned, or it is the edge of the glass slide or a pen."""
 
@@ -42,7 +45,7 @@ class Glass:
         return _quadratic(x_um / self.width_um, y_um / self.height_um) @ self.coefficients
 
     @classmethod
-    def of(cls, overview: Picture, um: float) -> Glass:
+    def of(cls, overview: Picture, um: float, scanned: NDArray[np.bool_]) -> Glass:
         """Fit the upper envelope of the light, so that uneven illumination is no smear.
 
         The brightest two percent of each block are glass, a gap or a fat hole in most blocks; blocks that lie well
@@ -50,16 +53,19 @@ class Glass:
         """
         height, width = overview.shape[:2]
         size = max(4, round(_BLOCK_UM / um))
+        darkest = np.where(scanned, cv2.min(cv2.min(overview[..., 0], overview[..., 1]), overview[..., 2]), 0)
         positions, lights = [], []
         for top in range(0, height, size):
             for left in range(0, width, size):
-                block = overview[top : top + size, left : left + size].reshape(-1, 3)
-                block = block[block.max(axis=1) > _DARK]
-                if len(block) < 16:
+                place = slice(top, top + size), slice(left, left + size)
+                usable = int(scanned[place].sum())
+                if usable < 16:
                     continue
-                order = np.argpartition(block.min(axis=1), -max(2, len(block) // 50))[-max(2, len(block) // 50) :]
+                brightest = max(2, usable // 50)
+                chosen = np.argpartition(darkest[place].ravel(), -brightest)[-brightest:]
+                light = overview[place].reshape(-1, 3)[chosen]
                 positions.append(((left + size / 2) / width, (top + size / 2) / height))
-                lights.append(np.log(block[order].astype(np.float64).mean(axis=0) + 1))
+                lights.append(np.log(light.astype(np.float64).mean(axis=0) + 1))
         x, y = np.array(positions).T if positions else np.zeros((2, 1))
         light = np.array(lights) if lights else np.full((1, 3), np.log(256.0))
         terms = _quadratic(x, y)
@@ -93,11 +99,15 @@ class Stain:
     plasma: float
     nucleus: float
 
-    def measure(self, picture: Picture, x_um: float, y_um: float, um: float) -> tuple[Raster, Raster]:
-        """Absorbance of green, and nuclear matter (1: solid nucleus), of a picture with its corner at (x, y)."""
+    def measure(self, picture: Picture, x_um: float, y_um: float, um: float) -> tuple[Raster, Raster, Raster]:
+        """Absorbance of red, of green, and nuclear matter (1: solid nucleus); the picture's corner lies at (x, y).
+
+        What is dark in every channel was not scanned or is no smear: it absorbs nothing here.
+        """
         height, width = picture.shape[:2]
-        green, nuclear = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
-        mix = np.array([[0, 1, 0, 0], np.array([1, 1, -self.red_cell, -self.plasma]) / self.nucleus], np.float32)
+        measured = np.empty((height, width, 3), np.float32)
+        nuclear = np.array([1, 1, -self.red_cell, -self.plasma]) / self.nucleus
+        mix = np.array([[1, 0, 0, 0], [0, 1, 0, 0], nuclear], np.float32)
         step = max(64, round(_BLOCK_UM / um))
         for top in range(0, height, step):
             for left in range(0, width, step):
@@ -107,26 +117,28 @@ class Stain:
                     np.array([y_um + (top + part.shape[0] / 2) * um]),
                 )
                 table = self.glass.at(*here).astype(np.float32)[None] - _LN
-                both = cv2.transform(cv2.LUT(part, table), mix)
-                green[top : top + step, left : left + step] = both[..., 0]
-                nuclear[top : top + step, left : left + step] = both[..., 1]
-        return green, nuclear
+                place = slice(top, top + step), slice(left, left + step)
+                measured[place] = cv2.transform(cv2.LUT(part, table), mix)
+        measured[_dark(picture)] = 0
+        return measured[..., 0], measured[..., 1], measured[..., 2]
 
     @classmethod
-    def of(cls, overview: Picture, um: float) -> Stain:
-        """Read the colours off an overview."""
-        glass = Glass.of(overview, um)
+    def of(cls, overview: Picture, um: float, background: tuple[int, int, int] = (255, 255, 255)) -> Stain:
+        """Read the colours off an overview whose unscanned parts show ``background``."""
+        scanned = ~_dark(overview) & (cv2.inRange(overview, background, background) == 0)
+        glass = Glass.of(overview, um, scanned)
         stride = max(1, round((overview.shape[0] * overview.shape[1] / 80_000) ** 0.5))
         sample = overview[::stride, ::stride]
         rows, columns = np.indices(sample.shape[:2]) * stride * um
         absorbance = glass.at(columns, rows) - np.log(sample.astype(np.float64) + 1)
-        absorbance = absorbance[(absorbance[..., 1] > 0.05) & (sample.max(axis=2) > _DARK)]
+        ink = absorbance[..., 0] > np.maximum(INK * absorbance[..., 1], 0.3)
+        absorbance = absorbance[(absorbance[..., 1] > 0.05) & scanned[::stride, ::stride] & ~ink]
         if len(absorbance) < 100:
             return cls(glass, sum(_RED_CELL_LIMITS) / 2, 0.0, 1.0)
         red, green, blue = absorbance.T
         red_cell, plasma = _red_cell_line(blue, red + green)
         excess = red + green - red_cell * blue - plasma
-        return cls(glass, red_cell, plasma, float(np.clip(np.quantile(excess, 0.995), *_NUCLEUS_LIMITS)))
+        return cls(glass, red_cell, plasma, float(np.clip(np.quantile(excess, 0.999), *_NUCLEUS_LIMITS)))
 
 
 def _red_cell_line(blue: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, float]:
@@ -139,6 +151,10 @@ def _red_cell_line(blue: NDArray[np.float64], others: NDArray[np.float64]) -> tu
     lower = np.array([np.quantile(values, 0.35) for values in bins if len(values) > 20])
     slope = float(np.clip(np.polyfit(middles, lower, 1)[0], *_RED_CELL_LIMITS))
     return slope, float(np.clip(np.median(lower - slope * np.array(middles)), 0.0, 0.15))
+
+
+def _dark(picture: Picture) -> NDArray[np.bool_]:
+    return np.asarray(cv2.inRange(picture, (0, 0, 0), (_DARK, _DARK, _DARK)) > 0)
 
 
 _LN = np.log(np.arange(256, dtype=np.float32) + 1)[None, :, None]

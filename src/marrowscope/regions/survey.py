@@ -12,7 +12,7 @@ import numpy as np
 
 from marrowscope.geometry import Size
 from marrowscope.regions.rasters import Mask, Raster, blur, close, drop_small, fill_small, grow, opened, parts
-from marrowscope.regions.stain import Stain
+from marrowscope.regions.stain import INK, Stain
 from marrowscope.slides.protocol import Picture, Slide
 from marrowscope.slides.sampling import Sampler
 
@@ -52,12 +52,16 @@ def read_overview(slide: Slide) -> Picture:
     return picture
 
 
-def survey(overview: Picture) -> Survey:
-    """Tell the parts of a smear apart on an overview at :data:`OVERVIEW_UM`."""
-    stain = Stain.of(overview, OVERVIEW_UM)
-    density, matter = stain.measure(overview, 0.0, 0.0, OVERVIEW_UM)
-    density, nuclear = _halve(density), _halve((matter > _DARK).astype(np.float32))
-    smear = find_smear(density)
+def survey(overview: Picture, background: tuple[int, int, int]) -> Survey:
+    """Tell the parts of a smear apart on an overview at :data:`OVERVIEW_UM`, unscanned parts in ``background``."""
+    stain = Stain.of(overview, OVERVIEW_UM, background)
+    red, density, nuclear = np.empty((3, -(-overview.shape[0] // 2), -(-overview.shape[1] // 2)), np.float32)
+    for top in range(0, len(overview), _STRIP_ROWS):
+        strip = stain.measure(overview[top : top + _STRIP_ROWS], 0.0, top * OVERVIEW_UM, OVERVIEW_UM)
+        rows = slice(top // 2, (top + _STRIP_ROWS) // 2)
+        red[rows], density[rows] = _halve(strip[0]), _halve(strip[1])
+        nuclear[rows] = _halve((strip[2] > _DARK).astype(np.float32))
+    smear = find_smear(density) & ~find_ink(red, density)
     particles = find_particles(nuclear) & smear
     return Survey(stain, density, nuclear, smear, particles, find_blood(density, nuclear, smear, particles))
 
@@ -78,6 +82,13 @@ def find_smear(density: Raster) -> Mask:
     return drop_small(fill_small(mask, 0.2), 0.2)
 
 
+def find_ink(red: Raster, density: Raster) -> Mask:
+    """Blue and green pen on the glass: it absorbs more red than green, unlike nuclei, and is smooth, unlike smears."""
+    even = np.abs(density - blur(density, 16.0)) < 0.06 * density
+    ink = (red > INK * density) & (density > 0.4)
+    return grow(ink & grow(drop_small(ink & even, 0.01), 64.0), 48.0)
+
+
 def find_particles(nuclear: Raster) -> Mask:
     """Clumps of nuclear matter with a solid heart, their fat holes filled."""
     solid = drop_small(blur(nuclear, 24.0) > _SOLID, 0.004)
@@ -90,11 +101,11 @@ def find_blood(density: Raster, nuclear: Raster, smear: Mask, particles: Mask) -
     crowd = blur(nuclear, 64.0)
     well_stained = smear & (blur(density, 32.0) > 0.4 * float(np.median(density[smear]) if smear.any() else 0.0))
     pieces = parts(drop_small(opened(close(well_stained, 32.0), 64.0), 0.05))
-    cellular = [float((crowd[piece] > CELLULAR).mean()) for piece in pieces]
+    cellular = [float((piece.of(crowd) > CELLULAR).mean()) for piece in pieces]
     blood, marrow = np.zeros_like(smear), np.zeros_like(smear)
     for piece, share in zip(pieces, cellular, strict=True):
-        strange = share < min(0.15, 0.25 * max(cellular)) and not (particles & piece).any()
-        (blood if strange else marrow)[piece] = True
+        strange = share < min(0.15, 0.25 * max(cellular)) and not piece.of(particles).any()
+        (blood if strange else marrow)[piece.place] |= piece.mask
     return grow(blood, 120.0) & smear & ~grow(marrow, 64.0)
 
 
