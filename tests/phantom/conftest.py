@@ -12,7 +12,7 @@ from marrowscope.phantom import PhantomOptions, Truth, render_phantom
 
 @pytest.fixture(scope="session")
 def small_options() -> PhantomOptions:
-    return PhantomOptions(cells=260, seed=11, size=Size(4096, 4224))
+    return PhantomOptions(cells=180, seed=11, size=Size(2600, 4224))
 
 
 @pytest.fixture(scope="session")

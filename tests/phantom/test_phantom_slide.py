@@ -17,6 +17,7 @@ from marrowscope.errors import OutputError
 from marrowscope.geometry import Size
 from marrowscope.phantom import PhantomError, PhantomOptions, Truth, read_truth, render_phantom, truth_path
 from marrowscope.phantom.diagnoses import DIAGNOSES, blood_composition, marrow_composition
+from marrowscope.phantom.morphology import MORPHOLOGY
 from marrowscope.phantom.painter import paint, turn
 from marrowscope.phantom.pool import CellPool, Palette
 from marrowscope.phantom.scatter import boxes_of
@@ -35,7 +36,7 @@ def _digest(path: Path) -> tuple[str, str]:
 def _nuclear(picture: np.ndarray) -> np.ndarray:
     """Pixels with the purple of chromatin."""
     red, green, blue = np.moveaxis(picture.astype(np.int16), -1, 0)
-    return (green < 125) & (blue > green + 25) & (blue > red - 35)
+    return (green < 150) & (blue > green + 25) & (blue > red - 35)
 
 
 def test_same_seed_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_same_seed_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None
 def test_openslide_opens_it_with_spacing(small_slide: tuple[Path, Truth]) -> None:
     path, truth = small_slide
     with openslide.OpenSlide(path) as slide:
-        assert slide.dimensions == tuple(truth.size) == (4096, 4224)
+        assert slide.dimensions == tuple(truth.size) == (2600, 4224)
         assert slide.level_count >= 3
         assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.25)
         assert slide.detect_format(path) == "generic-tiff"
@@ -110,9 +111,10 @@ def test_every_box_holds_a_nucleus_and_the_rest_holds_none(small_slide: tuple[Pa
         picture = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., :3]
     purple = _nuclear(picture)
     empty = np.ones(purple.shape, bool)
-    for x0, y0, x1, y1 in truth.cells.select("x0", "y0", "x1", "y1").iter_rows():
+    for name, x0, y0, x1, y1 in truth.cells.select("type", "x0", "y0", "x1", "y1").iter_rows():
         window = slice(max(0, int(y0)), int(y1) + 1), slice(max(0, int(x0)), int(x1) + 1)
-        assert purple[window].mean() > 0.1, (x0, y0)
+        # the box is larger than the cell, and the rim of a nucleus is blurred: half of the least share must be seen
+        assert purple[window].mean() > 0.5 * MORPHOLOGY[name].nuclear_share[0], (name, x0, y0)
         empty[window] = False
     for particle in truth.particles:
         left, top, right, bottom = (int(v) for v in particle.buffer(20).bounds)
@@ -122,7 +124,7 @@ def test_every_box_holds_a_nucleus_and_the_rest_holds_none(small_slide: tuple[Pa
 
 @pytest.mark.parametrize("difficulty", ["easy", "paper"])
 def test_no_cell_is_hidden_and_boxes_are_tight(difficulty: str) -> None:
-    options = PhantomOptions(cells=500, seed=8, difficulty=difficulty, density=1800)
+    options = PhantomOptions(cells=350, seed=8, difficulty=difficulty, density=1800)
     pool = CellPool(options.seed, options.spacing, options.difficulty)
     smear = make_smear(options, pool)
     cells = smear.scene.cells

@@ -1,11 +1,11 @@
 """Differentials from which the phantom draws its cells: percentages of nucleated marrow cells, by diagnosis.
 
-``normal``: means of Bain, Br J Haematol 1996; 94: 206-209 (aspirates of 50 healthy adults) and Wintrobe's Clinical
-Hematology, with the erythroblast stages split as in Rosse et al. 1977. The diseases are typical pictures that meet the
-definitions of WHO 2022 (Khoury et al., Leukemia 2022; 36: 1703-1719) and IMWG (Rajkumar et al., Lancet Oncol 2014; 15:
-e538), not averages of patients: ``aml`` blasts >= 20 %, ``all`` lymphoblasts dominate, ``mds`` blasts 5-9 % with
+``normal`` was chosen inside the adult ranges of Wintrobe's Clinical Hematology and Bain, Br J Haematol 1996; 94:
+206-209 (aspirates of 50 healthy adults); it copies the means of neither. The diseases are typical pictures that meet
+the definitions of WHO 2022 (Khoury et al., Leukemia 2022; 36: 1703-1719) and IMWG (Rajkumar et al., Lancet Oncol 2014;
+15: e538), not averages of patients: ``aml`` blasts >= 20 %, ``all`` lymphoblasts dominate, ``mds`` blasts 5-9 % with
 erythroid excess, ``cmml`` monocytes >= 10 % with blasts < 20 %, ``cml`` granulocytes with basophils and eosinophils,
-M:E about 12, ``mm`` plasma cells >= 10 %.
+M:E about 13, ``mm`` plasma cells >= 10 %.
 
 Smudged nuclei, mitoses, megakaryocytes and macrophages (``other``) are outside the counted hundred but on the smear.
 """

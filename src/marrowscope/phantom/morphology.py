@@ -1,9 +1,10 @@
 """How each cell type looks on a Romanowsky-stained marrow smear: one readable table of ranges.
 
-Sizes are of air-dried smears in um. Sources: Bain, Blood Cells (6th ed., 2022), ch. 2-3; Bain, Clark & Wilkins, Bone
-Marrow Pathology (5th ed., 2019), ch. 1; Palmer et al., ICSH recommendations for the grading of peripheral blood cell
-morphology, Int J Lab Hematol 2015; 37: 287-303; Lee et al., Int J Lab Hematol 2008; 30: 349-364. (The discussion of
-Wang et al. 2022 exchanges the sizes of lymphocyte and monocyte; the values here are those of the textbooks.)
+Sizes are of air-dried smears in um. The ranges were set by us to fit the descriptions in Bain, Blood Cells (6th ed.,
+2022), ch. 2-3; Bain, Clark & Wilkins, Bone Marrow Pathology (5th ed., 2019), ch. 1; Palmer et al., ICSH recommendations
+for nomenclature and grading of peripheral blood cell features, Int J Lab Hematol 2015; 37: 287-303; Lee et al., Int J
+Lab Hematol 2008; 30: 349-364. (The discussion of Wang et al. 2022 exchanges the sizes of lymphocyte and monocyte; the
+values here are those of the textbooks.)
 
 Amounts of dye are relative: 1 is the nucleus of a mature lymphocyte (chromatin), the cytoplasm of a plasma cell
 (basophilia), a pink neutrophil (acidophilia), a red cell (haemoglobin).

@@ -2,8 +2,8 @@
 
 A stain is the colour that one unit of each dye (``drawing.DYES``) shows on a white field. Light is absorbed
 exponentially (Beer-Lambert), so amounts of dye add in optical density: transmittance = exp(-amounts @ densities).
-The named stains are set by eye after published plates (Bain 2022; ICSH reference method for Romanowsky stains, Br J
-Haematol 1984; 57: 157-169), not measured.
+The named stains are set by eye after published plates (Bain 2022; ICSH reference method with azure B and
+eosin Y, Br J Haematol 1984; 57: 707-710), not measured.
 """
 
 from __future__ import annotations
