@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -155,23 +156,24 @@ def count_fields(
         finder.remember(field, earlier.filter(field=number).select("x0", "y0", "x1", "y1").to_numpy())
     counts.update(earlier["type"].to_list())
     frames, done, found = [earlier], list(fields[:first]), earlier.height
-    for number, cells in enumerate(finder.find(fields[first:]), start=first):
-        frame = cells_frame(cells, number, found, classes)
-        gallery.offer(frame, cells.crops)
-        frames.append(frame)
-        done.append(cells.field)
-        found += frame.height
-        counts.update(frame["type"].to_list())
-        decision = rule.decide(counts)
-        asked = options.cells if isinstance(options.cells, int) else found + 1
-        progress("counting", max(len(done) / len(fields), min(found / asked, 1.0)), decision.reason)
-        if decision.stop:
-            stopped = decision.reason
-            break
-        if checkpoint:
-            checkpoint.offer(frames, len(done))
-    else:
-        stopped = rule.exhausted(counts)
+    with closing(finder.find(fields[first:])) as found_cells:
+        for number, cells in enumerate(found_cells, start=first):
+            frame = cells_frame(cells, number, found, classes)
+            gallery.offer(frame, cells.crops)
+            frames.append(frame)
+            done.append(cells.field)
+            found += frame.height
+            counts.update(frame["type"].to_list())
+            decision = rule.decide(counts)
+            of_cells = min(found / options.cells, 1.0) if isinstance(options.cells, int) else 0.0
+            progress("counting", max(len(done) / len(fields), of_cells), decision.reason)
+            if decision.stop:
+                stopped = decision.reason
+                break
+            if checkpoint:
+                checkpoint.offer(frames, len(done))
+        else:
+            stopped = rule.exhausted(counts)
     all_cells = pl.concat(frames)
     crops = read_missing(slide, all_cells, gallery.pictures, finder.crop_spacing, finder.crop)
     return Counted(all_cells, tuple(done), crops, finder.crop_spacing, stopped, finder.stopwatch.seconds)

@@ -6,7 +6,8 @@ tiles, whatever the slide. All coordinates that leave this module are level-0 pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
@@ -102,8 +103,11 @@ class CellFinder:
         """Cells of a field that was counted before (level-0 pixels), so that none is found again across its border."""
         self._stitcher.admit(counting_field.column, counting_field.row, boxes)
 
-    def find(self, fields: Iterable[CountingField]) -> Iterator[FieldCells]:
-        """Cells of each field, in the order of the fields. Stop iterating whenever enough is counted."""
+    def find(self, fields: Iterable[CountingField]) -> Generator[FieldCells]:
+        """Cells of each field, in the order of the fields.
+
+        Close the generator when enough is counted, and before the slide is closed: its threads read ahead.
+        """
         planned = ((counting_field, window) for counting_field in fields for window in self._windows(counting_field))
         ahead: list[tuple[CountingField, TileWindow]] = []
 
@@ -112,7 +116,11 @@ class CellFinder:
                 ahead.append(item)
                 yield item[1]
 
-        tiles = self._reader.stream(windows())
+        with closing(self._reader.stream(windows())) as tiles:
+            yield from self._by_field(tiles, ahead)
+
+    def _by_field(self, tiles: Iterator[Tile], ahead: list[tuple[CountingField, TileWindow]]) -> Iterator[FieldCells]:
+        """Detect in batches; finish a field when its last tile is through. ``ahead`` says whose tiles come."""
         current: list[tuple[Tile, Detections]] = []
         owner: CountingField | None = None
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -54,7 +54,7 @@ class TileReader:
             window, self._coarse.read(window.u, window.v, window.size), self._fine.read(u, v, size), self.factor
         )
 
-    def stream(self, windows: Iterable[TileWindow]) -> Iterator[Tile]:
+    def stream(self, windows: Iterable[TileWindow]) -> Generator[Tile]:
         """Tiles in the order asked for; never more than twice as many as there are threads in memory at once."""
         remaining = iter(windows)
         with ThreadPoolExecutor(self._threads, thread_name_prefix="tile") as pool:
