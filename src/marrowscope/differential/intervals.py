@@ -31,7 +31,7 @@ EVIDENCE = 9.0
 
 Ville's inequality alone asks for 20 (1 / 0.05), and then allows endless counting from the first cell on. Counting here
 is first looked at after 100 cells and ends at 3,000, so most of those 5 % would go unused. With 9 the chance that the
-truth is *ever* excluded, looking after every single cell of ``WINDOW``, is at most 4.6 % whatever the truth is:
+truth is *ever* excluded, looking after every single cell of ``WINDOW``, is at most 4.5 % (worst of 82 truths):
 computed exactly, not simulated, by ``benchmarks/adaptive_counting.py``.
 """
 
@@ -39,15 +39,17 @@ WINDOW = (100, 3500)
 """The numbers of cells between which ``EVIDENCE`` keeps that promise; the last field may overshoot 3,000 cells."""
 
 
-def log_evidence(k: ArrayLike, n: ArrayLike, proportion: ArrayLike) -> NDArray[np.float64]:
+def log_evidence(
+    k: ArrayLike, n: ArrayLike, proportion: ArrayLike, prior: tuple[float, float] = PRIOR
+) -> NDArray[np.float64]:
     """Logarithm of the evidence that ``k`` of ``n`` cells bear against a ``proportion`` in (0, 1); arrays broadcast.
 
-    It is the likelihood averaged over a beta distribution, divided by the likelihood at ``proportion``; were that the
-    truth, the ratio would be a martingale of mean 1 (Robbins, Ann Math Statist 1970; 41: 1397-1409; Howard et al., Ann
-    Statist 2021; 49: 1055-1080).
+    It is the likelihood averaged over the beta distribution ``prior``, divided by the likelihood at ``proportion``;
+    were that the truth, the ratio would be a martingale of mean 1 (Robbins, Ann Math Statist 1970; 41: 1397-1409;
+    Howard et al., Ann Statist 2021; 49: 1055-1080).
     """
     k, n, proportion = np.asarray(k), np.asarray(n), np.asarray(proportion)
-    a, b = PRIOR
+    a, b = prior
     averaged = betaln(k + a, n - k + b) - betaln(a, b)
     return np.asarray(averaged - xlogy(k, proportion) - xlog1py(n - k, -proportion), np.float64)
 

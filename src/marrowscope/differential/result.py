@@ -17,7 +17,7 @@ Verdict = Literal["above", "below", "not decided", "not assessable", "note"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class TypeRow(_Frozen):
