@@ -198,7 +198,8 @@ def _polygon(feature: dict[str, Any], path: Path) -> Polygon | MultiPolygon | No
     if geometry.get("type") not in ("Polygon", "MultiPolygon", "GeometryCollection"):
         return None
     try:
-        drawn = shapely.force_2d(shape(geometry))
+        with np.errstate(invalid="ignore"):  # what is no number is refused below
+            drawn = shapely.force_2d(shape(geometry))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, shapely.errors.GEOSException) as error:
         raise RegionError(f"{path} has a polygon that cannot be read ({error}); draw it again") from error
     if not np.isfinite(shapely.get_coordinates(drawn)).all():
