@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and where those of this user live."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,3 +51,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write one JSON file, whole or not at all."""
     with whole_file(path) as beside:
         beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def user_folder() -> Path:
+    """Added packs and the key of the pseudonyms: ``MARROWSCOPE_HOME``, else the platform's folder for such data."""
+    if chosen := os.environ.get("MARROWSCOPE_HOME"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "marrowscope"

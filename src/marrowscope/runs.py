@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from marrowscope import __version__
-from marrowscope.files import whole_file
+from marrowscope.files import user_folder, whole_file
 
 SCHEMA = 1
 
@@ -62,18 +61,9 @@ def output_names(slides: Sequence[Path]) -> list[str]:
     ]
 
 
-def home() -> Path:
-    """The folder of this user's marrowscope: added packs, the key of the pseudonyms. ``MARROWSCOPE_HOME`` moves it."""
-    if given := os.environ.get("MARROWSCOPE_HOME"):
-        return Path(given)
-    if base := os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_DATA_HOME"):
-        return Path(base) / "marrowscope"
-    return Path.home() / ".local" / "share" / "marrowscope"
-
-
 def pseudonym(name: str, key_file: Path | None = None) -> str:
     """A name that stands for ``name`` and tells nothing of it: HMAC-SHA256 with a key that only this user can read."""
-    key_file = key_file or home() / "pseudonym.key"
+    key_file = key_file or user_folder() / "pseudonym.key"
     if not key_file.exists():
         key_file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(key_file) as beside:

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from marrowscope.errors import OutputError, PackError
+from marrowscope.files import user_folder
 from marrowscope.packs.checking import check_models
 from marrowscope.packs.contract import PackContract
 from marrowscope.packs.loading import (
@@ -19,7 +20,6 @@ from marrowscope.packs.loading import (
     model_files,
     read_contract,
     sha256_of,
-    user_folder,
 )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from marrowscope.errors import PackError
+from marrowscope.files import user_folder
 from marrowscope.packs.contract import SCHEMA, ModelFile, PackContract
 
 CONTRACT_FILE = "pack.json"
@@ -143,19 +142,6 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def user_folder() -> Path:
-    """Where added packs live: ``MARROWSCOPE_HOME``, else the platform's folder for a user's application data."""
-    if chosen := os.environ.get("MARROWSCOPE_HOME"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "marrowscope"
 
 
 def known_packs() -> dict[str, Path]:
