@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("marrowscope", derandomize=True, deadline=None)
+settings.load_profile("marrowscope")
 
 
 @pytest.fixture(scope="session")
