@@ -33,16 +33,16 @@ from marrowscope.regions import find_regions
 from marrowscope.slides import open_slide, require_spacing
 
 PHANTOMS = (
-    PhantomOptions(cells=2000, seed=4200, stain="may-gruenwald-giemsa"),
-    PhantomOptions(cells=2000, seed=4201, stain="wright-giemsa", diagnosis="aml"),
-    PhantomOptions(cells=3000, seed=4202, stain="jenner-giemsa", diagnosis="mm", density=900.0),
-    PhantomOptions(cells=2000, seed=4203, stain="rapid", diagnosis="mds", density=1300.0),
-    PhantomOptions(cells=3000, seed=4204, stain="random", diagnosis="cml", difficulty="paper"),
-    PhantomOptions(cells=2000, seed=4205, stain="random", diagnosis="all", difficulty="paper", density=700.0),
-    PhantomOptions(cells=5000, seed=4206, stain="may-gruenwald-giemsa", diagnosis="cmml", difficulty="paper"),
-    PhantomOptions(cells=1000, seed=4207, stain="random", difficulty="paper", factor=2),
-    PhantomOptions(cells=800, seed=4208, stain="jenner-giemsa", difficulty="paper", density=500.0),
-    PhantomOptions(cells=5000, seed=4209, stain="wright-giemsa", diagnosis="mm", density=1500.0, factor=2),
+    PhantomOptions(cells=2000, seed=4400, stain="may-gruenwald-giemsa"),
+    PhantomOptions(cells=2000, seed=4401, stain="wright-giemsa", diagnosis="aml"),
+    PhantomOptions(cells=3000, seed=4402, stain="jenner-giemsa", diagnosis="mm", density=900.0),
+    PhantomOptions(cells=2000, seed=4403, stain="rapid", diagnosis="mds", density=1300.0),
+    PhantomOptions(cells=3000, seed=4404, stain="random", diagnosis="cml", difficulty="paper"),
+    PhantomOptions(cells=2000, seed=4405, stain="random", diagnosis="all", difficulty="paper", density=700.0),
+    PhantomOptions(cells=5000, seed=4406, stain="may-gruenwald-giemsa", diagnosis="cmml", difficulty="paper"),
+    PhantomOptions(cells=1000, seed=4407, stain="random", difficulty="paper", factor=2),
+    PhantomOptions(cells=800, seed=4408, stain="jenner-giemsa", difficulty="paper", density=500.0),
+    PhantomOptions(cells=5000, seed=4409, stain="wright-giemsa", diagnosis="mm", density=1500.0, factor=2),
 )
 """Seeds that were never looked at while the finder was made."""
 

@@ -44,6 +44,9 @@ NEAR_UM = 2000.0
 WHOLE_NOTE = "no particle was looked for"
 
 HALO_UM = 16.0
+CELL_UM2 = 70.0
+"""Nuclear matter of one cell."""
+
 DILUTED, SPARSE = 0.012, 0.06
 """Share of the area that is nuclear matter: what a diluted smear has at most, what a usable trail has at least."""
 
@@ -65,8 +68,8 @@ def find_regions(slide: Slide, spacing: Spacing, progress: Progress | None = Non
         raise RegionError(f"{slide.name}: no smear found, only glass; {_OTHERWISE}")
     marrow = seen.smear & ~seen.blood
     crowd = np.where(marrow, blur(seen.nuclear, 100.0), 0).astype(np.float32)
-    cellular = crowd > CELLULAR
-    diluted = _mm2(cellular & ~seen.particles) < 2 * LEAST_MM2
+    cellular = marrow & grow(crowd > CELLULAR, 200.0)
+    diluted = _mm2((crowd > CELLULAR) & ~seen.particles) < 2 * LEAST_MM2
     look = look_closer(slide, seen.stain, np.where(marrow if diluted else cellular, crowd + 1e-6, 0), progress)
     judged = judge(slide, seen, look)
     regions = _regions(seen, judged.score, slide, spacing)
@@ -109,12 +112,16 @@ def judge(slide: Slide, seen: Survey, look: Look) -> Judged:
     """Score = cellular x well spread x in focus, each 0..1, around (not in) the particles."""
     place = seen.smear & ~seen.blood & ~grow(seen.particles, HALO_UM) & np.isfinite(look.nuclear)
     nuclear, gaps = np.nan_to_num(look.nuclear), np.nan_to_num(look.gaps)
-    rich = place & (blur_within(nuclear, place, 100.0) > DILUTED)
+    wide = blur_within(nuclear, place, 100.0)
+    rich = place & (wide > DILUTED)
     diluted = _mm2(rich) < 2 * LEAST_MM2
-    if diluted:  # single cells far apart: only their mean over a wide area says anything
+    if diluted:
         rich = place
-    near = blur_within(nuclear, place, 300.0 if diluted else 40.0)
-    level = float(np.clip(0.4 * np.median(near[rich]), 0.0 if diluted else DILUTED, SPARSE)) if rich.any() else 1.0
+    usual = float(np.median(wide[rich])) if rich.any() else 0.0
+    # Some twenty cells have a say at each place; with fewer a region would be drawn around single cells.
+    reach = (20 * CELL_UM2 / (4 * np.pi * max(usual, 1e-6))) ** 0.5
+    near = blur_within(nuclear, place, float(np.clip(reach, 40.0, 300.0)))
+    level = min(max(0.45 * usual, 0.0 if diluted else DILUTED), SPARSE)
     cellular = ramp(near, 0.0, max(2.2 * level, 1e-6)) * ramp(near, 0.65, 0.45)
     spread = ramp(blur_within(gaps, place, 40.0), 0.05, 0.25)
     score = np.where(place, cellular * spread, 0).astype(np.float32)

@@ -18,9 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from marrowscope.regions.rasters import Raster
 from marrowscope.slides.protocol import Picture
-
-Raster = NDArray[np.float32]
 
 _BLOCK_UM = 500.0
 _RED_CELL_LIMITS = (1.0, 3.2)
