@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -10,7 +11,7 @@ import torch
 from marrowscope.errors import DataError
 from marrowscope.learning.classifier.assessment import assess, calibrate
 from marrowscope.learning.classifier.augmentation import Augmentation
-from marrowscope.learning.classifier.command import measure, train_classifier_command
+from marrowscope.learning.classifier.command import measure, train_classifier_command, typed_command
 from marrowscope.learning.classifier.data import BalancedDraws, Cells, Splits, Views
 from marrowscope.learning.classifier.export import export_classifier, folded, normalised
 from marrowscope.learning.classifier.networks import ConvolutionNorm, small_network
@@ -146,6 +147,19 @@ def test_temperature_lowers_the_log_loss_of_an_overconfident_classifier():
     unsure = next(row for row in scores["unsure"] if row["below"] == unsure_below)
     assert unsure["named"]["value"] >= 0.9
     assert unsure["right"]["value"] > scores["accuracy"]["value"]
+
+
+def test_a_certain_cell_is_never_unsure():
+    labels = np.arange(300) % 3
+    logits = (np.eye(3, dtype=np.float32)[labels]) * 9
+    assert calibrate(logits, labels, coverage=0.95)[1] == 0.7
+
+
+def test_the_recorded_command_names_no_folder_of_this_machine():
+    command = typed_command(blood_11(), Path("/somewhere/pbc"), Path("/elsewhere/start.npz"), seed=3)
+    assert command == (
+        "marrowscope train classifier --recipe blood-11 --data pbc -o OUT --weights start.npz --epochs 12 --seed 3"
+    )
 
 
 def test_draws_are_even_over_the_classes_and_go_through_every_cell():

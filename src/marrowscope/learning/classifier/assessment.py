@@ -29,13 +29,17 @@ from marrowscope.evaluation.intervals import Proportion, bootstrap_confusion
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
+SURE = 0.7
+"""A certainty from which no cell is called unsure, however few cells have less."""
+
 THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def calibrate(logits: Logits, labels: Labels, coverage: float) -> tuple[float, float]:
-    """Temperature and ``unsure_below`` from validation cells, of which ``coverage`` shall keep a name."""
+    """Temperature and ``unsure_below`` from validation cells, of which at least ``coverage`` shall keep a name."""
     temperature = fit_temperature(logits, labels)
-    return temperature, unsure_threshold(softmax(logits / temperature, axis=1), labels, coverage)
+    threshold = unsure_threshold(softmax(logits / temperature, axis=1), labels, coverage)
+    return temperature, min(threshold, SURE)
 
 
 def assess(

@@ -45,10 +45,7 @@ def train_classifier_command(
     network = train_classifier(chosen, splits, output / "training", weights=weights, seed=seed, resume=resume)
     export_classifier(network, chosen.crop, output)
     metrics = measure(network, chosen, splits)
-    typed = ["marrowscope", "train", "classifier", "--recipe", recipe, "--data", str(data), "-o", str(output)]
-    typed += ["--weights", str(weights)] if weights else []
-    typed += ["--epochs", str(chosen.epochs), "--seed", str(seed)]
-    metrics["command"] = shlex.join(typed)
+    metrics["command"] = typed_command(chosen, data, weights, seed)
     partial = output / f"{METRICS_FILE}.partial"
     partial.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     partial.replace(output / METRICS_FILE)
@@ -76,3 +73,10 @@ def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -
         "validation": assess(val, splits.val.labels, recipe.classes, temperature, unsure_below),
         "test": assess(test, splits.test.labels, recipe.classes, temperature, unsure_below),
     }
+
+
+def typed_command(recipe: ClassifierRecipe, data: Path, weights: Path | None, seed: int) -> str:
+    """What to type for the same training; names only, for it is printed on a card that others read."""
+    typed = ["marrowscope", "train", "classifier", "--recipe", recipe.name, "--data", data.name, "-o", "OUT"]
+    typed += ["--weights", weights.name] if weights else []
+    return shlex.join([*typed, "--epochs", str(recipe.epochs), "--seed", str(seed)])

@@ -78,7 +78,6 @@ def phantom_16() -> ClassifierRecipe:
         batch=128,
         learning_rate=4e-3,
         label_smoothing=0.02,
-        coverage=0.98,
     )
 
 
