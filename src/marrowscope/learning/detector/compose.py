@@ -27,7 +27,9 @@ class Composition:
     """What tiles are made of. Sides in pixels at the detector's spacing; shares are probabilities."""
 
     side: int = 256
-    magnification: tuple[float, float] = (0.7, 1.5)
+    magnification: tuple[float, float] = (0.8, 1.35)
+    size_of_cells: tuple[float, float] = (0.85, 1.45)  # on top: plasma cells are larger than anything in blood
+    size_of_platelets: tuple[float, float] = (0.8, 1.1)
     share_crowded: float = 0.6
     cells_when_crowded: tuple[int, int] = (8, 45)
     cells_when_sparse: tuple[int, int] = (0, 5)
@@ -116,7 +118,8 @@ class TileComposer:
         counts: bool,
     ) -> None:
         cutout = cutouts[int(rng.integers(len(cutouts)))]
-        size = self.cutout_factor * magnification * rng.uniform(0.88, 1.15)
+        sizes = self.composition.size_of_cells if counts else self.composition.size_of_platelets
+        size = self.cutout_factor * magnification * rng.uniform(*sizes)
         pixels = cutout.pixels
         if rng.random() < 0.5:
             pixels = vary_stain(pixels, rng, self.composition.own_stain)

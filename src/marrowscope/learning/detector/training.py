@@ -63,9 +63,9 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
     lie in ``output/work``; ``resume`` continues from there. Raises :class:`marrowscope.errors.DataError` when data are
     missing.
     """
+    source = recipe.open_source(data, recipe.seed)
     work = output / "work"
     work.mkdir(parents=True, exist_ok=True)
-    source = recipe.open_source(data, recipe.seed)
     tiles_file = work / "tiles.npz"
     if resume and tiles_file.is_file():
         tiles = TileSet.load(tiles_file)
