@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 import marrowscope
-from marrowscope.batch import count_file, count_slides
+from marrowscope.batch import count_case, count_file, count_slides
 from marrowscope.cases import pool_case
 from marrowscope.cells.finding import Tiling
 from marrowscope.cells.table import cell_schema
@@ -235,6 +235,15 @@ def test_a_case_on_the_command_line(phantom: Path, aml_phantom: Path, tmp_path: 
     assert leaving.value.code == 0
     assert {"case 17", "smear", "aml"} <= {path.name for path in tmp_path.iterdir()}
     assert Differential.model_validate_json((tmp_path / "case 17" / "differential.json").read_bytes()).agreement
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", " ", "smear"])
+def test_a_case_keeps_to_its_own_folder(phantom: Path, tmp_path: Path, name: str) -> None:
+    pack = load_pack("phantom-16")
+    outcomes = count_slides([phantom], tmp_path / "out", pack, CountOptions(cells=30))
+    with pytest.raises(OutputError, match="--case"):
+        count_case(name, outcomes * 2, tmp_path / "out", pack)
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
 def test_pseudonyms_keep_the_name_of_a_slide_out_of_everything(

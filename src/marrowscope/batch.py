@@ -157,6 +157,8 @@ def count_case(
     Raises ``MarrowscopeError`` for fewer than two counted smears, ``OutputError`` when the folder is a smear's.
     """
     started = perf_counter()
+    if not name.strip(". ") or Path(name).name != name:
+        raise OutputError(f"the case {name!r} cannot be the name of a folder: give --case a name without / or \\")
     folder = output / name
     if folder in [outcome.folder for outcome in outcomes]:
         raise OutputError(
