@@ -24,7 +24,8 @@ def _picture(seed: int, width: int, height: int) -> np.ndarray:
 
 def _field(seed: int, split: str, name: str = "") -> BoxPicture:
     pixels = _picture(seed, 96, 72)
-    return BoxPicture("made", name or f"{split}-{seed}", split, pixels, np.zeros((0, 4), np.float32), thumbnail(pixels))
+    none = np.zeros((0, 4), np.float32)
+    return BoxPicture("made", name or f"{split}-{seed}", split, pixels, none, none, thumbnail(pixels))
 
 
 def _write_bccd(folder: Path) -> None:
@@ -53,6 +54,7 @@ def test_white_cells_are_positives_at_the_wanted_spacing(tmp_path: Path) -> None
     )
     assert pictures[0].pixels.shape == (240, 320, 3)
     assert pictures[0].boxes.tolist() == [[50, 100, 150, 200]]
+    assert pictures[0].red_cells.tolist() == [[5, 10, 15, 20]]
     assert pictures[1].boxes.shape == (0, 4)
     assert pictures[2].boxes.tolist() == [[0, 0, 320, 240]]
 

@@ -12,7 +12,7 @@ from marrowscope.learning.datasets.boxes import BoxPicture
 from marrowscope.learning.datasets.twins import thumbnail
 from marrowscope.learning.detector.augment import Variation, vary, vary_stain
 from marrowscope.learning.detector.compose import Composition, TileComposer, turned
-from marrowscope.learning.detector.cutouts import PBC_SPACING, cut_out, glass_colour
+from marrowscope.learning.detector.cutouts import PBC_SPACING, Cutouts, cut_out, cut_red_cells, glass_colour
 
 GLASS, RED, CYTOPLASM, NUCLEUS = (250, 228, 205), (205, 165, 160), (190, 190, 225), (90, 45, 130)
 
@@ -36,10 +36,14 @@ def _blood(width: int, height: int, spacing: float, cell: tuple[float, float] | 
 def composer() -> TileComposer:
     pixels = _blood(96, 72, 0.5, (20.0, 16.0))
     boxes = np.array([[28, 20, 52, 44]], np.float32)
-    field = BoxPicture("made", "field", "train", pixels, boxes, thumbnail(pixels))
+    red = np.array([[57, 1, 71, 15], [75, 55, 89, 69], [30, 30, 44, 44], [90, 60, 96, 70]], np.float32)
+    field = BoxPicture("made", "field", "train", pixels, boxes, red, thumbnail(pixels))
     cutout = cut_out(_blood(180, 180, PBC_SPACING, (18.0, 18.0)))
     assert cutout is not None
-    return TileComposer([field], [cutout], [cutout], Composition(), spacing=0.5, field_spacing=0.5)
+    red_cells = cut_red_cells([field], 0.5, 5, np.random.default_rng(0))
+    assert len(red_cells) == 2, "neither one that touches the white cell nor one that is cut"
+    cutouts = Cutouts([cutout], [cutout], red_cells)
+    return TileComposer([field], cutouts, Composition(), spacing=0.5, field_spacing=0.5)
 
 
 def test_a_cell_is_cut_out_with_its_cytoplasm() -> None:

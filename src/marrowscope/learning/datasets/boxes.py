@@ -37,9 +37,10 @@ Pictures of another size are left out: the 416 x 416 ones of TXL-PBC are BCCD fi
 
 @dataclass(frozen=True, slots=True)
 class BoxPicture:
-    """One field: ``pixels (h, w, 3)`` uint8 RGB and ``boxes (n, 4)`` float32 x0, y0, x1, y1 in these pixels.
+    """One field: ``pixels (h, w, 3)`` uint8 RGB; ``boxes (n, 4)`` float32 x0, y0, x1, y1 of its white cells.
 
-    Both are at the spacing that was asked for; ``thumbnail`` is that of the published picture.
+    ``red_cells (m, 4)`` are those of its red cells. All are at the spacing that was asked for; ``thumbnail`` is that
+    of the published picture.
     """
 
     source: str
@@ -47,6 +48,7 @@ class BoxPicture:
     split: Split
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
+    red_cells: NDArray[np.float32]
     thumbnail: NDArray[np.float32]
 
 
@@ -126,15 +128,19 @@ def _read(folder: Path, source: str, spacing: float, split_of: Callable[[str], S
         if native is None:
             continue
         small = resample(pixels, native / spacing)
-        scale = np.array((small.shape[1] / pixels.shape[1], small.shape[0] / pixels.shape[0]), np.float32)
-        white = rows.filter(polars.col("class") == "WBC").select("xmin", "ymin", "xmax", "ymax").to_numpy()
+        scale = np.tile((small.shape[1] / pixels.shape[1], small.shape[0] / pixels.shape[0]), 2).astype(np.float32)
+        white, red = (
+            rows.filter(polars.col("class") == name).select("xmin", "ymin", "xmax", "ymax").to_numpy().reshape(-1, 4)
+            for name in ("WBC", "RBC")
+        )
         pictures.append(
             BoxPicture(
                 source,
                 Path(str(file)).name,
                 split_of(str(file)),
                 small,
-                (white.astype(np.float32) * np.tile(scale, 2)).reshape(-1, 4),
+                white.astype(np.float32) * scale,
+                red.astype(np.float32) * scale,
                 thumbnail(pixels),
             )
         )

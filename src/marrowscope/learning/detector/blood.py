@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.boxes import BoxPicture, LeakReport, read_bccd, read_txl_pbc, without_leaks
 from marrowscope.learning.detector.compose import Composition, TileComposer
-from marrowscope.learning.detector.cutouts import Cutout, cut_pbc, pbc_thumbnails
+from marrowscope.learning.detector.cutouts import Cutouts, cut_pbc, cut_red_cells, pbc_thumbnails
 from marrowscope.learning.detector.measuring import LabelledField
 
 SPACING = 0.5
@@ -28,16 +28,13 @@ class BloodSource:
         self,
         train: Sequence[BoxPicture],
         judged: dict[str, list[BoxPicture]],
-        cells: Sequence[Cutout],
-        platelets: Sequence[Cutout],
+        cutouts: Cutouts,
         leaks: LeakReport,
     ) -> None:
-        self.composer = TileComposer(
-            train, cells, platelets, Composition(), spacing=SPACING, field_spacing=FINER_SPACING
-        )
+        self.composer = TileComposer(train, cutouts, Composition(), spacing=SPACING, field_spacing=FINER_SPACING)
         self._judged = judged
         self._leaks = leaks
-        self._cells = len(cells)
+        self._cells = len(cutouts.cells)
 
     def tile(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         return self.composer(rng)
@@ -75,8 +72,10 @@ def open_blood(data: Path | None, seed: int) -> BloodSource:
     fine, leaks = without_leaks(_read(data, FINER_SPACING), forbidden)
     judged, _ = without_leaks(_read(data, SPACING), forbidden)
     thumbnails = [picture.thumbnail for split in ("val", "test") for picture in judged[split]]
-    cells, platelets = cut_pbc(data / "pbc", CUTOUTS, np.random.default_rng(seed), thumbnails)
-    return BloodSource(fine["train"], {"val": judged["val"], "test": judged["test"]}, cells, platelets, leaks)
+    rng = np.random.default_rng(seed)
+    cells, platelets = cut_pbc(data / "pbc", CUTOUTS, rng, thumbnails)
+    cutouts = Cutouts(cells, platelets, cut_red_cells(fine["train"], FINER_SPACING, CUTOUTS, rng))
+    return BloodSource(fine["train"], {"val": judged["val"], "test": judged["test"]}, cutouts, leaks)
 
 
 def _read(data: Path, spacing: float) -> list[BoxPicture]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from marrowscope.learning.datasets.boxes import BoxPicture, resample
 from marrowscope.learning.detector.augment import Variation, vary, vary_stain
-from marrowscope.learning.detector.cutouts import CUTOUT_SPACING, Cutout, glass_colour
+from marrowscope.learning.detector.cutouts import CUTOUT_SPACING, Cutout, Cutouts, glass_colour
 
 Boxes = NDArray[np.float32]
 
@@ -35,7 +35,10 @@ class Composition:
     cells_when_sparse: tuple[int, int] = (0, 5)
     share_plasma: float = 0.4  # tiles whose mosaic is veiled by the granular, tinted plasma of marrow
     platelets: tuple[int, int] = (0, 8)
+    piles: tuple[int, int] = (0, 5)  # red cells lie in rolls and heaps in the thick parts of marrow
+    cells_of_a_pile: tuple[int, int] = (3, 14)
     specks: tuple[int, int] = (0, 12)
+    share_crystals: float = 0.15
     largest_cover: float = 0.35  # most of a cell that later cells may hide
     own_stain: Variation = field(default_factory=lambda: Variation(dye_scale=0.3, dye_leak=0.1, brightness=(0.9, 1.05)))
     variation: Variation = field(default_factory=Variation)
@@ -47,14 +50,13 @@ class TileComposer:
     def __init__(
         self,
         fields: Sequence[BoxPicture],
-        cells: Sequence[Cutout],
-        platelets: Sequence[Cutout],
+        cutouts: Cutouts,
         composition: Composition,
         *,
         spacing: float,
         field_spacing: float,
     ) -> None:
-        self.fields, self.cells, self.platelets = fields, cells, platelets
+        self.fields, self.cutouts = fields, cutouts
         self.composition = composition
         self.field_factor = field_spacing / spacing
         self.cutout_factor = CUTOUT_SPACING / spacing
@@ -66,15 +68,19 @@ class TileComposer:
         canvas = _Canvas(*self._mosaic(rng, magnification), largest_cover=c.largest_cover)
         if rng.random() < c.share_plasma:
             _veil(canvas.pixels, rng)
+        for _ in range(rng.integers(*c.piles, endpoint=True)):
+            self._pile(canvas, rng, magnification)
         for _ in range(rng.integers(*c.platelets, endpoint=True)):
-            self._paste(canvas, self.platelets, rng, magnification, rng.uniform(0, c.side, 2), counts=False)
+            self._paste(canvas, self.cutouts.platelets, rng, magnification, rng.uniform(0, c.side, 2), counts=False)
         crowded = rng.random() < c.share_crowded
         middles = _clustered(
             rng, int(rng.integers(*(c.cells_when_crowded if crowded else c.cells_when_sparse))), c.side
         )
         for middle in middles:
-            self._paste(canvas, self.cells, rng, magnification, middle, counts=True)
+            self._paste(canvas, self.cutouts.cells, rng, magnification, middle, counts=True)
         _speckle(canvas.pixels, rng, int(rng.integers(*c.specks, endpoint=True)))
+        if rng.random() < c.share_crystals:
+            _crystallise(canvas.pixels, rng)
         return vary(canvas.pixels, rng, c.variation), canvas.boxes()
 
     def _mosaic(self, rng: np.random.Generator, magnification: float) -> tuple[NDArray[np.uint8], list[Boxes]]:
@@ -126,6 +132,20 @@ class TileComposer:
         else:
             pixels = np.clip(pixels * (canvas.glass / np.maximum(cutout.glass, 1)), 0, 255).astype(np.uint8)
         canvas.paste(*_turned_cutout(pixels, cutout.mask, size, rng.uniform(0, 360)), middle, counts=counts)
+
+    def _pile(self, canvas: _Canvas, rng: np.random.Generator, magnification: float) -> None:
+        """A winding roll of one red cell again and again, in the tile's stain or another."""
+        cutout = self.cutouts.red_cells[int(rng.integers(len(self.cutouts.red_cells)))]
+        pixels = np.clip(cutout.pixels * (canvas.glass / np.maximum(cutout.glass, 1)), 0, 255).astype(np.uint8)
+        if rng.random() < 0.5:
+            pixels = vary_stain(cutout.pixels, rng, self.composition.variation)
+        size = self.cutout_factor * magnification * rng.uniform(0.9, 1.2)
+        step = size * cutout.mask.shape[1] * rng.uniform(0.25, 0.8)
+        place, direction = rng.uniform(0, self.composition.side, 2), rng.uniform(0, 2 * np.pi)
+        for _ in range(rng.integers(*self.composition.cells_of_a_pile)):
+            canvas.paste(*_turned_cutout(pixels, cutout.mask, size, rng.uniform(0, 360)), place, counts=False)
+            direction += rng.normal(0, 0.7)
+            place = place + step * np.array((np.cos(direction), np.sin(direction)))
 
 
 class _Canvas:
@@ -245,3 +265,17 @@ def _speckle(pixels: NDArray[np.uint8], rng: np.random.Generator, count: int) ->
         colour = tuple(float(v) for v in rng.uniform([40, 10, 60], [150, 90, 170]))
         spot = cv2.ellipse(pixels.copy(), middle, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
         pixels[:] = spot
+
+
+def _crystallise(pixels: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """A star of dark needles, as dried dye leaves."""
+    middle = rng.uniform(0, pixels.shape[0], 2)
+    colour = tuple(float(v) for v in rng.uniform([20, 15, 30], [90, 70, 100]))
+    for direction in rng.uniform(0, 2 * np.pi, int(rng.integers(5, 25))):
+        place = middle + rng.normal(0, 2, 2)
+        for _ in range(rng.integers(1, 5)):
+            direction += rng.normal(0, 0.4)
+            end = place + rng.uniform(1, 6) * np.array((np.cos(direction), np.sin(direction)))
+            (x0, y0), (x1, y1) = place.round().astype(int).tolist(), end.round().astype(int).tolist()
+            cv2.line(pixels, (x0, y0), (x1, y1), colour, int(rng.integers(1, 3)), cv2.LINE_AA)
+            place = end

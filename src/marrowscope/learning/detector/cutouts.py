@@ -7,6 +7,7 @@ by the colours of the cell and of its surroundings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import polars
 from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
-from marrowscope.learning.datasets.boxes import read_rgb, resample
+from marrowscope.learning.datasets.boxes import BoxPicture, read_rgb, resample
 from marrowscope.learning.datasets.twins import find_twins, thumbnail
 
 PBC_SPACING = 0.20
@@ -38,6 +39,15 @@ class Cutout:
     pixels: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     glass: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Cutouts:
+    """All that is pasted: nucleated cells, and platelets and red cells, which a detector must leave alone."""
+
+    cells: Sequence[Cutout]
+    platelets: Sequence[Cutout]
+    red_cells: Sequence[Cutout]
 
 
 def pbc_table(folder: Path) -> polars.DataFrame:
@@ -98,6 +108,29 @@ def cut_out(picture: NDArray[np.uint8], spacing: float = PBC_SPACING) -> Cutout 
         return None
     window = np.s_[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3]
     return Cutout(rgb[window].copy(), mask[window].copy(), glass_colour(rgb))
+
+
+def cut_red_cells(fields: Sequence[BoxPicture], spacing: float, count: int, rng: np.random.Generator) -> list[Cutout]:
+    """Up to ``count`` red cells, each the ellipse in its box, of fields at ``spacing``.
+
+    None that is cut by the border or whose box touches a white cell's.
+    """
+    found = []
+    for index in rng.permutation(len(fields)):
+        field = fields[index]
+        height, width = field.pixels.shape[:2]
+        for x0, y0, x1, y1 in field.red_cells.round().astype(int)[:4]:
+            apart = (field.boxes[:, :2] > (x1, y1)) | (field.boxes[:, 2:] < (x0, y0))
+            if not (0 < x0 < x1 < width and 0 < y0 < y1 < height and apart.any(axis=1).all()):
+                continue
+            pixels = resample(field.pixels[y0:y1, x0:x1], spacing / CUTOUT_SPACING)
+            sides = (pixels.shape[1], pixels.shape[0])
+            mask = np.zeros(pixels.shape[:2], np.uint8)
+            cv2.ellipse(mask, (((sides[0] - 1) / 2, (sides[1] - 1) / 2), (sides[0] - 1, sides[1] - 1), 0), 1, -1)
+            found.append(Cutout(pixels, mask, glass_colour(field.pixels)))
+            if len(found) == count:
+                return found
+    return found
 
 
 def glass_colour(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
