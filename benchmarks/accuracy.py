@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def with_field(cells: pl.DataFrame, fields: list[CountingField]) -> pl.DataFrame
 
 def examine(path: Path, options: PhantomOptions, orders: int) -> Result:
     truth = render_phantom(path, options).cells
-    with closing(open_slide(path)) as slide:
+    with open_slide(path) as slide:
         content = count_slide(slide, load_pack("phantom-16"), CountOptions(cells="all"))
         fields = plan_fields(content.finding.regions, content.slide.spacing)
         key = {(field.column, field.row, field.region): number for number, field in enumerate(fields)}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def compare(slide: Path, spacing: float | None, pack_name: str) -> None:
         rows: list[tuple[object, ...]] = []
         reference: pl.DataFrame | None = None
         for name, tiling in VARIATIONS.items():
-            with closing(open_slide(slide, spacing)) as opened:
+            with open_slide(slide, spacing) as opened:
                 found = count_slide(opened, pack, CountOptions(cells=cells, tiling=tiling)).cells
             if reference is None:
                 reference = found
@@ -90,7 +89,7 @@ def compare_stitching(slide: Path, spacing: float | None, pack_name: str) -> Non
     """Abutting tiles and corner distances against tiles with margins and ownership, on the same area."""
     pack = load_pack(pack_name)
     contract = pack.contract.detector
-    with closing(open_slide(slide, spacing)) as opened:
+    with open_slide(slide, spacing) as opened:
         truth = count_slide(opened, pack, CountOptions(cells="all"))
         um = require_spacing(opened)
         reader = TileReader(opened, contract.spacing, contract.spacing)

@@ -13,7 +13,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ def peak_mb(arguments: list[str]) -> float:
 
 def pad(slide: Path, target: Path, factor: float) -> None:
     """Write the slide again with glass to the right and below: ``factor`` times the area, the same smear."""
-    with closing(open_slide(slide)) as opened, target.open("wb") as file:
+    with open_slide(slide) as opened, target.open("wb") as file:
         size = Size(*(round(side * factor**0.5 / STRIP) * STRIP for side in opened.size))
         writer = PyramidWriter(file, size, require_spacing(opened), 4, 90)
         glass = np.full((STRIP, size.width, 3), opened.read(0, 5, 5, Size(1, 1))[0, 0], np.uint8)

@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
@@ -60,7 +59,7 @@ def timed(command: list[str]) -> tuple[float, str]:
 def floor_seconds(
     slide: Path, spacing: float | None, pack_name: str, fields: list[list[float]], cells: int
 ) -> dict[str, float]:
-    """The least that the same work can take: decode the pixels of the counted fields once, run the models on batches."""
+    """The least that the same work can take: decode the counted fields once, run the models on full batches."""
     import onnxruntime as ort
 
     from marrowscope.detection import open_session
@@ -71,7 +70,7 @@ def floor_seconds(
     pack = load_pack(pack_name)
     contract = pack.contract
     assert contract.classifier is not None
-    with closing(open_slide(slide, spacing)) as opened:
+    with open_slide(slide, spacing) as opened:
         sampler = Sampler(opened, contract.classifier.spacing)
         started = perf_counter()
         for x0, y0, x1, y1 in fields:
@@ -154,7 +153,7 @@ def main() -> None:
         from marrowscope.pipeline import count_slide
         from marrowscope.slides import open_slide
 
-        with closing(open_slide(slide, arguments.spacing)) as opened:
+        with open_slide(slide, arguments.spacing) as opened:
             content = count_slide(opened, load_pack(arguments.pack), CountOptions(cells=arguments.cells))
         fields = [[box.x0, box.y0, box.x1, box.y1] for box in content.fields]
         np.save(folder / "corners.npy", np.array([[box.x0, box.y0] for box in content.fields]))

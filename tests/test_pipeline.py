@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -52,7 +51,7 @@ def boxes(cells: pl.DataFrame) -> np.ndarray:
 
 
 def counted(slide: Path, **options: object) -> ReportContent:
-    with closing(open_slide(slide)) as opened:
+    with open_slide(slide) as opened:
         return count_slide(opened, load_pack("phantom-16"), CountOptions(**options))
 
 
@@ -124,7 +123,7 @@ def test_asking_for_more_cells_than_there_are_says_so(phantom: Path) -> None:
 
 
 def test_an_aml_with_a_pack_that_knows_no_blasts_reads_not_assessable(aml_phantom: Path) -> None:
-    with closing(open_slide(aml_phantom)) as slide:
+    with open_slide(aml_phantom) as slide:
         differential = count_slide(slide, load_pack("blood-11"), CountOptions(cells=200)).differential
     rows = {row.type: row for row in differential.rows}
     assert differential.partial
@@ -337,7 +336,7 @@ def test_a_count_goes_on_from_its_checkpoint_and_ends_with_the_same_cells(
             raise KeyboardInterrupt
 
     def count(checkpoint: Checkpoint, progress: Progress = silent) -> ReportContent:
-        with closing(open_slide(phantom)) as slide:
+        with open_slide(phantom) as slide:
             options = CountOptions(cells="all")
             return count_slide(slide, load_pack("phantom-16"), options, checkpoint=checkpoint, progress=progress)
 

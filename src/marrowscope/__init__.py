@@ -28,8 +28,6 @@ def count(
     The result's ``differential`` holds rows, intervals, ratios and flags, its ``cells`` one row a cell (Polars, level-0
     pixels). Raises the errors of :mod:`marrowscope.errors`.
     """
-    from contextlib import closing
-
     from marrowscope.batch import count_file
     from marrowscope.options import CountOptions
     from marrowscope.packs import load_pack
@@ -41,6 +39,6 @@ def count(
         content = count_file(path, Path(output) / path.stem, loaded, options, spacing=spacing).content
         assert content is not None
         return content
-    with closing(open_slide(path, spacing)) as opened:
+    with open_slide(path, spacing) as opened:
         source = "file" if spacing is None else "given"
         return count_slide(opened, loaded, options, spacing_source=source)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -117,7 +116,7 @@ def count_file(
     started = perf_counter()
     options = options or CountOptions()
     label = label or path.stem
-    with closing(open_slide(path, spacing)) as slide:
+    with open_slide(path, spacing) as slide:
         identity = slide_identity(path)
         asked = fingerprint(identity, pack.sha256, options.question() | {"spacing": spacing, "label": label})
         earlier = read_run(folder)

@@ -13,14 +13,14 @@ import numpy as np
 from marrowscope.errors import SlideError
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.slides.levels import WHITE, pyramid, read_window
-from marrowscope.slides.protocol import Level, Picture
+from marrowscope.slides.protocol import Closing, Level, Picture
 from marrowscope.slides.spacing import as_spacing
 
 SMALLEST_LEVEL = 1024
 """The pyramid ends with the first level whose longest side is at most this."""
 
 
-class MemorySlide:
+class MemorySlide(Closing):
     """A picture as a slide; its pyramid by factors of two is built when it is first read.
 
     ``picture`` is ``(height, width, 3)`` uint8 RGB and is not copied: do not write to it afterwards. Raises

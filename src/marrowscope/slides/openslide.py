@@ -17,7 +17,7 @@ from marrowscope.errors import SlideError
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.levels import WHITE, from_blocks, pyramid, read_window
-from marrowscope.slides.protocol import Level, Picture
+from marrowscope.slides.protocol import Closing, Level, Picture
 from marrowscope.slides.spacing import as_spacing
 
 GENERIC_TIFF = "generic-tiff"
@@ -38,7 +38,7 @@ _TOLD = {
 patients."""
 
 
-class OpenSlideSlide:
+class OpenSlideSlide(Closing):
     """A slide behind one OpenSlide handle, safe to read from several threads.
 
     ``holes`` says whether parts may be transparent on purpose (never scanned, alpha channel); where they may not,

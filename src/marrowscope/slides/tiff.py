@@ -20,7 +20,7 @@ from marrowscope.errors import SlideError
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.levels import WHITE, from_blocks, pyramid, read_window
-from marrowscope.slides.protocol import Level, Picture
+from marrowscope.slides.protocol import Closing, Level, Picture
 from marrowscope.slides.spacing import as_spacing
 from marrowscope.slides.tiff_layout import TiffLayout, TiffLevel
 
@@ -30,7 +30,7 @@ _DAMAGE = (ValueError, RuntimeError, OSError, IndexError, struct.error, zlib.err
 _LARGEST_SEGMENT = 100_000_000
 
 
-class TiffSlide:
+class TiffSlide(Closing):
     """A TIFF file as a slide, safe to read from several threads; only the tiles or strips of a window are decoded.
 
     Raises ``SlideError`` when it needs a codec that is not installed, ``SpacingError`` for an absurd spacing.
