@@ -39,6 +39,7 @@ def _write_bccd(folder: Path) -> None:
     (folder / "boxes.csv").write_text(
         "file,class,xmin,ymin,xmax,ymax\n"
         "images/Blood_0.jpg,WBC,100,200,300,400\n"
+        "images/Blood_0.jpg,WBC,100,200,300,400\n"
         "images/Blood_0.jpg,RBC,10,20,30,40\n"
         "images/Blood_1.jpg,Platelets,10,20,30,40\n"
         "images/Blood_2.jpg,WBC,0,0,640,480\n"

@@ -122,7 +122,8 @@ def _read(folder: Path, source: str, spacing: float, split_of: Callable[[str], S
         raise DataError(f"no box data in {folder}: expected {table.name} with file, class, xmin, ymin, xmax, ymax")
     boxes = polars.read_csv(table, schema_overrides=dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), polars.Float32))
     pictures = []
-    for (file,), rows in boxes.group_by("file", maintain_order=True):
+    # A row may be there several times: one TXL-PBC test picture lists its only white cell six times.
+    for (file,), rows in boxes.unique(maintain_order=True).group_by("file", maintain_order=True):
         pixels = read_rgb(folder / str(file))
         native = SPACING_BY_SIZE.get((pixels.shape[1], pixels.shape[0]))
         if native is None:
