@@ -13,6 +13,7 @@ from marrowscope.differential.intervals import sequence_interval, wilson
 from marrowscope.differential.result import Agreement
 from marrowscope.differential.stopping import CountAll, FixedCount, until_precise
 from marrowscope.differential.tally import Tally
+from marrowscope.taxonomy import NDC_TYPES
 
 
 def flags(pack, counts, *, rule=None, particles=3, unsure=None, blurred=0, area_mm2=1.0, agreement=None):
@@ -82,7 +83,7 @@ def test_plasma_cells_at_both_lines(complete):
 
 def test_an_acute_leukaemia_counted_without_blasts_never_reads_0_percent(blood):
     found = flags(blood, {"lymphocyte": 400, "monocyte": 50, "erythroblast": 50})
-    for code in ("blasts-5", "blasts-10", "blasts-20", "plasma-cells-10", "plasma-cells-60", "blast-equivalents"):
+    for code in ("blasts", "plasma-cells", "blast-equivalents"):
         assert found[code].verdict == "not assessable"
         assert found[code].value is None
         assert "blood-11 cannot see" in found[code].text
@@ -92,24 +93,34 @@ def test_an_acute_leukaemia_counted_without_blasts_never_reads_0_percent(blood):
     assert found["adequacy-dilution"].verdict == "not assessable"
 
 
+def test_what_the_pack_cannot_see_is_said_once_for_all_thresholds(blood):
+    found = flags(blood, {"lymphocyte": 400})
+    assert found["blasts"].text == "Blasts are not assessable (5, 10 and 20 %): the pack blood-11 cannot see blasts."
+    assert found["plasma-cells"].text.startswith("Plasma cells are not assessable (10 and 60 %)")
+    assert found["blasts"].threshold is found["plasma-cells"].threshold is None
+    assert not any(code.startswith(("blasts-", "plasma-cells-")) for code in found)
+
+
 PARTIAL = ("blast", "plasma_cell", "lymphocyte", "segmented_neutrophil", "erythroblast")
 
 
 @given(counts=st.tuples(*[st.integers(0, 400)] * 5))
-def test_a_partial_differential_never_says_below(make_contract, counts):
+def test_a_partial_differential_puts_nothing_above_or_below_a_line(make_contract, counts):
     pack = make_contract(PARTIAL)
     assert pack.partial
     for rule in (CountAll(), FixedCount(100)):
         found = flags(pack, dict(zip(PARTIAL, counts, strict=True)), rule=rule)
         for flag in found.values():
-            assert flag.verdict not in ("below", "not decided")
+            assert flag.verdict in ("not assessable", "note")
             assert "below" not in flag.text
 
 
-def test_a_partial_differential_may_say_above(make_contract):
-    found = flags(make_contract(PARTIAL), {"blast": 200, "lymphocyte": 200})
-    assert found["blasts-20"].verdict == "above"
-    assert "of the cells classified among 5 types: above 20 %" in found["blasts-20"].text
+def test_plasma_cells_of_a_pack_without_blasts_may_be_blasts(make_contract):
+    pack = make_contract([name for name in NDC_TYPES if name != "blast"])
+    found = flags(pack, marrow(plasma_cell=250))
+    assert found["plasma-cells"].verdict == "not assessable"
+    assert found["plasma-cells"].value is None
+    assert "the differential is partial: cells of types that the pack test cannot see" in found["plasma-cells"].text
 
 
 def test_ring_sideroblasts_need_iron(complete, blood):

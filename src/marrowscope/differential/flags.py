@@ -2,8 +2,8 @@
 
 Thresholds are those of WHO 2022 (Khoury et al., Leukemia 2022; 36: 1703-1719), ICC 2022 (Arber et al., Blood 2022; 140:
 1200-1228), IMWG 2014 (Rajkumar et al., Lancet Oncol 2014; 15: e538-548) and ELN 2022 (Döhner et al., Blood 2022; 140:
-1345-1377). A flag that depends on a type which the pack cannot see is "not assessable", and nothing is called "below"
-in a partial differential.
+1345-1377). A flag that depends on a type which the pack cannot see is "not assessable". In a partial differential
+all of them are: cells of unseen types were forced into the seen ones, so a share may be too high as well as too low.
 """
 
 from __future__ import annotations
@@ -78,8 +78,6 @@ def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
     least = counted.share(*quantity.certain)
     most = counted.share(*quantity.possible)
     value = f"{quantity.name.capitalize()} {percent(least.k / least.n)} ({span(least.low, least.high)})"
-    if counted.contract.partial:
-        return _stand_partial(counted, least, value, threshold)
     answer = judge(least, most, threshold)
     more = count_more(least, most, threshold, counted.rule.interval) if answer == "not decided" else None
     hidden = listed([CELL_TYPES[name].title.lower() + "s" for name in sorted(quantity.possible - quantity.certain)])
@@ -99,27 +97,37 @@ def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
     return _Standing(least, most, answer, more, words)
 
 
-def _stand_partial(counted: Counted, share: Share, value: str, threshold: int) -> _Standing:
-    """In a partial differential only "above" can be said: cells of unseen types were forced into the others."""
-    among = f"of the cells classified among {len(counted.contract.classes)} types"
-    if share.low >= threshold / 100:
-        return _Standing(share, share, "above", None, f"{value} {among}: above {threshold} %.")
-    words = f"{value} {among}: {threshold} % of all nucleated cells is not assessable."
-    return _Standing(share, share, "not assessable", None, words)
-
-
 def _threshold_flags(counted: Counted, name: str, quantity: Quantity | None, thresholds: tuple[int, ...]) -> list[Flag]:
+    if quantity is None or counted.contract.partial:
+        return [_unseen(counted, name, thresholds, seen=quantity is not None)]
     flags = []
     for threshold in thresholds:
         code, title = f"{name.replace(' ', '-')}-{threshold}", f"{name.capitalize()} ≥ {threshold} %"
-        if quantity is None or counted.n == 0:
+        if counted.n == 0:
             flags.append(_not_assessable(counted, code, title, name, threshold))
             continue
         standing = _stand(counted, quantity, threshold)
-        told = standing.answer == "above" or (standing.answer != "below" and not counted.contract.partial)
-        text = f"{standing.words} {_LINES[name, threshold]}" if told else standing.words
+        text = standing.words if standing.answer == "below" else f"{standing.words} {_LINES[name, threshold]}"
         flags.append(_flag(code, title, standing, threshold, text))
     return flags
+
+
+def _unseen(counted: Counted, name: str, thresholds: tuple[int, ...], *, seen: bool) -> Flag:
+    """One flag for all thresholds of a quantity that the pack cannot judge.
+
+    In a partial differential it cannot even where it has the class: cells of unseen types were called by its name too.
+    """
+    pack, title = counted.contract.name, name.capitalize()
+    why = f"the pack {pack} cannot see {name}"
+    if seen:
+        why = f"the differential is partial: cells of types that the pack {pack} cannot see were counted as others"
+    lines = listed([str(threshold) for threshold in thresholds])
+    return Flag(
+        code=name.replace(" ", "-"),
+        title=title,
+        verdict="not assessable",
+        text=f"{title} are not assessable ({lines} %): {why}.",
+    )
 
 
 def _flag(code: str, title: str, standing: _Standing, threshold: int, text: str) -> Flag:
