@@ -29,6 +29,7 @@ from marrowscope.regions.rasters import (
     parts,
     ramp,
 )
+from marrowscope.regions.region import areas_only
 from marrowscope.regions.stain import Stain
 from marrowscope.regions.survey import OVERVIEW_UM, read_overview, survey
 from marrowscope.slides import MemorySlide
@@ -272,3 +273,12 @@ def test_picture_of_a_large_slide_stays_small(sketch_slide: Callable[..., tuple[
     assert max(drawn.shape) <= 2000
     tiny = MemorySlide(np.full((40, 30, 3), 240, np.uint8), 0.25)
     assert draw_regions(tiny, Spacing.square(0.25), whole_slide(tiny)).ndim == 3
+
+
+def test_only_areas_are_kept_however_deep_they_lie() -> None:
+    squares = [shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)]
+    line = shapely.LineString([(0, 0), (9, 9)])
+    mixed = shapely.GeometryCollection([shapely.MultiPolygon(squares), line, shapely.Point(5, 5)])
+    assert areas_only(mixed).equals(shapely.MultiPolygon(squares))
+    assert areas_only(shapely.GeometryCollection([squares[0], line])).geom_type == "Polygon"
+    assert areas_only(line).is_empty

@@ -23,7 +23,7 @@ from shapely.geometry import MultiPolygon, Polygon, mapping, shape
 
 from marrowscope.errors import RegionError
 from marrowscope.files import whole_file
-from marrowscope.regions.region import Region, RegionFinding
+from marrowscope.regions.region import Region, RegionFinding, areas_only
 from marrowscope.slides.protocol import Slide
 
 SCHEMA_VERSION = 1
@@ -114,13 +114,6 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
         notes=tuple(map(str, own.get("notes") or ())),
         particles=particles if isinstance(particles, int) else None,
     )
-
-
-def areas_only(geometry: shapely.Geometry) -> Polygon | MultiPolygon:
-    """The polygons of a geometry of any kind, as one shape; lines and points are dropped."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))  # twice: a collection may hold multi-polygons
-    polygons = [part for part in parts if isinstance(part, Polygon) and part.area > 0]
-    return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)
 
 
 def _disjoint(regions: list[Region]) -> tuple[Region, ...]:

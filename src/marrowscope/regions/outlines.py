@@ -8,8 +8,8 @@ import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
 from marrowscope.geometry import Spacing
-from marrowscope.regions.files import areas_only
 from marrowscope.regions.rasters import RASTER_UM, Part
+from marrowscope.regions.region import areas_only
 from marrowscope.slides.protocol import Slide
 
 _SMOOTH_UM = 30.0

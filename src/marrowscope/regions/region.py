@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
 
@@ -35,3 +36,10 @@ class RegionFinding:
     notes: tuple[str, ...] = ()
     particles: int | None = None
     """Number of particles seen; None when nobody looked (whole picture, regions given)."""
+
+
+def areas_only(geometry: shapely.Geometry) -> Polygon | MultiPolygon:
+    """The polygons of a geometry of any kind, as one shape; lines and points are dropped."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))  # twice: a collection may hold multi-polygons
+    polygons = [part for part in parts if isinstance(part, Polygon) and part.area > 0]
+    return polygons[0] if len(polygons) == 1 else MultiPolygon(polygons)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
 
 from marrowscope.geometry import Box, Spacing
-from marrowscope.regions.region import Region
+from marrowscope.regions.region import Region, areas_only
 
 FIELD_UM = 192.0
 """Side of a counting field, um: about 30 to 60 nucleated cells of a cellular trail."""
@@ -66,7 +66,7 @@ def plan_fields(
         polygon = region.polygon
         for other in taken:
             if polygon.intersects(other):
-                polygon = _areas_only(polygon.difference(other))
+                polygon = areas_only(polygon.difference(other))
         taken.append(region.polygon)
         if polygon.is_empty:
             continue
@@ -79,7 +79,7 @@ def plan_fields(
                 if not polygon.intersects(square):
                     continue
                 whole = polygon.contains_properly(square)
-                owned = square if whole else _areas_only(polygon.intersection(square))
+                owned = square if whole else areas_only(polygon.intersection(square))
                 if owned.is_empty:
                     continue
                 rank = -min(3, floor(region.score * 4))
@@ -89,9 +89,3 @@ def plan_fields(
     chance = np.random.default_rng(seed).permutation(len(planned))
     order = sorted(range(len(planned)), key=lambda i: (planned[i][0], planned[i][1], chance[i]))
     return [planned[i][2] for i in order]
-
-
-def _areas_only(shape: shapely.Geometry) -> Polygon | MultiPolygon:
-    """The polygons of an intersection, without the lines and points at which shapes only touch."""
-    parts = [part for part in shapely.get_parts(shape) if isinstance(part, Polygon) and part.area > 0]
-    return parts[0] if len(parts) == 1 else MultiPolygon(parts)
