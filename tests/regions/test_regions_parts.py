@@ -16,7 +16,7 @@ from marrowscope.regions import Region, RegionFinding, find_regions, whole_slide
 from marrowscope.regions.focus import look_at_focus, sharpness
 from marrowscope.regions.look import look_closer
 from marrowscope.regions.outlines import outline
-from marrowscope.regions.picture import draw_regions
+from marrowscope.regions.picture import draw_regions, round_length
 from marrowscope.regions.rasters import (
     RASTER_UM,
     Part,
@@ -282,3 +282,11 @@ def test_only_areas_are_kept_however_deep_they_lie() -> None:
     assert areas_only(mixed).equals(shapely.MultiPolygon(squares))
     assert areas_only(shapely.GeometryCollection([squares[0], line])).geom_type == "Polygon"
     assert areas_only(line).is_empty
+
+
+@given(st.floats(1e-3, 1e7))
+def test_scale_bars_have_round_lengths(largest: float) -> None:
+    length = round_length(largest)
+    assert length <= largest * (1 + 1e-9)
+    assert length > largest / 2.5 * (1 - 1e-9)
+    assert f"{length:.0e}"[0] in "125"

@@ -75,11 +75,15 @@ def _badge(canvas: Picture, rank: int, region: Region, scale: NDArray[np.float64
     _text(canvas, str(rank), (x, y), radius * 1.05, (255, 255, 255), centred=True)
 
 
+def round_length(largest: float) -> float:
+    """The longest of 1, 2 or 5 times a power of ten that is not longer than ``largest``."""
+    power = 10.0 ** floor(log10(largest))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= largest * (1 + 1e-9)))
+
+
 def _scale_bar(canvas: Picture, um: float) -> None:
     """A bar of a round length, about a sixth of the width."""
-    wanted = canvas.shape[1] * um / 6
-    power = 10.0 ** floor(log10(wanted))
-    length = max(step * power for step in (1, 2, 5) if step * power <= wanted)
+    length = round_length(canvas.shape[1] * um / 6)
     words = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} um"
     height = max(14, round(max(canvas.shape) / 80))
     x, y = height, canvas.shape[0] - height

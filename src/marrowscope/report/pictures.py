@@ -9,7 +9,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import floor, log10
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ from shapely.geometry import Polygon
 
 from marrowscope.geometry import Box
 from marrowscope.regions.files import COLOURS
+from marrowscope.regions.picture import round_length
 from marrowscope.regions.region import Region
 from marrowscope.report.content import ReportContent
 from marrowscope.slides.protocol import Picture
@@ -58,12 +58,6 @@ def jpeg_uri(picture: Picture, quality: int) -> str:
     """An RGB picture as a JPEG data URI."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return f"data:image/jpeg;base64,{b64encode(data.tobytes()).decode('ascii')}"
-
-
-def round_length(largest: float) -> float:
-    """The longest of 1, 2 or 5 times a power of ten that is not longer than ``largest``."""
-    power = 10.0 ** floor(log10(largest))
-    return float(max(step * power for step in (1, 2, 5) if step * power <= largest * (1 + 1e-9)))
 
 
 def draw_overview(content: ReportContent) -> Overview:
