@@ -15,10 +15,11 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marrowscope.cells.gallery import PER_TYPE
 from marrowscope.differential.result import TypeRow
 from marrowscope.geometry import Box, Spacing
 from marrowscope.report.bars import INSET, WIDTH, Axis, axis_labels, interval_bar, shared_axis
-from marrowscope.report.gallery import PER_TYPE, gallery_views, middle
+from marrowscope.report.gallery import gallery_views, middle
 from marrowscope.report.pictures import OVERVIEW_PIXELS, draw_overview
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from marrowscope.cells.gallery import PER_TYPE
 from marrowscope.report.content import ReportContent
 from marrowscope.report.pictures import jpeg_uri
 from marrowscope.report.view import NARROW, whole
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import CELL_TYPES, CellType, Lineage
 
-PER_TYPE = 12
 SIDE_UM = 24.0
 """Side of a picture, um: the largest cells of the differential and a rim of their surroundings."""
 

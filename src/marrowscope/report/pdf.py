@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import typst
 
+from marrowscope.cells.gallery import PER_TYPE
 from marrowscope.files import whole_file
 from marrowscope.report.bars import axis_labels
 from marrowscope.report.content import ReportContent
-from marrowscope.report.gallery import BAR_UM, PER_TYPE, CellView, GalleryView
+from marrowscope.report.gallery import BAR_UM, CellView, GalleryView
 from marrowscope.report.page import report_page
 from marrowscope.report.pictures import KINDS, legend_mark, overview_style
 from marrowscope.report.view import COMMENT_FIELDS
