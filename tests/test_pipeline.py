@@ -15,16 +15,17 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
+import tifffile
 
 import marrowscope
-from marrowscope.batch import count_case, count_file, count_slides
+from marrowscope.batch import count_file, count_slides, without_names
 from marrowscope.cases import pool_case
 from marrowscope.cells.finding import Tiling
 from marrowscope.cells.table import cell_schema
 from marrowscope.checkpoint import Checkpoint
 from marrowscope.cli import main
 from marrowscope.differential.result import Differential
-from marrowscope.errors import MarrowscopeError, OutputError, SpacingError
+from marrowscope.errors import MarrowscopeError, OutputError, RegionError, SpacingError
 from marrowscope.evaluation.matching import match_boxes
 from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs import load_pack
@@ -32,6 +33,8 @@ from marrowscope.phantom import read_truth, truth_path
 from marrowscope.pipeline import count_slide
 from marrowscope.report.content import ReportContent
 from marrowscope.report.qupath import check_qupath_geojson
+from marrowscope.report.writing import WRITERS
+from marrowscope.runs import read_run
 from marrowscope.slides import MemorySlide, open_slide
 
 FILES = {
@@ -239,10 +242,114 @@ def test_a_case_on_the_command_line(phantom: Path, aml_phantom: Path, tmp_path: 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", " ", "smear"])
 def test_a_case_keeps_to_its_own_folder(phantom: Path, tmp_path: Path, name: str) -> None:
     pack = load_pack("phantom-16")
-    outcomes = count_slides([phantom], tmp_path / "out", pack, CountOptions(cells=30))
     with pytest.raises(OutputError, match="--case"):
-        count_case(name, outcomes * 2, tmp_path / "out", pack)
-    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+        count_slides([phantom, phantom], tmp_path / "out", pack, case=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_case_never_takes_the_folder_of_a_slide_counted_before(phantom: Path, tmp_path: Path) -> None:
+    pack = load_pack("phantom-16")
+    count_file(phantom, tmp_path / "first", pack, CountOptions(cells=30))
+    with pytest.raises(OutputError, match="another name"):
+        count_slides([phantom, phantom], tmp_path, pack, case="first")
+    assert read_run(tmp_path / "first") is not None
+
+
+def test_a_case_with_a_failed_or_doubled_smear_is_not_pooled_and_says_why(
+    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, copy = tmp_path / "broken.tif", tmp_path / "copy.tif"
+    broken.write_bytes(phantom.read_bytes()[:5000])
+    shutil.copy(phantom, copy)
+    for slides, reason in (([phantom, broken], "broken could not be counted"), ([phantom, copy], "same slide")):
+        with pytest.raises(SystemExit) as leaving:
+            main(
+                [
+                    "count",
+                    *map(str, slides),
+                    "-o",
+                    str(tmp_path / reason),
+                    "--pack",
+                    "phantom-16",
+                    "--cells",
+                    "30",
+                    "--case",
+                    "case 17",
+                ]
+            )
+        assert leaving.value.code == 1
+        shown = capsys.readouterr()
+        assert reason in shown.err
+        assert "smear" in shown.out
+        assert not (tmp_path / reason / "case 17").exists()
+
+
+def test_memory_does_not_grow_with_the_number_of_slides(phantom: Path, tmp_path: Path) -> None:
+    outcomes = count_slides([phantom], tmp_path, load_pack("phantom-16"), CountOptions(cells=30))
+    assert outcomes[0].content is None
+    assert outcomes[0].differential is not None
+
+
+@pytest.mark.parametrize("missing", ["report.pdf", "regions.geojson", "cells.parquet"])
+def test_a_folder_that_lost_a_file_is_counted_again(phantom: Path, tmp_path: Path, missing: str) -> None:
+    pack, folder = load_pack("phantom-16"), tmp_path / "out"
+    count_file(phantom, folder, pack, CountOptions(cells=30))
+    (folder / missing).unlink()
+    again = count_file(phantom, folder, pack, CountOptions(cells=30))
+    assert not again.earlier
+    assert (folder / missing).is_file()
+
+
+def test_a_failure_while_drawing_leaves_no_old_file_beside_new_ones(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack, folder = load_pack("phantom-16"), tmp_path / "out"
+    count_file(phantom, folder, pack, CountOptions(cells=30))
+
+    def no_room(content: ReportContent, path: Path) -> None:
+        raise OutputError("no room")
+
+    monkeypatch.setitem(WRITERS, "report.html", no_room)
+    with pytest.raises(OutputError, match="no room"):
+        count_file(phantom, folder, pack, CountOptions(cells=60))
+    left = {path.name for path in folder.iterdir()}
+    assert not left & {"run.json", "report.html", "report.pdf"}
+
+
+def test_a_slide_coarser_than_the_models_is_noted() -> None:
+    slide = MemorySlide(np.full((500, 600, 3), 238, np.uint8), 0.5)
+    assert any("0.5 um per pixel" in note for note in count_slide(slide, load_pack("phantom-16")).quality)
+
+
+@pytest.mark.parametrize(
+    "options", [{"cells": 0}, {"cells": "prcise"}, {"seed": -1}, {"tiling": Tiling(tile=128)}], ids=str
+)
+def test_options_that_cannot_be_are_refused_in_words(options: dict[str, object]) -> None:
+    slide = MemorySlide(np.full((500, 600, 3), 238, np.uint8), 0.25)
+    with pytest.raises(MarrowscopeError):
+        count_slide(slide, load_pack("phantom-16"), CountOptions(**options))
+
+
+def test_a_slide_without_a_smear_says_what_to_type_and_leaves_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "glass.tif"
+    tifffile.imwrite(
+        path,
+        np.full((9000, 9000, 3), 240, np.uint8),
+        tile=(256, 256),
+        photometric="rgb",
+        resolution=(40_000, 40_000),
+        resolutionunit="CENTIMETER",
+    )
+    with pytest.raises(RegionError, match="--region"):
+        count_file(path, tmp_path / "out", load_pack("phantom-16"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_messages_lose_names_and_nothing_else() -> None:
+    slide, region = Path("/data/a.svs"), Path("/data/Appleseed.geojson")
+    message = "/data/a.svs is damaged at a tile; a.svs, /data/Appleseed.geojson"
+    assert without_names(message, [slide, region], "slide-1") == "slide-1 is damaged at slide-1 tile; slide-1, slide-1"
+    assert without_names("a damaged pack", [Path("/x/pa.svs")], "slide-1") == "a damaged pack"
 
 
 def test_pseudonyms_keep_the_name_of_a_slide_out_of_everything(

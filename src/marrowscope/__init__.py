@@ -32,11 +32,12 @@ def count(
     from marrowscope.options import CountOptions
     from marrowscope.packs import load_pack
     from marrowscope.pipeline import count_slide
+    from marrowscope.runs import slide_name
     from marrowscope.slides import open_slide
 
     path, options, loaded = Path(slide), CountOptions(cells=cells, region=region, seed=seed), load_pack(pack)
     if output is not None:
-        content = count_file(path, Path(output) / path.stem, loaded, options, spacing=spacing).content
+        content = count_file(path, Path(output) / slide_name(path), loaded, options, spacing=spacing).content
         assert content is not None
         return content
     with open_slide(path, spacing) as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
@@ -40,9 +41,11 @@ class Checkpoint:
         if monotonic() - self._saved_at < EVERY_SECONDS:
             return
         if self._saved_at:  # not at the first field: most counts are over before the first save is due
+            content = BytesIO()  # Polars' own writer reports a full disk as an error of its own
+            metadata = {"question": self.question, "fields_done": str(fields_done)}
+            pl.concat(frames).write_parquet(content, metadata=metadata)
             with whole_file(self.path) as beside:
-                metadata = {"question": self.question, "fields_done": str(fields_done)}
-                pl.concat(frames).write_parquet(beside, metadata=metadata)
+                beside.write_bytes(content.getbuffer())
         self._saved_at = monotonic()
 
     def remove(self) -> None:

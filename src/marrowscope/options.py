@@ -38,6 +38,17 @@ class CountOptions:
     reference_ranges: Path | None = None
     tiling: Tiling = field(default_factory=Tiling)
 
+    def __post_init__(self) -> None:
+        if self.cells not in ("all", "precise") and not (isinstance(self.cells, int) and self.cells >= 1):
+            raise MarrowscopeError(f"cells is a number from 1 on, 'all' or 'precise', found {self.cells!r}")
+        if self.seed < 0:
+            raise MarrowscopeError(f"a seed is a whole number from 0 on, found {self.seed}")
+
+    @property
+    def region_words(self) -> str:
+        """``auto``, ``whole`` or ``file``: for results, where the path of a file may name a patient."""
+        return self.region if self.region in ("auto", "whole") else "file"
+
     def question(self) -> dict[str, Any]:
         """The options that change a result, for the fingerprint of a run. Raises ``MarrowscopeError``."""
         return {

@@ -55,6 +55,8 @@ class Counted:
     crop_spacing: float
     stopped: str
     seconds: Mapping[str, float]
+    coarse: str | None = None
+    """A quality note when the slide is coarser than the models need."""
 
 
 def count_slide(
@@ -76,8 +78,7 @@ def count_slide(
     watch = _Watch()
     spacing = require_spacing(slide)
     contradiction = spacing_contradiction(slide, spacing)
-    progress("regions", 0.0, "")
-    finding = choose_regions(slide, spacing, options.region)
+    finding = choose_regions(slide, spacing, options.region, lambda done: progress("finding regions", done, ""))
     fields = plan_fields(finding.regions, spacing, seed=options.seed)
     watch.lap("regions")
 
@@ -86,7 +87,7 @@ def count_slide(
     watch.seconds |= counted.seconds
     watch.lap()
 
-    notes = tuple(note for note in (contradiction, *finding.notes) if note)
+    notes = tuple(note for note in (contradiction, counted.coarse, *finding.notes) if note)
     differential = make_differential(
         tally(counted.cells),
         pack.contract,
@@ -112,7 +113,7 @@ def count_slide(
         crops=counted.crops,
         crop_spacing=counted.crop_spacing,
         run={
-            **_run_facts(pack, options, watch.seconds),
+            **run_facts(pack, options, watch.seconds),
             "spacing": [spacing.x, spacing.y],
             "spacing_source": spacing_source,
             "quality": notes,
@@ -176,7 +177,13 @@ def count_fields(
             stopped = rule.exhausted(counts)
     all_cells = pl.concat(frames)
     crops = read_missing(slide, all_cells, gallery.pictures, finder.crop_spacing, finder.crop)
-    return Counted(all_cells, tuple(done), crops, finder.crop_spacing, stopped, finder.stopwatch.seconds)
+    coarse = None
+    if finder.upsampled:
+        coarse = (
+            f"The slide has {spacing.mean:.2g} um per pixel and the pack {pack.contract.name} needs "
+            f"{finder.crop_spacing:g}: fine details are interpolated and types are less certain than they look."
+        )
+    return Counted(all_cells, tuple(done), crops, finder.crop_spacing, stopped, finder.stopwatch.seconds, coarse)
 
 
 def stopping_rule(options: CountOptions, pack: Pack) -> StoppingRule:
@@ -206,7 +213,7 @@ class _Watch:
         self._last = now
 
 
-def _run_facts(pack: Pack, options: CountOptions, seconds: Mapping[str, float]) -> dict[str, Any]:
+def run_facts(pack: Pack, options: CountOptions, seconds: Mapping[str, float]) -> dict[str, Any]:
     """What ``run.json`` holds, but for the file names and the fingerprint."""
     libraries = ("numpy", "onnxruntime", "openslide-python", "opencv-python-headless", "polars", "shapely")
     return {
@@ -215,6 +222,6 @@ def _run_facts(pack: Pack, options: CountOptions, seconds: Mapping[str, float]) 
         "versions": {"marrowscope": __version__, "python": python_version()}
         | {name: version(name) for name in libraries},
         "pack": {"name": pack.contract.name, "version": pack.contract.version, "sha256": pack.sha256},
-        "options": options.question() | {"region": options.region, "tiling": asdict(options.tiling)},
+        "options": options.question() | {"region": options.region_words, "tiling": asdict(options.tiling)},
         "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
     }

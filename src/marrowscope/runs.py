@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from marrowscope import __version__
+from marrowscope.errors import SlideError
 from marrowscope.files import user_folder, whole_file
 
 SCHEMA = 1
@@ -26,14 +27,17 @@ def slide_identity(path: Path) -> str:
     A slide of several files (a DICOM folder) is told by the names and sizes of its files. Moving or copying a slide
     leaves it the same slide; hashing all of a file of several GB would take longer than counting it.
     """
-    if path.is_dir():
-        told = repr([(file.name, file.stat().st_size) for file in sorted(path.iterdir())]).encode()
-        return hashlib.sha256(told).hexdigest()
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        head = handle.read(1 << 16)
-        handle.seek(max(0, size - (1 << 16)))
-        tail = handle.read(1 << 16)
+    try:
+        if path.is_dir():
+            told = repr([(file.name, file.stat().st_size) for file in sorted(path.iterdir())]).encode()
+            return hashlib.sha256(told).hexdigest()
+        size = path.stat().st_size
+        with path.open("rb") as handle:
+            head = handle.read(1 << 16)
+            handle.seek(max(0, size - (1 << 16)))
+            tail = handle.read(1 << 16)
+    except OSError as error:
+        raise SlideError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     return hashlib.sha256(str(size).encode() + head + tail).hexdigest()
 
 
@@ -52,12 +56,18 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
+def slide_name(path: Path) -> str:
+    """The name of a slide for people and folders: that of its file without the last ending, or of its folder."""
+    path = path.resolve()
+    return path.name if path.is_dir() else path.stem
+
+
 def output_names(slides: Sequence[Path]) -> list[str]:
-    """A folder name for each slide: its stem; slides that share one get a hash of their place behind it."""
-    stems = [slide.stem if slide.suffix else slide.name for slide in slides]
+    """A folder name for each slide; slides that share a name get a hash of their place behind it."""
+    names = [slide_name(slide) for slide in slides]
     return [
-        stem if stems.count(stem) == 1 else f"{stem}-{hashlib.sha256(str(slide.resolve()).encode()).hexdigest()[:6]}"
-        for slide, stem in zip(slides, stems, strict=True)
+        name if names.count(name) == 1 else f"{name}-{hashlib.sha256(str(slide.resolve()).encode()).hexdigest()[:6]}"
+        for slide, name in zip(slides, names, strict=True)
     ]
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
-from pydantic import ValidationError
 
 from marrowscope.cells.gallery import read_missing
 from marrowscope.differential.result import Differential
+from marrowscope.errors import RegionError
 from marrowscope.geometry import Box
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
 from marrowscope.regions import load_regions
 from marrowscope.report.content import ReportContent
+from marrowscope.report.writing import WRITERS
 from marrowscope.runs import read_run
 from marrowscope.slides import Slide, overview
 
@@ -24,7 +25,7 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
     Pictures of cells are read from the slide again.
     """
     run = read_run(folder)
-    if run is None:
+    if run is None or not all((folder / name).is_file() for name in WRITERS):
         return None
     try:
         differential = Differential.model_validate_json((folder / "differential.json").read_bytes())
@@ -32,7 +33,7 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
         finding = load_regions(folder / "regions.geojson", slide)
         fields = tuple(Box(*corners) for corners in run["fields"])
         label, source, quality = run["slide"], run["spacing_source"], tuple(run["quality"])
-    except (OSError, KeyError, TypeError, ValidationError, pl.exceptions.PolarsError):
+    except (OSError, KeyError, TypeError, ValueError, RegionError, pl.exceptions.PolarsError):
         return None
     contract = pack.contract
     spacing = contract.classifier.spacing if contract.classifier else contract.detector.spacing

@@ -30,7 +30,7 @@ def test_sides_and_downsamples_agree(jpeg_pyramid: Path, longest: int) -> None:
 
 
 def test_the_overview_shows_the_slide(jpeg_pyramid: Path, blobs: Noise) -> None:
-    picture, _ = overview(open_slide(jpeg_pyramid), 750)
+    picture, _ = overview(open_slide(jpeg_pyramid), 1000)
     expected = cv2.resize(blobs(1500, 1100), (750, 550), interpolation=cv2.INTER_AREA)
     assert cv2.absdiff(picture, expected).mean() < 2
 

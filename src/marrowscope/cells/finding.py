@@ -21,6 +21,7 @@ from marrowscope.cells.quality import SMUDGED_ABOVE, cut_by_border, sharpness
 from marrowscope.detection.engine import Detector
 from marrowscope.detection.stitching import Stitcher, stitch_field
 from marrowscope.detection.table import Detections
+from marrowscope.errors import MarrowscopeError
 from marrowscope.geometry import Box, Spacing
 from marrowscope.packs.loading import Pack
 from marrowscope.regions.region import Region
@@ -83,13 +84,19 @@ class CellFinder:
 
     def __init__(self, slide: Slide, spacing: Spacing, pack: Pack, regions: Sequence[Region], tiling: Tiling) -> None:
         contract = pack.contract
+        least = 2 * contract.detector.margin + contract.detector.stride
+        if tiling.tile is not None and tiling.tile < least:
+            raise MarrowscopeError(
+                f"a tile of {tiling.tile} px has no core; --tile takes {least} or more with this pack"
+            )
         self._slide, self._pack, self._tiling = slide, pack, tiling
-        self._detector = Detector(pack.folder / contract.detector.file, contract.detector, threads=tiling.threads)
+        self._detector = Detector(pack.detector, contract.detector, threads=tiling.threads)
         self._classifier = None
         self.crop_spacing, self.crop = contract.detector.spacing, 96
-        if contract.classifier is not None:
-            model = pack.folder / contract.classifier.file
-            self._classifier = Classifier(model, contract.classifier, len(contract.classes), threads=tiling.threads)
+        if contract.classifier is not None and pack.classifier is not None:
+            self._classifier = Classifier(
+                pack.classifier, contract.classifier, len(contract.classes), threads=tiling.threads
+            )
             self.crop_spacing, self.crop = contract.classifier.spacing, contract.classifier.crop
         self._reader = TileReader(slide, contract.detector.spacing, self.crop_spacing, threads=tiling.readers)
         self._level0_per_pixel = np.array(
@@ -98,6 +105,11 @@ class CellFinder:
         self._regions = {region.name: region.polygon for region in regions}
         self._stitcher = Stitcher(contract.detector.iou_threshold)
         self.stopwatch = Stopwatch()
+
+    @property
+    def upsampled(self) -> bool:
+        """Whether the slide is coarser than the models need."""
+        return self._reader.upsampled
 
     def remember(self, counting_field: CountingField, boxes: NDArray[np.float64]) -> None:
         """Cells of a field that was counted before (level-0 pixels), so that none is found again across its border."""
@@ -146,7 +158,7 @@ class CellFinder:
         scale = self._level0_per_pixel
         needed = Box(x0 / scale[0], y0 / scale[1], x1 / scale[0], y1 / scale[1])
         contract, tiling = self._pack.contract.detector, self._tiling
-        tile = tiling.tile or contract.tile
+        tile = contract.tile if tiling.tile is None else tiling.tile
         return tile_windows(needed, tile=tile, margin=contract.margin, stride=contract.stride, origin=tiling.origin)
 
     def _finish(self, counting_field: CountingField, parts: Sequence[tuple[Tile, Detections]]) -> FieldCells:
@@ -165,9 +177,8 @@ class CellFinder:
         crops = np.empty((len(found), self.crop, self.crop, 3), np.uint8)
         for index, (tile, _) in enumerate(parts):
             here = sources == index
-            corner = np.array([tile.window.u, tile.window.v])
             if here.any():
-                centres = (found.centres[here] - corner) * tile.factor
+                centres = found.centres[here] * tile.factor - np.array(tile.fine_corner)
                 crops[here] = cut_crops(tile.fine, centres, self.crop, self._slide.background)
         if self._classifier is not None:
             probabilities = self._classifier.classify(crops)

@@ -17,10 +17,15 @@ def sharpness(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     The ratio does not change with contrast or stain. Source: variance of the Laplacian, Pech-Pacheco et al., ICPR 2000.
     """
-    values = np.zeros(len(crops), np.float32)
-    for index, crop in enumerate(crops):
-        grey = cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (3, 3), 0).astype(np.float32)
-        values[index] = cv2.Laplacian(grey, cv2.CV_32F).var() / (grey.var() + 25.0)
+    if not len(crops):
+        return np.zeros(0, np.float32)
+    n, side = crops.shape[:2]
+    # One tall picture costs a tenth of one call a crop; the rows at the seams are left out of the sums.
+    grey = cv2.GaussianBlur(cv2.cvtColor(crops.reshape(n * side, side, 3), cv2.COLOR_RGB2GRAY), (3, 3), 0)
+    inner = slice(2, side - 2)
+    edges = cv2.Laplacian(grey, cv2.CV_32F).reshape(n, side, side)[:, inner, inner]
+    smooth = grey.reshape(n, side, side)[:, inner, inner].astype(np.float32)
+    values: NDArray[np.float32] = edges.var(axis=(1, 2)) / (smooth.var(axis=(1, 2)) + 25.0)
     return values
 
 

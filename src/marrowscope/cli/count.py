@@ -33,7 +33,7 @@ def command(
         str, typer.Option(help="Where to count: auto, whole, or a GeoJSON file (from QuPath, say).")
     ] = "auto",
     case: Annotated[str | None, typer.Option(help="Pool the slides as smears of one case of this name.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the order of the counting fields.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the order of the counting fields.")] = 0,
     count_mitoses: Annotated[
         bool, typer.Option("--count-mitoses", help="Put mitotic cells into the differential.")
     ] = False,
@@ -55,7 +55,7 @@ def command(
     report.pdf, differential.json and .csv, cells.parquet, cells.geojson.gz (QuPath), regions.geojson, run.json. The
     same command run again goes on where it stopped. A slide that fails does not stop the others; the exit code is 1.
     """
-    from marrowscope.batch import count_case, count_slides
+    from marrowscope.batch import count_slides
     from marrowscope.cells.finding import Tiling
     from marrowscope.options import CountOptions
     from marrowscope.packs import load_pack
@@ -78,13 +78,12 @@ def command(
             output,
             load_pack(pack),
             options,
+            case=case,
             spacing=spacing,
             pseudonymous=pseudonymous,
             force=force,
             progress=stages.report,
         )
-        if case is not None:
-            outcomes.append(count_case(case, outcomes, output, load_pack(pack), options))
     if as_json:
         typer.echo(json.dumps([outcome.summary() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -95,5 +94,6 @@ def command(
         typer.secho(f"marrowscope: {outcome.label}: {outcome.error}", fg="red", err=True)
     if failed:
         if len(slides) > 1:
-            typer.echo(f"marrowscope: {len(slides) - len(failed)} of {len(slides)} slides counted", err=True)
+            counted = sum(not outcome.error for outcome in outcomes[: len(slides)])
+            typer.echo(f"marrowscope: {counted} of {len(slides)} slides counted", err=True)
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from marrowscope.detection.suppression import suppress
 from marrowscope.detection.table import Detections
 from marrowscope.errors import PackError
+from marrowscope.packs.checking import RUNTIME_ERRORS
 from marrowscope.packs.contract import DetectorContract
 from marrowscope.tiles.reading import Tile
 
@@ -26,14 +27,21 @@ PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 def open_session(path: Path, threads: int | None = None) -> ort.InferenceSession:
     """Open a model with the best provider that this installation reports. Raises ``PackError`` when it cannot load."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.intra_op_num_threads = threads or _cores()
     options.log_severity_level = 3
+    # Idle model threads would spin on the cores that the reading threads need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     available = ort.get_available_providers()
     providers = [name for name in PREFERRED_PROVIDERS if name in available] or available
     try:
         return ort.InferenceSession(path, options, providers=providers)
-    except (RuntimeError, ValueError) as error:  # ONNX Runtime's own errors derive from RuntimeError
+    except RUNTIME_ERRORS as error:
         raise PackError(f"{path} cannot be loaded as a model ({error}); reinstall the pack") from error
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Detector:

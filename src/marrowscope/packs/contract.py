@@ -127,6 +127,14 @@ class PackContract(_Strict):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
+        if self.classifier is not None:
+            margin = self.detector.margin * self.detector.spacing
+            half = self.classifier.crop * self.classifier.spacing / 2
+            if half > margin:
+                raise ValueError(
+                    f"crops reach {half:g} um from a cell's centre but the tile's margin only {margin:g} um, so that crops "
+                    "would depend on the tile; give a larger margin or smaller crops"
+                )
         for inner, outer in self.pooled.items():
             if inner not in CELL_TYPES or outer not in self.classes:
                 raise ValueError(f"pooled: {inner!r} must be a cell type and {outer!r} one of the classes")

@@ -24,7 +24,7 @@ def overview(slide: Slide, longest: int = 2048) -> tuple[Picture, tuple[float, f
     """
     if longest < 1:
         raise ValueError(f"an overview needs at least one pixel, found longest={longest}")
-    large = [i for i, level in enumerate(slide.levels) if max(level.size) >= longest]
+    large = [i for i, level in enumerate(slide.levels) if max(level.size) >= longest / 2]
     index = large[-1] if large else 0
     level = slide.levels[index]
     factor = ceil(max(level.size) / longest)

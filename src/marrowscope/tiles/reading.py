@@ -18,13 +18,15 @@ from marrowscope.tiles.grid import TileWindow
 class Tile:
     """One tile in memory: ``picture`` at the detector's spacing, ``fine`` the same place at the classifier's.
 
-    ``factor`` is the number of fine pixels per pixel of ``picture``.
+    ``factor`` is the number of fine pixels per pixel of ``picture``; ``fine_corner`` is the corner of ``fine`` in
+    lattice pixels of the classifier.
     """
 
     window: TileWindow
     picture: Picture
     fine: Picture
     factor: float
+    fine_corner: tuple[int, int]
 
 
 class TileReader:
@@ -42,17 +44,22 @@ class TileReader:
         self._coarse = Sampler(slide, detector_spacing)
         self._threads = threads
 
+    @property
+    def upsampled(self) -> bool:
+        """Whether the slide is coarser than the classifier's spacing, so that details are made up."""
+        return self._fine.upsampled
+
     def read(self, window: TileWindow) -> Tile:
         """Read one tile. Raises ``SlideError`` where the file is damaged."""
         if self._shrink is not None:
             n = self._shrink
-            fine = self._fine.read(window.u * n, window.v * n, Size(window.size.width * n, window.size.height * n))
-            return Tile(window, shrink(fine, n), fine, self.factor)
+            u, v = window.u * n, window.v * n
+            fine = self._fine.read(u, v, Size(window.size.width * n, window.size.height * n))
+            return Tile(window, shrink(fine, n), fine, self.factor, (u, v))
         u, v = round(window.u * self.factor), round(window.v * self.factor)
         size = Size(round(window.size.width * self.factor) + 1, round(window.size.height * self.factor) + 1)
-        return Tile(
-            window, self._coarse.read(window.u, window.v, window.size), self._fine.read(u, v, size), self.factor
-        )
+        coarse = self._coarse.read(window.u, window.v, window.size)
+        return Tile(window, coarse, self._fine.read(u, v, size), self.factor, (u, v))
 
     def stream(self, windows: Iterable[TileWindow]) -> Generator[Tile]:
         """Tiles in the order asked for; never more than twice as many as there are threads in memory at once."""
