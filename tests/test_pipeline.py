@@ -243,7 +243,7 @@ def test_a_case_on_the_command_line(phantom: Path, aml_phantom: Path, tmp_path: 
 def test_a_case_keeps_to_its_own_folder(phantom: Path, tmp_path: Path, name: str) -> None:
     pack = load_pack("phantom-16")
     with pytest.raises(OutputError, match="--case"):
-        count_slides([phantom, phantom], tmp_path / "out", pack, case=name)
+        count_slides([phantom, phantom.with_name("other.tif")], tmp_path / "out", pack, case=name)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -132,8 +132,8 @@ class PackContract(_Strict):
             half = self.classifier.crop * self.classifier.spacing / 2
             if half > margin:
                 raise ValueError(
-                    f"crops reach {half:g} um from a cell's centre but the tile's margin only {margin:g} um, so that crops "
-                    "would depend on the tile; give a larger margin or smaller crops"
+                    f"crops reach {half:g} um from a cell's centre but the margin only {margin:g} um, so that crops would "
+                    "depend on the tile; give a larger margin or smaller crops"
                 )
         for inner, outer in self.pooled.items():
             if inner not in CELL_TYPES or outer not in self.classes:
