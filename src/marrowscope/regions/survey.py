@@ -15,6 +15,7 @@ from marrowscope.regions.rasters import Mask, Raster, blur, close, drop_small, f
 from marrowscope.regions.stain import INK, Stain
 from marrowscope.slides.protocol import Picture, Slide
 from marrowscope.slides.sampling import Sampler
+from marrowscope.slides.spacing import require_spacing
 
 OVERVIEW_UM = 8.0
 """A red cell is one pixel: single nuclei still show as dark pixels, and a whole slide is a few megapixels."""
@@ -28,6 +29,9 @@ what they absorb, keeps out the haze of plasma and platelets and the errors of t
 
 _SOLID, _LOOSE = 0.45, 0.34
 _STRIP_ROWS = 256
+
+_READ_PIXELS = 4096
+"""Side of what is read at once, pixels of the level that is read: 50 MB however large the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,16 @@ class Survey:
 
 
 def read_overview(slide: Slide) -> Picture:
-    """The whole slide at :data:`OVERVIEW_UM`, read in strips so that a slide without small levels stays bounded."""
+    """The whole slide at :data:`OVERVIEW_UM`, read in squares so that a slide without small levels stays bounded."""
     sampler = Sampler(slide, OVERVIEW_UM)
+    level0, downsample = require_spacing(slide), slide.levels[sampler.level].downsample
+    finest = min(level0.x * downsample[0], level0.y * downsample[1])
+    side = max(1, int(_READ_PIXELS * finest / OVERVIEW_UM))
     picture = np.empty((sampler.size.height, sampler.size.width, 3), np.uint8)
-    for top in range(0, sampler.size.height, _STRIP_ROWS):
-        rows = min(_STRIP_ROWS, sampler.size.height - top)
-        picture[top : top + rows] = sampler.read(0, top, Size(sampler.size.width, rows))
+    for top in range(0, sampler.size.height, side):
+        for left in range(0, sampler.size.width, side):
+            part = picture[top : top + side, left : left + side]
+            part[:] = sampler.read(left, top, Size(part.shape[1], part.shape[0]))
     return picture
 
 
