@@ -132,7 +132,7 @@ class PackContract(_Strict):
             half = self.classifier.crop * self.classifier.spacing / 2
             if half > margin:
                 raise ValueError(
-                    f"crops reach {half:g} um from a cell's centre but the margin only {margin:g} um, so that crops would "
+                    f"crops reach {half:g} um from a cell's centre but the margin only {margin:g} um: crops would "
                     "depend on the tile; give a larger margin or smaller crops"
                 )
         for inner, outer in self.pooled.items():
