@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from marrowscope.cells.table import cell_schema
 from marrowscope.differential.counting import make_differential
-from marrowscope.differential.intervals import odds, sequence_interval, wilson
+from marrowscope.differential.intervals import anytime_interval, odds, sequence_interval, wilson
 from marrowscope.differential.result import Differential
 from marrowscope.differential.stopping import CountAll, FixedCount, until_precise
 from marrowscope.differential.tally import NDC_WITH_MITOSES, Tally, ndc_total, tally
@@ -63,7 +63,14 @@ def test_adaptive_counting_prints_its_own_interval_everywhere(phantom, normal):
     assert (row.low, row.high) == pytest.approx([100 * end for end in sequence_interval(65, 500)])
     assert differential.convention.interval == "sequence"
     ratio = differential.ratios[1]
-    assert (ratio.low, ratio.high) == pytest.approx(odds(*sequence_interval(280, 425)))
+    # Myeloid cells and erythroblasts are not the denominator for which the sequence was calibrated.
+    assert (ratio.low, ratio.high) == pytest.approx(odds(*anytime_interval(280, 425)))
+
+
+def test_smears_added_up_past_the_window_of_the_sequence_use_the_wider_interval(phantom, normal):
+    pooled = {name: 12 * n for name, n in normal.items()}
+    row = rows(count(phantom, pooled, rule=until_precise(phantom)))["lymphocyte"]
+    assert (row.low, row.high) == pytest.approx([100 * end for end in anytime_interval(780, 6000)])
 
 
 @given(counts=st.tuples(*[st.integers(0, 300)] * len(NDC_TYPES)))

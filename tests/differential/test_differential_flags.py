@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.deciding import CHANCE, MOST_CELLS, Share, count_more, judge
-from marrowscope.differential.intervals import sequence_interval, wilson
+from marrowscope.differential.intervals import anytime_interval, sequence_interval, wilson
 from marrowscope.differential.result import Agreement
 from marrowscope.differential.stopping import CountAll, FixedCount, until_precise
 from marrowscope.differential.tally import Tally
@@ -178,6 +178,11 @@ def test_half_erythroblasts_bring_the_withdrawn_denominator(complete):
     assert "non-erythroid" not in flags(complete, marrow(blast=40, polychromatic_erythroblast=249))
 
 
+def test_the_withdrawn_denominator_has_an_interval_that_holds_for_any(complete):
+    flag = flags(complete, marrow(blast=40, polychromatic_erythroblast=250), rule=until_precise(complete))
+    assert flag["non-erythroid"].low == pytest.approx(100 * anytime_interval(40, 250)[0])
+
+
 def test_nothing_but_erythroblasts_has_no_other_denominator(complete):
     flag = flags(complete, {"polychromatic_erythroblast": 300})["non-erythroid"]
     assert flag.value is None
@@ -274,6 +279,13 @@ def test_flags_use_the_interval_of_the_rule(complete):
     adaptive = flags(complete, counts, rule=until_precise(complete))["blasts-20"]
     assert adaptive.verdict == "not decided"
     assert adaptive.low == pytest.approx(100 * sequence_interval(120, 500)[0])
+
+
+def test_a_region_that_ends_before_the_window_asks_for_more_evidence(complete):
+    counts = marrow(60, blast=9)
+    flag = flags(complete, counts, rule=until_precise(complete))["blasts-5"]
+    assert (flag.low, flag.high) == pytest.approx([100 * end for end in anytime_interval(9, 60)])
+    assert flag.verdict == "not decided"
 
 
 # Adequacy

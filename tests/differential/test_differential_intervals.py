@@ -8,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import bdtr, bdtrc
 
-from marrowscope.differential.intervals import EVIDENCE, WINDOW, log_evidence, odds, sequence_interval, wilson
+from marrowscope.differential.intervals import (
+    ANYTIME_EVIDENCE,
+    EVIDENCE,
+    WINDOW,
+    anytime_interval,
+    log_evidence,
+    odds,
+    sequence_interval,
+    wilson,
+)
 
-PARTS = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-INTERVALS = st.sampled_from([wilson, sequence_interval])
+PARTS = st.integers(1, 7000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+INTERVALS = st.sampled_from([wilson, sequence_interval, anytime_interval])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,7 @@ def test_more_cells_of_the_same_make_it_narrower(part, interval):
     assert high2 - low2 < high - low
 
 
-@pytest.mark.parametrize("interval", [wilson, sequence_interval])
+@pytest.mark.parametrize("interval", [wilson, sequence_interval, anytime_interval])
 def test_nothing_counted_says_nothing(interval):
     assert interval(0, 0) == (0.0, 1.0)
 
@@ -80,9 +89,24 @@ def test_a_part_larger_than_the_whole_is_refused(k, n):
 @given(PARTS)
 def test_the_sequence_ends_where_the_evidence_is_reached(part):
     k, n = part
-    for end in sequence_interval(k, n):
-        if 0 < end < 1:
-            assert float(log_evidence(k, n, end)) == pytest.approx(log(EVIDENCE), abs=1e-6)
+    calibrated = EVIDENCE if WINDOW[0] <= n <= WINDOW[1] else ANYTIME_EVIDENCE
+    for interval, evidence in ((sequence_interval, calibrated), (anytime_interval, ANYTIME_EVIDENCE)):
+        for end in interval(k, n):
+            if 0 < end < 1:
+                assert float(log_evidence(k, n, end)) == pytest.approx(log(evidence), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, WINDOW[0] - 1, WINDOW[1] + 1, 6000])
+def test_outside_its_window_the_sequence_asks_for_the_evidence_that_holds_at_any_time(n):
+    assert ANYTIME_EVIDENCE >= 1 / 0.05
+    assert sequence_interval(n // 5, n) == anytime_interval(n // 5, n)
+
+
+@pytest.mark.parametrize("n", WINDOW)
+def test_inside_its_window_the_sequence_is_narrower(n):
+    low, high = sequence_interval(n // 5, n)
+    wide_low, wide_high = anytime_interval(n // 5, n)
+    assert wide_low < low < high < wide_high
 
 
 @given(st.integers(1, 60), st.floats(0.01, 0.99))
@@ -102,13 +126,14 @@ def test_the_sequence_is_wider_than_wilson(part):
     assert high - low > narrow_high - narrow_low
 
 
-def chance_of_ever_excluding(truth: float, first: int, last: int) -> float:
+def chance_of_ever_excluding(truth: float, first: int, last: int, evidence: float = EVIDENCE) -> float:
     """Exact, looking after every cell: the distribution of k, less what was excluded on the way."""
     alive, lost = np.array([1.0]), 0.0
     for n in range(1, last + 1):
         alive = np.concatenate([alive * (1 - truth), [0.0]]) + np.concatenate([[0.0], alive * truth])
         if n >= first:
-            excluded = log_evidence(np.arange(n + 1), n, truth) >= log(EVIDENCE)
+            limit = evidence if n <= WINDOW[1] else ANYTIME_EVIDENCE
+            excluded = log_evidence(np.arange(n + 1), n, truth) >= log(limit)
             lost += float(alive[excluded].sum())
             alive[excluded] = 0
     return lost
@@ -117,6 +142,16 @@ def chance_of_ever_excluding(truth: float, first: int, last: int) -> float:
 @pytest.mark.parametrize("truth", [0.01, 0.05, 0.1, 0.13, 0.2, 0.6])
 def test_the_truth_is_ever_excluded_in_at_most_5_percent(truth):
     assert chance_of_ever_excluding(truth, *WINDOW) <= 0.05
+
+
+def test_two_smears_added_up_keep_the_promise():
+    # The worst truth; both smears counted to the end of the window.
+    assert chance_of_ever_excluding(0.148, WINDOW[0], 2 * WINDOW[1]) <= 0.05
+
+
+@pytest.mark.parametrize("truth", [0.0055, 0.05, 0.2, 0.6])
+def test_few_cells_need_more_evidence(truth):
+    assert chance_of_ever_excluding(truth, 1, WINDOW[0] - 1, ANYTIME_EVIDENCE) <= 0.05
 
 
 def test_the_exact_chance_is_that_of_the_binomial_for_a_single_look():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.deciding import deciding
-from marrowscope.differential.intervals import sequence_interval, wilson
+from marrowscope.differential.intervals import anytime_interval, sequence_interval, wilson
 from marrowscope.differential.stopping import CountAll, FixedCount, UntilPrecise, until_precise
 from marrowscope.differential.tally import NDC_WITH_MITOSES, Tally
 from marrowscope.errors import MarrowscopeError
@@ -37,6 +37,8 @@ def test_all_means_all():
 def test_each_rule_prints_its_own_interval(phantom):
     assert FixedCount(500).interval(25, 500) == CountAll().interval(25, 500) == wilson(25, 500)
     assert until_precise(phantom).interval(25, 500) == sequence_interval(25, 500)
+    assert FixedCount(500).interval_of_part(25, 300) == CountAll().interval_of_part(25, 300) == wilson(25, 300)
+    assert until_precise(phantom).interval_of_part(25, 300) == anytime_interval(25, 300)
     assert (FixedCount().kind, CountAll().kind, until_precise(phantom).kind) == ("wilson", "wilson", "sequence")
 
 

@@ -174,7 +174,7 @@ def _ratio(counted: Counted, title: str, myeloid: tuple[str, ...]) -> Ratio:
         return Ratio(
             title=title, myeloid=m, erythroid=e, value=None, low=None, high=None, includes=includes, withheld=withheld
         )
-    low, high = odds(*counted.rule.interval(m, m + e))
+    low, high = odds(*counted.rule.interval_of_part(m, m + e))
     return Ratio(title=title, myeloid=m, erythroid=e, value=m / e if e else None, low=low, high=high, includes=includes)
 
 

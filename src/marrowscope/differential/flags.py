@@ -192,7 +192,7 @@ def _non_erythroid(counted: Counted) -> list[Flag]:
         return []
     rest = counted.n - erythroid.k
     share = counted.share(*quantity.certain)
-    low, high = counted.rule.interval(share.k, rest)
+    low, high = counted.rule.interval_of_part(share.k, rest)
     among_rest = f"{percent(share.k / rest)} ({span(low, high)}) of the {rest:,}" if rest else "none of the 0"
     text = (
         f"Erythroblasts are {percent(erythroid.k / erythroid.n)} of all nucleated cells. Blasts are "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from marrowscope.differential.deciding import MOST_CELLS, Quantity, Share, deciding, judge
-from marrowscope.differential.intervals import WINDOW, sequence_interval, wilson
+from marrowscope.differential.intervals import WINDOW, anytime_interval, sequence_interval, wilson
 from marrowscope.differential.tally import NDC, ndc_total
 from marrowscope.errors import MarrowscopeError
 from marrowscope.packs.contract import PackContract
@@ -50,7 +50,10 @@ class StoppingRule(Protocol):
         """Why counting ended when the regions have no more fields."""
 
     def interval(self, k: int, n: int) -> tuple[float, float]:
-        """95 % interval of the proportion that ``k`` of ``n`` cells estimate, valid for this rule."""
+        """95 % interval of the proportion that ``k`` of the ``n`` cells of the differential estimate, for this rule."""
+
+    def interval_of_part(self, k: int, n: int) -> tuple[float, float]:
+        """The same where ``n`` are some of the cells: myeloid cells and erythroblasts, non-erythroid cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,9 @@ class FixedCount:
         # The last field makes n random, but n depends on how many cells a field holds, not on their types.
         return wilson(k, n)
 
+    def interval_of_part(self, k: int, n: int) -> tuple[float, float]:
+        return wilson(k, n)
+
 
 @dataclass(frozen=True, slots=True)
 class CountAll:
@@ -99,6 +105,9 @@ class CountAll:
         return "all regions counted"
 
     def interval(self, k: int, n: int) -> tuple[float, float]:
+        return wilson(k, n)
+
+    def interval_of_part(self, k: int, n: int) -> tuple[float, float]:
         return wilson(k, n)
 
 
@@ -150,6 +159,9 @@ class UntilPrecise:
 
     def interval(self, k: int, n: int) -> tuple[float, float]:
         return sequence_interval(k, n)
+
+    def interval_of_part(self, k: int, n: int) -> tuple[float, float]:
+        return anytime_interval(k, n)
 
     def _answers(self, quantity: Quantity, counts: Mapping[str, int], n: int) -> dict[int, str]:
         least = Share.of(quantity.certain, counts, n, self.interval)
