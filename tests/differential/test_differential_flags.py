@@ -260,6 +260,20 @@ def test_on_the_line_no_number_of_cells_is_promised(complete):
     assert f"cannot be decided by counting up to {MOST_CELLS:,} cells" in flag.text
 
 
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        (MOST_CELLS - 10, "20 % not decided, cannot be decided by counting up to 3,000 cells."),
+        (MOST_CELLS, "20 % not decided after 3,000 cells."),
+        (8000, "20 % not decided after 8,000 cells."),
+    ],
+)
+def test_who_has_counted_to_the_cap_is_not_sent_there(complete, n, words):
+    flag = flags(complete, marrow(n, blast=n // 5))["blasts-20"]
+    assert (flag.verdict, flag.count_more) == ("not decided", None)
+    assert words in flag.text
+
+
 def test_count_about_n_more_is_said(complete):
     flag = flags(complete, marrow(blast=16))["blasts-5"]
     assert flag.verdict == "not decided"

@@ -86,10 +86,15 @@ def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
     if hidden and (answer == "not assessable" or (answer == "not decided" and not least.reaches(threshold))):
         value = f"{value}, {together}"
     if answer == "not decided":
-        ask = f"count about {more:,} more" if more else f"cannot be decided by counting up to {MOST_CELLS:,} cells"
-        if more is None and hidden and most.reaches(threshold) and not least.reaches(threshold):
-            ask = f"counting more cannot tell promonocytes from {hidden}"
-        words = f"{value}: {threshold} % not decided, {ask}."
+        if more:
+            ask = f", count about {more:,} more"
+        elif hidden and most.reaches(threshold) and not least.reaches(threshold):
+            ask = f", counting more cannot tell promonocytes from {hidden}"
+        elif counted.n >= MOST_CELLS:
+            ask = f" after {counted.n:,} cells"
+        else:
+            ask = f", cannot be decided by counting up to {MOST_CELLS:,} cells"
+        words = f"{value}: {threshold} % not decided{ask}."
     elif answer == "not assessable":
         words = f"{value}: {threshold} % is not assessable, the pack does not tell promonocytes from {hidden}."
     else:
