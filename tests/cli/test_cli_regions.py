@@ -84,3 +84,20 @@ def test_real_mosaic_is_one_region(data_folder: Path) -> None:
     facts = json.loads(run(str(path), "--spacing", "0.05", "--json").stdout)
     assert [row["kind"] for row in facts["regions"]] == ["whole"]
     assert facts["share_of_slide"] == 1.0
+
+
+def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
+    slide = tmp_path / "smear [a1].png"
+    cv2.imwrite(str(slide), np.full((200, 300, 3), 230, np.uint8))
+    drawn = {
+        "type": "Feature",
+        "properties": {"name": "edge [/red]"},
+        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 100], [0, 0]]]},
+    }
+    (tmp_path / "drawn.geojson").write_text(json.dumps(drawn))
+    output = tmp_path / ("long name " * 20) / "x [" / "red]"
+    result = run(str(slide), "--spacing", "0.1", "--region", str(tmp_path / "drawn.geojson"), "-o", str(output))
+    assert result.exit_code == 0, result.output
+    assert "smear [a1]: where to count" in result.stdout
+    assert "edge [/red]" in result.stdout
+    assert f"look at {output / 'smear [a1]' / 'regions.png'}\n" in result.stdout

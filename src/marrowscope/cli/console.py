@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 if TYPE_CHECKING:
     from marrowscope.batch import Outcome
@@ -51,4 +53,9 @@ def show_outcome(outcome: Outcome) -> None:
         return
     print_summary(outcome.differential, outcome.label, stdout)
     how = "as counted before" if outcome.earlier else f"in {outcome.seconds:.1f} s"
-    stdout.print(f"{how}; look at [bold]{outcome.folder / 'report.html'}[/bold]", highlight=False)
+    say_where(f"{how}; look at ", outcome.folder / "report.html")
+
+
+def say_where(before: str, path: Path, after: str = "") -> None:
+    """Print a line with a path in it: whole, in bold, and never read as markup, whatever its name."""
+    stdout.print(Text.assemble(before, (str(path), "bold"), after), highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from marrowscope.cli.console import Stages, show_outcome, stdout
+from marrowscope.cli.console import Stages, say_where, show_outcome
 
 DEMO_CELLS = 2000
 """Nucleated marrow cells of the demonstration's phantom."""
@@ -42,4 +42,4 @@ def command(
             slide, output / slide.stem, load_pack("phantom-16"), CountOptions(cells=cells), progress=stages.report
         )
     show_outcome(outcome)
-    stdout.print(f"[bold]{slide}[/bold] is the slide; QuPath and OpenSlide open it", highlight=False)
+    say_where("", slide, " is the slide; QuPath and OpenSlide open it")

@@ -34,7 +34,7 @@ def command(
     that scans only what is needed. With [bold]-o results[/bold] it writes regions.geojson (QuPath opens it) and
     regions.png into the slide's folder.
     """
-    from marrowscope.cli.console import Stages, stdout
+    from marrowscope.cli.console import Stages, say_where, stdout
     from marrowscope.regions import choose_regions
     from marrowscope.runs import output_names
     from marrowscope.slides import open_slide, require_spacing
@@ -53,9 +53,9 @@ def command(
         return
     stdout.print(_table(opened.name, facts))
     for note in finding.notes:
-        stdout.print(f"note: {note}", highlight=False)
+        stdout.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if written:
-        stdout.print(f"look at [bold]{written[-1]}[/bold]", highlight=False)
+        say_where("look at ", written[-1])
 
 
 def _write(slide: Slide, spacing: Spacing, finding: RegionFinding, folder: Path) -> list[Path]:
@@ -107,15 +107,17 @@ def _facts(slide: Slide, spacing: Spacing, finding: RegionFinding) -> dict[str, 
 def _table(name: str, facts: dict[str, Any]) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     share = f"{facts['regions_mm2']:.2f} of {facts['slide_mm2']:.2f} mm2 ({facts['share_of_slide']:.1%}) to scan"
     particles = facts["particles"]
     seen = "" if particles is None else f"; {particles or 'no'} particle{'s' if particles != 1 else ''} seen"
-    table = Table(title=f"{name}: where to count", caption=share + seen, box=box.SIMPLE_HEAD, title_justify="left")
+    title = Text(f"{name}: where to count", "table.title")
+    table = Table(title=title, caption=share + seen, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("region")
     for heading in ("score", "area mm2", "x mm", "y mm", "width mm", "height mm"):
         table.add_column(heading, justify="right")
     for row in facts["regions"]:
         places = (row["area_mm2"], row["x_mm"], row["y_mm"], row["width_mm"], row["height_mm"])
-        table.add_row(row["name"], f"{row['score']:.2f}", *(f"{value:.2f}" for value in places))
+        table.add_row(Text(row["name"]), f"{row['score']:.2f}", *(f"{value:.2f}" for value in places))
     return table
