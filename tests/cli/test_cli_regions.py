@@ -86,6 +86,22 @@ def test_real_mosaic_is_one_region(data_folder: Path) -> None:
     assert facts["share_of_slide"] == 1.0
 
 
+def test_the_record_of_a_finished_count_is_left_alone(tmp_path: Path) -> None:
+    slide, folder = tmp_path / "field.png", tmp_path / "results" / "field"
+    cv2.imwrite(str(slide), np.full((200, 300, 3), 230, np.uint8))
+    folder.mkdir(parents=True)
+    record = {"run.json": "{}", "regions.geojson": "counted in", "regions.png": "drawn before the count"}
+    for name, text in record.items():
+        (folder / name).write_text(text)
+    result = run(str(slide), "--spacing", "0.1", "-o", str(tmp_path / "results"))
+    assert result.exit_code == 0, result.output
+    assert {name: (folder / name).read_text() for name in record} == record
+    assert json.loads((folder / "regions-preview.geojson").read_text())["features"]
+    assert cv2.imread(str(folder / "regions-preview.png")).shape[2] == 3
+    assert f"{folder} holds a finished count: its regions.geojson stays as it is\n" in result.stdout
+    assert f"look at {folder / 'regions-preview.png'}\n" in result.stdout
+
+
 def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
     slide = tmp_path / "smear [a1].png"
     cv2.imwrite(str(slide), np.full((200, 300, 3), 230, np.uint8))

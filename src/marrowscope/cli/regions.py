@@ -32,7 +32,8 @@ def command(
 
     Prints each region with its score, its area, and its position in mm from the slide's top left corner, for a scanner
     that scans only what is needed. With [bold]-o results[/bold] it writes regions.geojson (QuPath opens it) and
-    regions.png into the slide's folder.
+    regions.png into the slide's folder; where that holds a finished count, whose regions.geojson is part of its
+    record, the new files are regions-preview.geojson and regions-preview.png.
     """
     from marrowscope.cli.console import Stages, say_where, stdout
     from marrowscope.regions import choose_regions
@@ -55,6 +56,8 @@ def command(
     for note in finding.notes:
         stdout.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if written:
+        if written[0].stem == "regions-preview":
+            say_where("", written[0].parent, " holds a finished count: its regions.geojson stays as it is")
         say_where("look at ", written[-1])
 
 
@@ -65,7 +68,8 @@ def _write(slide: Slide, spacing: Spacing, finding: RegionFinding, folder: Path)
     from marrowscope.regions import save_regions
     from marrowscope.regions.picture import draw_regions
 
-    outlines, picture = folder / "regions.geojson", folder / "regions.png"
+    name = "regions-preview" if (folder / "run.json").exists() else "regions"
+    outlines, picture = folder / f"{name}.geojson", folder / f"{name}.png"
     save_regions(finding, outlines, slide)
     encoded = cv2.imencode(".png", draw_regions(slide, spacing, finding)[..., ::-1])[1]
     with whole_file(picture) as beside:
