@@ -44,6 +44,18 @@ def test_the_denominator_is_the_nucleated_differential(phantom, normal):
     assert all(row.type not in ("megakaryocyte", "smudge", "mitotic_cell") for row in differential.rows)
 
 
+def test_platelets_and_artefacts_are_no_nucleated_cells_found(make_contract):
+    pack = make_contract([*NDC_TYPES, "megakaryocyte", "smudge", "platelet", "artefact"])
+    differential = count(pack, {"lymphocyte": 400, "smudge": 20, "megakaryocyte": 3, "platelet": 70, "artefact": 9})
+    assert (differential.total, differential.detected) == (400, 423)
+    assert {other.type: other.count for other in differential.others if other.count} == {
+        "megakaryocyte": 3,
+        "smudge": 20,
+        "platelet": 70,
+        "artefact": 9,
+    }
+
+
 def test_megakaryocytes_stand_apart_per_area(phantom, normal):
     per_mm2 = {other.type: other.per_mm2 for other in count(phantom, normal, area_mm2=0.5).others}
     assert per_mm2["megakaryocyte"] == 8.0

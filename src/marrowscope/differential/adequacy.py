@@ -116,8 +116,7 @@ def _dilution(counted: Counted) -> list[Flag]:
 
 
 def _thickness(counted: Counted) -> list[Flag]:
-    nucleated = counted.tally.detected - counted.count("platelet", "artefact")
-    density = nucleated / counted.area_mm2 if counted.area_mm2 > 0 else 0.0
+    density = counted.nucleated / counted.area_mm2 if counted.area_mm2 > 0 else 0.0
     if density <= PACKED_PER_MM2:
         return []
     text = f"Too thick: {density:,.0f} nucleated cells per mm², more than fit side by side; cells lie on each other."

@@ -43,6 +43,11 @@ class Counted:
         """Unsure cells in the differential."""
         return ndc_total(self.tally.unsure, self.rule.counted)
 
+    @property
+    def nucleated(self) -> int:
+        """Everything that was found but platelets and artefacts."""
+        return self.tally.detected - self.count("platelet", "artefact")
+
     def count(self, *types: str) -> int:
         return sum(self.tally.counts.get(name, 0) for name in types)
 

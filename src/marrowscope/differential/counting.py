@@ -62,7 +62,7 @@ def make_differential(
         partial=contract.partial,
         phantom=contract.phantom,
         total=counted.n,
-        detected=tally.detected,
+        detected=counted.nucleated,
         unsure=counted.unsure,
         rows=rows,
         others=_others(counted),

@@ -105,7 +105,7 @@ class Differential(_Frozen):
     total: int
     """Cells in the NDC (the denominator)."""
     detected: int
-    """All cells found in the counted fields, whatever their type."""
+    """Nucleated cells found in the counted fields: all types but platelets and artefacts, which are in ``others``."""
     unsure: int
     rows: tuple[TypeRow, ...]
     others: tuple[OtherCount, ...]
