@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +159,7 @@ def main() -> None:
             from marrowscope.phantom import PhantomOptions, render_phantom
 
             slide = Path(folder) / "phantom.tif"
-            render_phantom(slide, replace(PhantomOptions(seed=31), cells=2500))
+            render_phantom(slide, PhantomOptions(cells=2500, seed=31))
         compare(slide, arguments.spacing, arguments.pack)
         compare_stitching(slide, arguments.spacing, arguments.pack)
 

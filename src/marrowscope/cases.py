@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import reduce
 from operator import add
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +26,7 @@ from marrowscope.options import CountOptions
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import stopping_rule
 from marrowscope.regions import Region, RegionFinding
-from marrowscope.report.content import ReportContent
+from marrowscope.report.content import ReportContent, SmearFacts
 from marrowscope.slides import Picture
 
 GAP_PX = 24
@@ -36,20 +38,21 @@ def pool_case(
 ) -> ReportContent:
     """Add the smears of a case up: one content for one report.
 
-    The overviews stand side by side in one picture, in the frame of the first slide. Raises ``MarrowscopeError`` for
-    fewer than two smears.
+    The overviews stand side by side in one picture, at one scale. Raises ``MarrowscopeError`` for fewer than two smears
+    and for a smear that is given twice (one label names one smear).
     """
     options = options or CountOptions()
     if len(smears) < 2:
         raise MarrowscopeError(f"the case {name!r} has {len(smears)} smear; --case pools two slides or more")
-    first = smears[0]
+    labels = [smear.slide.label for smear in smears]
+    if twice := [label for label, times in Counter(labels).items() if times > 1]:
+        raise MarrowscopeError(f"the smear {twice[0]!r} is given twice in the case {name!r}; give each slide once")
     rule = stopping_rule(options, pack)
     by_smear = {smear.slide.label: Counter(smear.cells["type"].to_list()) for smear in smears}
     counted = NDC_WITH_MITOSES if options.count_mitoses else NDC
     tested = None
     if all(any(counts[cell_type] for cell_type in counted) for counts in by_smear.values()):
         tested = agreement(by_smear, counted)
-    particles = [smear.finding.particles for smear in smears if smear.finding.particles is not None]
     differential = make_differential(
         reduce(add, (tally(smear.cells) for smear in smears)),
         pack.contract,
@@ -57,24 +60,34 @@ def pool_case(
         area_mm2=sum(smear.differential.area_mm2 for smear in smears),
         fields=sum(smear.differential.fields for smear in smears),
         stopped="; ".join(f"{smear.slide.label}: {smear.differential.stopped}" for smear in smears),
-        particles=sum(particles) if particles else None,
+        particles=_particles(smears),
         references=load_references(options.reference_ranges),
         agreement=tested,
         notes=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
     )
-    return _beside_each_other(name, smears, differential, first)
+    return _beside_each_other(name, smears, differential)
+
+
+def _particles(smears: Sequence[ReportContent]) -> int | None:
+    """Particles seen on all smears; None when nobody looked on any."""
+    seen = [smear.finding.particles for smear in smears if smear.finding.particles is not None]
+    return sum(seen) if seen else None
 
 
 def _of_smear(smear: ReportContent, note: str) -> str:
     return f"{smear.slide.label}: {note}"
 
 
-def _beside_each_other(
-    name: str, smears: Sequence[ReportContent], differential: Differential, first: ReportContent
-) -> ReportContent:
-    """Cells, pictures and outlines of all smears in one frame: that of the first slide, extended to the right."""
-    scale_x, scale_y = first.overview_downsample
-    height = max(smear.overview.shape[0] for smear in smears)
+def _beside_each_other(name: str, smears: Sequence[ReportContent], differential: Differential) -> ReportContent:
+    """Cells, pictures and outlines of all smears in one frame: that of the first slide, extended to the right.
+
+    All overviews are brought to one scale, the coarsest of them: lengths and areas in the frame are true for each.
+    """
+    first = smears[0]
+    frame_um = first.slide.spacing
+    um = max(max(_overview_um(smear)) for smear in smears)
+    pictures = [_at_scale(smear, um) for smear in smears]
+    height = max(picture.shape[0] for picture in pictures)
     strips: list[Picture] = []
     regions: list[Region] = []
     outlines: list[Region] = []
@@ -82,55 +95,94 @@ def _beside_each_other(
     cells: list[pl.DataFrame] = []
     crops: dict[int, Picture] = {}
     left = first_id = 0
-    for number, smear in enumerate(smears, start=1):
-        move = _Move(scale_x / smear.overview_downsample[0], scale_y / smear.overview_downsample[1], left * scale_x)
-        regions += [move.region(region, number) for region in smear.finding.regions]
-        outlines += [move.region(region, number) for region in smear.finding.outlines]
-        fields += [move.box(box) for box in smear.fields]
-        cells.append(smear.cells.with_columns(cell_id=pl.col("cell_id") + first_id))
-        crops |= {cell_id + first_id: _at_spacing(crop, smear, first) for cell_id, crop in smear.crops.items()}
+    for number, (smear, picture) in enumerate(zip(smears, pictures, strict=True), start=1):
+        spacing = smear.slide.spacing
+        move = _Move(number, spacing.x / frame_um.x, spacing.y / frame_um.y, left * um / frame_um.x)
+        cells.append(move.cells(smear.cells, first_id, len(fields)))
+        crops |= {cell_id + first_id: crop for cell_id, crop in smear.crops.items()}
         first_id += smear.cells.height
-        strip = np.full((height, smear.overview.shape[1] + GAP_PX, 3), 255, np.uint8)
-        strip[: smear.overview.shape[0], : smear.overview.shape[1]] = smear.overview
+        regions += [move.region(region) for region in smear.finding.regions]
+        outlines += [move.region(region) for region in smear.finding.outlines]
+        fields += [move.box(box) for box in smear.fields]
+        strip = np.full((height, picture.shape[1] + GAP_PX, 3), 255, np.uint8)
+        strip[: picture.shape[0], : picture.shape[1]] = picture
         strips.append(strip)
         left += strip.shape[1]
     overview = np.ascontiguousarray(np.concatenate(strips, axis=1)[:, :-GAP_PX])
-    size = Size(round(overview.shape[1] * scale_x), round(overview.shape[0] * scale_y))
+    downsample = um / frame_um.x, um / frame_um.y
+    size = Size(round(overview.shape[1] * downsample[0]), round(overview.shape[0] * downsample[1]))
     labels = ", ".join(smear.slide.label for smear in smears)
     return replace(
         first,
-        slide=replace(first.slide, label=f"{name} ({labels})", size=size, bounds=Box(0, 0, *size)),
+        slide=replace(
+            first.slide, label=f"{name} ({labels})", size=size, bounds=Box(0, 0, *size), reader="", properties={}
+        ),
         differential=differential,
         cells=pl.concat(cells),
-        finding=RegionFinding(tuple(regions), tuple(outlines), differential.notes, first.finding.particles),
+        finding=RegionFinding(tuple(regions), tuple(outlines), particles=_particles(smears)),
         overview=overview,
+        overview_downsample=downsample,
         crops=crops,
         fields=tuple(fields),
+        run=_run(smears),
         quality=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
         case=name,
+        smears=tuple(
+            SmearFacts(
+                smear.slide.label, smear.differential.total, smear.differential.fields, smear.differential.area_mm2
+            )
+            for smear in smears
+        ),
     )
+
+
+def _run(smears: Sequence[ReportContent]) -> dict[str, Any]:
+    """What the runs of the smears share, and the time of the last."""
+    shared = {key: smears[0].run[key] for key in ("versions", "pack", "options") if key in smears[0].run}
+    times = [smear.run["time"] for smear in smears if "time" in smear.run]
+    return shared | ({"time": max(times, key=datetime.fromisoformat)} if times else {})
+
+
+def _overview_um(smear: ReportContent) -> tuple[float, float]:
+    """Um per pixel of the overview."""
+    spacing, downsample = smear.slide.spacing, smear.overview_downsample
+    return spacing.x * downsample[0], spacing.y * downsample[1]
+
+
+def _at_scale(smear: ReportContent, um: float) -> Picture:
+    """The overview at ``um`` per pixel, which is no finer than it has."""
+    x, y = _overview_um(smear)
+    height, width = smear.overview.shape[:2]
+    size = max(1, round(width * x / um)), max(1, round(height * y / um))
+    return np.asarray(cv2.resize(smear.overview, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """From the level-0 pixels of one slide to those of the first: a factor along each axis, then to the right."""
+    """From the level-0 pixels of a smear to those of the frame: a factor along each axis, then to the right.
 
+    The names of regions begin with the smear's ``number``.
+    """
+
+    number: int
     factor_x: float
     factor_y: float
     right: float
 
-    def region(self, region: Region, number: int) -> Region:
+    def cells(self, cells: pl.DataFrame, first_id: int, first_field: int) -> pl.DataFrame:
+        return cells.with_columns(
+            pl.col("x0", "x1") * self.factor_x + self.right,
+            pl.col("y0", "y1") * self.factor_y,
+            cell_id=pl.col("cell_id") + first_id,
+            region=pl.lit(f"{self.number}: ") + pl.col("region"),
+            field=pl.col("field") + first_field,
+        )
+
+    def region(self, region: Region) -> Region:
         matrix = [self.factor_x, 0, 0, self.factor_y, self.right, 0]
         polygon = shapely.affinity.affine_transform(region.polygon, matrix)
-        return replace(region, name=f"{number}: {region.name}", polygon=polygon)
+        return replace(region, name=f"{self.number}: {region.name}", polygon=polygon)
 
     def box(self, box: Box) -> Box:
         x0, x1 = (value * self.factor_x + self.right for value in (box.x0, box.x1))
         return Box(x0, box.y0 * self.factor_y, x1, box.y1 * self.factor_y)
-
-
-def _at_spacing(crop: Picture, smear: ReportContent, first: ReportContent) -> Picture:
-    factor = smear.crop_spacing / first.crop_spacing
-    if factor == 1:
-        return crop
-    return np.asarray(cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)

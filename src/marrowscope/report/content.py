@@ -33,8 +33,20 @@ class SlideFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SmearFacts:
+    """What one smear gave to its case: cells counted in the differential, and the fields that held them."""
+
+    label: str
+    total: int
+    fields: int
+    area_mm2: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReportContent:
-    """One report.
+    """One report, of a slide or of a case.
+
+    In a case ``slide`` is the frame in which the smears stand side by side, and no slide: only its label is shown.
 
     ``cells`` follows the schema of ``marrowscope.cells.table`` (one row a cell, level-0 pixels). ``crops`` maps
     ``cell_id`` to an RGB picture of the cell at ``crop_spacing`` um per pixel, for the gallery: only the cells that
@@ -57,5 +69,7 @@ class ReportContent:
     quality: tuple[str, ...] = ()
     """Quality notes in plain words."""
     case: str | None = None
+    smears: tuple[SmearFacts, ...] = ()
+    """The smears of a case, in the order in which they stand on the overview."""
     fields: tuple[Box, ...] = ()
     """The counting fields that were counted, for the overview; level-0 pixels."""

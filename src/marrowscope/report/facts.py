@@ -22,7 +22,18 @@ GENERIC = "generic-tiff"
 
 
 def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
-    """What is known of the slide, beside its label; of its properties only those listed here are ever shown."""
+    """What is known of the slide and its count, beside the label; of a case the count alone."""
+    differential = content.differential
+    number = "field" if differential.fields == 1 else "fields"
+    counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
+    facts = [FactView("Counted", counted), FactView("Ended", printable(differential.stopped))]
+    if date := date_words(content):
+        facts.append(FactView("Date", date))
+    return (*(_scan_facts(content) if content.case is None else ()), *facts)
+
+
+def _scan_facts(content: ReportContent) -> list[FactView]:
+    """What the scanner tells; of the slide's properties only those listed here are ever shown."""
     slide = content.slide
     shown = {"specimen": "Specimen", "site": "Site", "stain": "Stain", "vendor": "Vendor", "scanner": "Scanner"}
     facts = [
@@ -35,13 +46,7 @@ def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
     facts.append(FactView("Spacing", spacing_words(content)))
     x, y = slide.bounds.width * slide.spacing.x / 1000, slide.bounds.height * slide.spacing.y / 1000
     facts.append(FactView("Scanned area", f"{x:.1f} × {y:.1f}{NARROW}mm"))
-    differential = content.differential
-    number = "field" if differential.fields == 1 else "fields"
-    counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
-    facts += [FactView("Counted", counted), FactView("Ended", printable(differential.stopped))]
-    if date := date_words(content):
-        facts.append(FactView("Date", date))
-    return tuple(facts)
+    return facts
 
 
 def date_words(content: ReportContent) -> str:
@@ -79,7 +84,12 @@ REGIONS_LISTED = 8
 
 
 def region_views(content: ReportContent) -> tuple[RegionView, ...]:
-    """The best regions with the cells that were found in each; what is left over is summed in one last line."""
+    """The best regions with the cells that were found in each; what is left over is summed in one last line.
+
+    None for a case: each of its smears has a report of its own.
+    """
+    if content.case is not None:
+        return ()
     counts = dict(content.cells.get_column("region").value_counts().iter_rows())
     regions = content.finding.regions
     spacing = content.slide.spacing
@@ -99,3 +109,19 @@ def region_views(content: ReportContent) -> tuple[RegionView, ...]:
         cells = whole(sum(counts.get(region.name, 0) for region in rest))
         views.append(RegionView(f"{len(listed) + 1}–{len(regions)}", "further regions", f"{area:.2f}", "", cells))
     return tuple(views)
+
+
+@dataclass(frozen=True, slots=True)
+class SmearView:
+    label: str
+    cells: str
+    fields: str
+    area: str
+
+
+def smear_views(content: ReportContent) -> tuple[SmearView, ...]:
+    """The smears of a case and what each gave; empty for a slide."""
+    return tuple(
+        SmearView(printable(smear.label), whole(smear.total), whole(smear.fields), f"{smear.area_mm2:.2f}")
+        for smear in content.smears
+    )

@@ -75,10 +75,9 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
                 f"temperature {classifier.temperature:g}, unsure below {classifier.unsure_below:g}",
             )
         )
-    facts += [
-        FactView("Stitching", STITCHING.format(detector.iou_threshold)),
-        FactView("Spacing", f"{spacing_words(content)}; slide read with {content.slide.reader}"),
-    ]
+    facts.append(FactView("Stitching", STITCHING.format(detector.iou_threshold)))
+    if content.case is None:
+        facts.append(FactView("Spacing", f"{spacing_words(content)}; slide read with {content.slide.reader}"))
     if options := _options(content.run.get("options")):
         facts.append(FactView("Options", options))
     if isinstance(versions := content.run.get("versions"), Mapping):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from marrowscope.report.content import ReportContent
-from marrowscope.report.facts import RegionView, banner, counted_at, region_views, slide_facts
+from marrowscope.report.facts import RegionView, SmearView, banner, counted_at, region_views, slide_facts, smear_views
 from marrowscope.report.gallery import GalleryView, gallery_views
 from marrowscope.report.method import method_statement, program, quality_notes
 from marrowscope.report.pictures import Overview, draw_overview
@@ -36,6 +36,7 @@ class ReportPage:
     overview: Overview
     facts: tuple[FactView, ...]
     regions: tuple[RegionView, ...]
+    smears: tuple[SmearView, ...]
     quality: tuple[str, ...]
     galleries: tuple[GalleryView, ...]
     method: tuple[FactView, ...]
@@ -57,6 +58,7 @@ def report_page(content: ReportContent) -> ReportPage:
         overview=draw_overview(content),
         facts=slide_facts(content),
         regions=region_views(content),
+        smears=smear_views(content),
         quality=quality_notes(content),
         galleries=gallery_views(content),
         method=method_statement(content),

@@ -84,6 +84,7 @@ def render_pdf(content: ReportContent) -> bytes:
         ],
         "facts": [asdict(fact) for fact in page.facts],
         "regions": [asdict(region) for region in page.regions],
+        "smears": [asdict(smear) for smear in page.smears],
         "quality": page.quality,
         "comment_fields": COMMENT_FIELDS,
         "galleries": [

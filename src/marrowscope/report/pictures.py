@@ -64,7 +64,7 @@ def draw_overview(content: ReportContent) -> Overview:
     """The slide with regions outlined and numbered, counted fields, the excluded blood hatched, and a scale bar.
 
     Line widths and letters follow the frame of 3 to 2 into which pages fit the picture, so that they look alike on
-    every slide.
+    every slide. The regions of a case have no numbers: no table lists them.
     """
     picture, downsample = _shrunk(content.overview, content.overview_downsample)
     height, width = picture.shape[:2]
@@ -86,7 +86,7 @@ def draw_overview(content: ReportContent) -> Overview:
     draw("fields", _counted(content.fields, finding.regions))
     for kind in dict.fromkeys(region.kind for region in finding.regions):
         draw(kind, [region.polygon for region in finding.regions if region.kind == kind], cased=True)
-    if len(finding.regions) > 1:
+    if len(finding.regions) > 1 and content.case is None:
         parts += [
             _number(place, region, downsample, unit) for place, region in enumerate(finding.regions[:NUMBERED], 1)
         ]
