@@ -111,7 +111,9 @@ def test_cells_lie_in_the_regions_that_they_name(case: ReportContent) -> None:
     for row in case.cells.iter_rows(named=True):
         centre = shapely.Point((row["x0"] + row["x1"]) / 2, (row["y0"] + row["y1"]) / 2)
         assert places[row["region"]].contains(centre)
-        assert shapely.box(*case.fields[row["field"]].__iter__()).contains(centre)
+        field = case.fields[row["field"]]
+        assert field.x0 < centre.x < field.x1
+        assert field.y0 < centre.y < field.y1
     assert case.cells["cell_id"].is_unique().all()
     assert set(case.crops) == {0, 40}
 
@@ -125,10 +127,8 @@ def test_areas_in_the_frame_are_true_for_every_smear(case: ReportContent) -> Non
 
 def test_outlines_lie_where_the_overview_shows_them_and_all_smears_have_one_scale(case: ReportContent) -> None:
     inked = (case.overview == INK).all(axis=2)
-    x_um, y_um = (
-        spacing * factor for spacing, factor in zip(case.slide.spacing, case.overview_downsample, strict=True)
-    )
-    assert x_um == pytest.approx(y_um)
+    x_um = case.slide.spacing.x * case.overview_downsample[0]
+    assert x_um == pytest.approx(case.slide.spacing.y * case.overview_downsample[1])
     for region in case.finding.regions:
         x0, y0, x1, y1 = np.array(region.polygon.bounds) / np.tile(case.overview_downsample, 2)
         rows, columns = np.nonzero(inked[:, max(0, int(x0) - 5) : int(x1) + 6])
@@ -148,10 +148,7 @@ def test_the_report_says_what_each_smear_gave_and_nothing_of_one_slide_alone(cas
     assert {fact.name for fact in page.facts} == {"Counted", "Ended", "Date"}
     assert "Spacing" not in {fact.name for fact in page.method}
     assert "5 particles seen on the overview." in page.quality
-    assert [note for note in page.quality if "a note of" in note] == [
-        "Thick: a note of thick.",
-        "Thin: a note of thin.",
-    ]
+    assert {"Thick: a note of thick.", "Thin: a note of thin."} <= set(page.quality)
     html = render_html(case)
     pdf = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(render_pdf(case))).pages)
     for text in (re.sub(r"<[^>]*>", " ", html), pdf):
