@@ -139,6 +139,27 @@ def test_an_aml_with_a_pack_that_knows_no_blasts_reads_not_assessable(aml_phanto
     assert not any("below" in flag.text for flag in differential.flags)
 
 
+def test_adaptive_counting_ends_with_a_decision_and_its_own_intervals(aml_phantom: Path, phantom: Path) -> None:
+    differential = counted(aml_phantom, cells="precise").differential
+    assert differential.convention.interval == "sequence"
+    assert "decided" in differential.stopped
+    assert {flag.verdict for flag in differential.flags if flag.code == "blasts-20"} == {"above"}
+    with open_slide(phantom) as slide, pytest.raises(MarrowscopeError, match="--cells"):
+        count_slide(slide, load_pack("blood-11"), CountOptions(cells="precise"))
+
+
+@pytest.mark.realdata
+def test_real_marrow_fields_are_counted_as_a_partial_differential(data_folder: Path, tmp_path: Path) -> None:
+    mosaic = data_folder / "segpc" / "mosaic.tif"
+    with pytest.raises(SpacingError, match="--spacing"):
+        count_file(mosaic, tmp_path, load_pack("blood-11"))
+    outcome = count_file(mosaic, tmp_path, load_pack("blood-11"), CountOptions(cells="all"), spacing=0.05)
+    assert outcome.differential is not None
+    assert 250 < outcome.differential.total < 450
+    assert outcome.differential.partial
+    assert check_qupath_geojson(tmp_path / "cells.geojson.gz") == []
+
+
 def test_the_files_of_a_run(phantom: Path, tmp_path: Path) -> None:
     outcome = count_file(phantom, tmp_path / "out", load_pack("phantom-16"), CountOptions(cells=150))
     folder = tmp_path / "out"
