@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, NoReturn
 
 import typer
@@ -48,9 +49,11 @@ def build_app(verb: str | None) -> typer.Typer:
             continue
         module = importlib.import_module(f"marrowscope.cli.{name}")
         if hasattr(module, "app"):
-            for registered in module.app.registered_commands:
+            verbs = copy(module.app)
+            verbs.registered_commands = [copy(registered) for registered in module.app.registered_commands]
+            for registered in verbs.registered_commands:
                 registered.callback = _kind(registered.callback)
-            app.add_typer(module.app, name=name, help=words)
+            app.add_typer(verbs, name=name, help=words)
         else:
             app.command(name)(_kind(module.command))
     return app

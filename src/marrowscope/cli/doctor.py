@@ -22,7 +22,12 @@ from marrowscope import __version__
 from marrowscope.errors import MarrowscopeError, PackError
 from marrowscope.packs.loading import known_packs, load_pack, load_pack_folder
 
-MODULES = {"opencv-python-headless": "cv2", "openslide-python": "openslide", "openslide-bin": "openslide_bin"}
+MODULES = {
+    "opencv-python-headless": "cv2",
+    "openslide-python": "openslide",
+    "openslide-bin": "openslide_bin",
+    "pillow": "PIL",
+}
 """Modules whose name is not that of their distribution."""
 
 EXTRAS = ("formats", "train", "department")
