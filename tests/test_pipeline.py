@@ -184,7 +184,9 @@ def test_the_same_question_is_answered_from_the_folder_and_another_is_not(phanto
     assert again.earlier
     assert again.differential == first.differential
     assert (folder / "report.html").stat().st_mtime_ns == stamp
-    assert not count_file(phantom, folder, pack, CountOptions(cells=120)).earlier
+    with pytest.raises(OutputError, match=r"made otherwise.*--force"):
+        count_file(phantom, folder, pack, CountOptions(cells=120))
+    assert (folder / "report.html").stat().st_mtime_ns == stamp
     assert not count_file(phantom, folder, pack, CountOptions(cells=120), force=True).earlier
 
 
@@ -332,14 +334,22 @@ def test_a_failure_while_drawing_leaves_no_old_file_beside_new_ones(
 
     monkeypatch.setitem(WRITERS, "report.html", no_room)
     with pytest.raises(OutputError, match="no room"):
-        count_file(phantom, folder, pack, CountOptions(cells=60))
+        count_file(phantom, folder, pack, CountOptions(cells=60), force=True)
     left = {path.name for path in folder.iterdir()}
     assert not left & {"run.json", "report.html", "report.pdf"}
 
 
-def test_a_slide_coarser_than_the_models_is_noted() -> None:
+def test_a_slide_coarser_than_the_models_is_noted_and_flagged_first() -> None:
     slide = MemorySlide(np.full((500, 600, 3), 238, np.uint8), 0.5)
-    assert any("0.5 um per pixel" in note for note in count_slide(slide, load_pack("phantom-16")).quality)
+    content = count_slide(slide, load_pack("phantom-16"))
+    assert any("0.5 um per pixel" in note for note in content.quality)
+    assert "0.5 um per pixel" in content.differential.flags[0].text
+
+
+def test_a_spacing_that_the_red_cells_contradict_is_the_first_flag(phantom: Path) -> None:
+    with open_slide(phantom, 0.5) as slide:
+        flags = count_slide(slide, load_pack("phantom-16"), CountOptions(cells=50)).differential.flags
+    assert "red cells" in flags[0].text
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ def count_slides(
         labels = [pseudonym(label) for label in labels]
         case = pseudonym(case) if case is not None else None
     if case is not None:
+        if len(slides) < 2:
+            raise OutputError(f"the case {case!r} has one smear; --case pools two slides or more: leave it out")
         check_case_folder(case, labels, output)
     hidden = [*slides, *([Path(options.region)] if options and options.region_words == "file" else [])]
     outcomes = []
@@ -142,7 +144,13 @@ def count_file(
                     f"{folder} holds the results of another slide or case: choose another folder with -o, or replace "
                     "them with --force"
                 )
-            if earlier.get("fingerprint") == asked and (stored := read_content(folder, slide, pack)) is not None:
+            if earlier.get("fingerprint") != asked:
+                raise OutputError(
+                    f"{folder} holds an earlier count of this slide, made otherwise (pack "
+                    f"{earlier.get('pack', {}).get('name', 'unknown')}): choose another folder with -o, or replace it "
+                    "with --force"
+                )
+            if (stored := read_content(folder, slide, pack)) is not None:
                 seconds = perf_counter() - started
                 return Outcome(label, folder, stored.differential, seconds, True, None, identity, stored)
         source = "given" if spacing is not None else "file"

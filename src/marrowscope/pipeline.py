@@ -98,6 +98,7 @@ def count_slide(
         particles=finding.particles,
         references=load_references(options.reference_ranges),
         notes=notes,
+        warnings=tuple(note for note in (contradiction, counted.coarse) if note),
     )
     picture, downsample = overview(slide, OVERVIEW_PIXELS)
     watch.lap("overview")

@@ -45,14 +45,17 @@ class Stages:
         self._bar.stop()
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Print one counted slide: the differential as a table, and where the files are."""
+def show_outcome(outcome: Outcome, *, brief: bool = False) -> None:
+    """Print one counted slide: the differential as a table, or in ``brief`` one line, and where the files are."""
     from marrowscope.report.summary import print_summary
 
     if outcome.differential is None:
         return
-    print_summary(outcome.differential, outcome.label, stdout)
-    how = "as counted before" if outcome.earlier else f"in {outcome.seconds:.1f} s"
+    how = "as counted before" if outcome.earlier else f"counted in {outcome.seconds:.1f} s"
+    if brief:
+        how = f"{outcome.label}: {outcome.differential.total:,} cells, {how}"
+    else:
+        print_summary(outcome.differential, outcome.label, stdout)
     say_where(f"{how}; look at ", outcome.folder / "report.html")
 
 

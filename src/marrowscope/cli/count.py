@@ -72,6 +72,7 @@ def command(
         reference_ranges=reference_ranges,
         tiling=Tiling(tile=tile, batch=batch, threads=threads),
     )
+    slides = list(dict.fromkeys(slides))  # a slide that is named twice is counted once
     with Stages() as stages:
         outcomes = count_slides(
             slides,
@@ -87,13 +88,13 @@ def command(
     if as_json:
         typer.echo(json.dumps([outcome.summary() for outcome in outcomes], indent=2))
     failed = [outcome for outcome in outcomes if outcome.error]
-    for outcome in outcomes:
-        if not outcome.error and not as_json:
-            show_outcome(outcome)
+    counted = [outcome for outcome in outcomes if not outcome.error]
+    for outcome in counted if not as_json else ():
+        show_outcome(outcome, brief=len(counted) > 1)
     for outcome in failed:
         typer.secho(f"marrowscope: {outcome.label}: {outcome.error}", fg="red", err=True)
     if failed:
         if len(slides) > 1:
-            counted = sum(not outcome.error for outcome in outcomes[: len(slides)])
-            typer.echo(f"marrowscope: {counted} of {len(slides)} slides counted", err=True)
+            whole = sum(not outcome.error for outcome in outcomes[: len(slides)])
+            typer.echo(f"marrowscope: {whole} of {len(slides)} slides counted", err=True)
         raise typer.Exit(1)

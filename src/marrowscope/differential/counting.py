@@ -11,6 +11,7 @@ from marrowscope.differential.result import (
     Agreement,
     Convention,
     Differential,
+    Flag,
     OtherCount,
     Ratio,
     TypeRow,
@@ -47,11 +48,13 @@ def make_differential(
     references: ReferenceRanges | None = None,
     agreement: Agreement | None = None,
     notes: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Differential:
     """Make the differential of a slide, or of a case whose smears were added up.
 
     ``area_mm2`` and number of ``fields`` that were counted; ``stopped``: why counting ended, from the ``rule``;
-    ``particles`` seen on the slide (None: nobody looked); ``references`` default to the adult ranges of the package.
+    ``particles`` seen on the slide (None: nobody looked); ``warnings`` are doubts about the slide, which become its
+    first flags; ``references`` default to the adult ranges of the package.
     Raises ``ValueError`` when cells carry a type that the pack does not have.
     """
     counted = Counted(contract, tally, rule, area_mm2, particles)
@@ -67,7 +70,7 @@ def make_differential(
         rows=rows,
         others=_others(counted),
         ratios=_ratios(counted),
-        flags=(*percentage_flags(counted), *adequacy_flags(counted, agreement)),
+        flags=(*map(_warning, warnings), *percentage_flags(counted), *adequacy_flags(counted, agreement)),
         convention=Convention(interval=rule.kind, rule=_convention(rule, stopped)),
         area_mm2=area_mm2,
         fields=fields,
@@ -75,6 +78,11 @@ def make_differential(
         agreement=agreement,
         notes=(*notes, *_notes(counted, rows, references)),
     )
+
+
+def _warning(text: str) -> Flag:
+    """A doubt about the slide itself, ahead of every flag on what was counted on it."""
+    return Flag(code="slide", title="Slide", verdict="note", text=text)
 
 
 def _title(contract: PackContract) -> str:

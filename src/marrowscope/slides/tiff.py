@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ _DAMAGE = (ValueError, RuntimeError, OSError, IndexError, struct.error, zlib.err
 """What tifffile and the codecs raise on damaged data (imagecodecs' errors are RuntimeErrors)."""
 
 _LARGEST_SEGMENT = 100_000_000
+
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs is raised as a SlideError, in words
 
 
 class TiffSlide(Closing):
