@@ -205,10 +205,13 @@ def _other(other: OtherCount) -> str:
 
 
 def flag_views(flags: Sequence[Flag]) -> tuple[FlagsView, ...]:
-    """Flags by verdict, those that ask for attention first."""
+    """Doubts about the slide itself, then the flags by verdict, those that ask for attention first."""
     views = []
-    for verdict, (sign, word) in _BADGES.items():
-        if texts := tuple(tidy(flag.text) for flag in flags if flag.verdict == verdict):
+    about_slide = [flag for flag in flags if flag.code == "slide"]
+    others = [flag for flag in flags if flag.code != "slide"]
+    for verdict, group in [("note", about_slide), *((verdict, others) for verdict in _BADGES)]:
+        sign, word = _BADGES[verdict]
+        if texts := tuple(tidy(flag.text) for flag in group if flag.verdict == verdict):
             views.append(FlagsView(verdict.replace(" ", "-"), sign, word, texts))
     return tuple(views)
 
