@@ -65,6 +65,7 @@ def smear(
             "score": [0.9] * n,
             "type": types,
             "certainty": [0.9] * n,
+            "anomaly": [0.5] * n,
             "region": ["trail 1"] * n,
             "field": [0] * n,
             "flags": [["blurred"]] * n,

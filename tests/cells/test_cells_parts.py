@@ -60,6 +60,7 @@ def test_the_frame_follows_the_schema_and_numbers_cells_from_the_first() -> None
     assert set(frame["type"]) == {"blast"}
     assert frame["flags"].to_list()[1] == []
     assert frame["flags"].to_list()[0] == list(FLAGS)
+    assert frame["anomaly"].null_count() == 3, "a pack without an anomaly score leaves the column empty"
     assert dict(cells_frame(some_cells(0), 0, 0, CLASSES).schema) == dict(empty_cells(CLASSES).schema)
 
 

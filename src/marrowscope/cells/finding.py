@@ -39,7 +39,8 @@ class FieldCells:
     """The cells of one counting field.
 
     ``boxes (n, 4)`` level-0 pixels; ``scores (n,)``; ``probabilities (n, classes)``; ``flags`` maps each word of
-    ``cells.table.FLAGS`` to ``(n,)`` truth values; ``crops (n, side, side, 3)`` RGB at the classifier's spacing.
+    ``cells.table.FLAGS`` to ``(n,)`` truth values; ``crops (n, side, side, 3)`` RGB at the classifier's spacing;
+    ``anomaly (n,)`` is 1 at the pack's threshold, None when the pack has no anomaly score.
     """
 
     field: CountingField
@@ -48,6 +49,7 @@ class FieldCells:
     probabilities: NDArray[np.float32]
     flags: dict[str, NDArray[np.bool_]]
     crops: NDArray[np.uint8]
+    anomaly: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

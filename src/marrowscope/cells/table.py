@@ -1,7 +1,8 @@
 """The table of cells: schema of ``cells.parquet`` (one row a cell, level-0 pixels).
 
-``flags`` is a list of the words in :data:`FLAGS`; ``certainty`` is the calibrated probability of ``type``; one
-column ``p_<type>`` per class of the pack.
+``flags`` is a list of the words in :data:`FLAGS`; ``certainty`` is the calibrated probability of ``type``; ``anomaly``
+is the anomaly score, 1 at the pack's threshold, null when the pack has none; one column ``p_<type>`` per class of the
+pack.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ import polars as pl
 if TYPE_CHECKING:
     from marrowscope.cells.finding import FieldCells
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 FLAGS: dict[str, str] = {
     "cut": "its box crosses the border of the region or of the scanned area",
     "blurred": "out of focus",
     "smudged": "smudged or bare nucleus by its looks",
     "unsure": "no type is probable enough",
+    "anomalous": "like none of the cells that the pack was trained on",
 }
 """Quality flags of a cell and their meaning."""
+
+NULLABLE = ("anomaly",)
+"""Columns that may be empty: a pack need not have an anomaly score."""
 
 
 def cell_schema(classes: Sequence[str]) -> dict[str, pl.DataType]:
@@ -37,6 +42,7 @@ def cell_schema(classes: Sequence[str]) -> dict[str, pl.DataType]:
         "score": pl.Float32(),
         "type": pl.String(),
         "certainty": pl.Float32(),
+        "anomaly": pl.Float32(),
         "region": pl.String(),
         "field": pl.Int64(),
         "flags": pl.List(pl.String()),
@@ -63,6 +69,7 @@ def cells_frame(found: FieldCells, field_number: int, first_id: int, classes: Se
             "score": found.scores,
             "type": [names[index] for index in best],
             "certainty": certainty,
+            "anomaly": [None] * n if found.anomaly is None else found.anomaly,
             "region": [found.field.region] * n,
             "field": [field_number] * n,
             "flags": words,

@@ -86,11 +86,17 @@ class Confusion(_Strict):
 
 
 class Anomaly(_Strict):
-    """Reference for the anomaly score (the next version of the contract's reader fills it)."""
+    """How to tell that a cell is like none of the training cells: raw score over ``threshold``, anomalous above 1.
+
+    ``reference`` is an npz with what ``method`` compares with (docs/methods/anomaly.md); ``threshold`` is the
+    ``quantile`` of the raw scores of known cells that had no part in the reference, ``data`` in words.
+    """
 
     method: str
     reference: ModelFile
-    threshold: float
+    threshold: float = Field(gt=0)
+    data: str
+    quantile: float = Field(gt=0, lt=1)
 
 
 class PackContract(_Strict):
@@ -138,6 +144,8 @@ class PackContract(_Strict):
         for inner, outer in self.pooled.items():
             if inner not in CELL_TYPES or outer not in self.classes:
                 raise ValueError(f"pooled: {inner!r} must be a cell type and {outer!r} one of the classes")
+        if self.anomaly is not None and (self.classifier is None or self.classifier.feature_map is None):
+            raise ValueError("an anomaly score needs a classifier whose feature_map is named")
         if self.confusion is not None:
             n = len(self.classes)
             rows = self.confusion.counts
