@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from marrowscope.cells.gallery import read_missing
+from marrowscope.cells.table import cell_schema
 from marrowscope.differential.result import Differential
 from marrowscope.errors import RegionError
 from marrowscope.geometry import Box
@@ -22,7 +23,7 @@ from marrowscope.slides import Slide, overview
 def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None:
     """The content of a finished run of ``slide`` with ``pack``; None when the folder holds none that can be read.
 
-    Pictures of cells are read from the slide again.
+    A table of cells of an earlier version is none. Pictures of cells are read from the slide again.
     """
     run = read_run(folder)
     if run is None or not all((folder / name).is_file() for name in WRITERS):
@@ -36,6 +37,8 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
     except (OSError, KeyError, TypeError, ValueError, RegionError, pl.exceptions.PolarsError):
         return None
     contract = pack.contract
+    if cells.schema != pl.Schema(cell_schema(contract.classes)):
+        return None
     spacing = contract.classifier.spacing if contract.classifier else contract.detector.spacing
     side = contract.classifier.crop if contract.classifier else 96
     picture, downsample = overview(slide, OVERVIEW_PIXELS)

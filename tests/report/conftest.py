@@ -183,10 +183,10 @@ def make_cells(recipe: Recipe, finding: RegionFinding, size: Size, rng: np.rando
     probabilities[np.arange(n), own] = certain
     x, y = rng.uniform(60, size.width - 60, n), rng.uniform(60, size.height - 60, n)
     half = rng.uniform(18, 34, n)
-    flags = [
-        [word for word, on in (("blurred", blurred < 0.02), ("unsure", value < 0.55)) if on]
-        for blurred, value in zip(rng.random(n), certain, strict=True)
-    ]
+    odd = np.random.default_rng(recipe.seed + 1).gamma(4, 0.15, n)
+    words = ("blurred", "unsure", "anomalous")
+    marks = np.c_[rng.random(n) < 0.02, certain < 0.55, (odd > 1) & recipe.phantom]
+    flags = [[word for word, on in zip(words, row, strict=True) if on] for row in marks]
     regions = [region.name for region in finding.regions] or ["slide"]
     return pl.DataFrame(
         {
@@ -195,6 +195,7 @@ def make_cells(recipe: Recipe, finding: RegionFinding, size: Size, rng: np.rando
             "score": rng.uniform(0.4, 1, n),
             "type": names,
             "certainty": certain,
+            "anomaly": odd if recipe.phantom else [None] * n,
             "region": [regions[index] for index in rng.integers(0, len(regions), n)],
             "field": np.arange(n) // 40,
             "flags": flags,

@@ -45,9 +45,16 @@ def test_a_feature_holds_what_the_table_says(content_of, tmp_path):
         assert classification["name"] == CELL_TYPES[row["type"]].title
         assert "#{:02x}{:02x}{:02x}".format(*classification["color"]) == CELL_TYPES[row["type"]].colour
         measurements = feature["properties"]["measurements"]
-        for name in ("score", "certainty", *(f"p_{name}" for name in content.pack.classes)):
+        for name in ("score", "certainty", "anomaly", *(f"p_{name}" for name in content.pack.classes)):
             assert measurements[name] == pytest.approx(row[name], abs=0.000501)
-        assert [flag for flag in ("cut", "blurred", "smudged", "unsure") if measurements[flag]] == row["flags"]
+        assert [flag for flag in FLAGS if measurements[flag]] == row["flags"]
+
+
+def test_cells_have_no_anomaly_where_the_pack_has_no_score_of_it(content_of, tmp_path):
+    write_cells_geojson(content_of("partial"), tmp_path / "cells.geojson.gz")
+    assert not any(
+        "anomaly" in feature["properties"]["measurements"] for feature in read(tmp_path / "cells.geojson.gz")
+    )
 
 
 def test_coordinates_count_from_the_corner_of_the_bounds(content_of, tmp_path):

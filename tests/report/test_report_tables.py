@@ -18,7 +18,7 @@ from marrowscope.report.tables import (
 )
 
 
-@pytest.mark.parametrize("shape", ["normal", "empty", "all types"])
+@pytest.mark.parametrize("shape", ["normal", "partial", "empty", "all types"])
 def test_parquet_gives_the_cells_back(content_of, tmp_path, shape):
     content = content_of(shape)
     path = tmp_path / "cells.parquet"
@@ -27,7 +27,7 @@ def test_parquet_gives_the_cells_back(content_of, tmp_path, shape):
     assert cells.schema == pl.Schema(cell_schema(content.pack.classes))
     assert cells.equals(content.cells)
     metadata = pl.read_parquet_metadata(path)
-    assert metadata["marrowscope.schema_version"] == "1"
+    assert metadata["marrowscope.schema_version"] == "2"
     assert metadata["marrowscope.slide"] == content.slide.label
     assert metadata["marrowscope.pack_sha256"] == content.pack_sha256
 
@@ -42,6 +42,7 @@ def test_parquet_gives_the_cells_back(content_of, tmp_path, shape):
         (lambda cells: cells.with_columns(cell_id=pl.lit(3, pl.Int64)), "occurs twice"),
         (lambda cells: cells.with_columns(type=pl.lit(None, pl.String)), "missing"),
         (lambda cells: cells.with_columns(x0=pl.lit(float("inf"))), "not finite"),
+        (lambda cells: cells.with_columns(anomaly=pl.when(pl.col("cell_id") > 3).then("anomaly")), "missing"),
     ],
 )
 def test_cells_that_break_the_schema_are_refused(content_of, tmp_path, spoil, fault):

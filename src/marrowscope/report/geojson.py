@@ -63,10 +63,12 @@ def feature_lines(cells: pl.DataFrame, classes: Sequence[str], label: str, bound
     """One GeoJSON feature a cell, as text.
 
     ``cells`` follow the schema of ``marrowscope.cells.table`` (level-0 pixels); coordinates in the text count from the
-    corner of ``bounds``, to a tenth of a pixel. Measurements: ``score``, ``certainty``, ``p_<type>`` to three decimals,
-    and a 0 or 1 for each quality flag, as QuPath gives cells no list of words.
+    corner of ``bounds``, to a tenth of a pixel. Measurements: ``score``, ``certainty``, ``anomaly`` (where the pack has
+    a score of it), ``p_<type>`` to three decimals, and a 0 or 1 for each quality flag, as QuPath gives cells no list of
+    words.
     """
-    numbers = ["score", "certainty", *(f"p_{name}" for name in classes)]
+    anomaly = ["anomaly"] if cells.get_column("anomaly").null_count() == 0 else []
+    numbers = ["score", "certainty", *anomaly, *(f"p_{name}" for name in classes)]
     measurements = [
         part
         for name in numbers

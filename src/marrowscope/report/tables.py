@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import polars.selectors as cs
 
-from marrowscope.cells.table import SCHEMA_VERSION, cell_schema
+from marrowscope.cells.table import NULLABLE, SCHEMA_VERSION, cell_schema
 from marrowscope.files import whole_file
 from marrowscope.report.content import ReportContent
 from marrowscope.report.view import printable
@@ -53,13 +53,18 @@ def write_cells_parquet(content: ReportContent, path: Path) -> None:
 
 
 def check_cells(cells: pl.DataFrame, classes: tuple[str, ...]) -> None:
-    """Raise ``ValueError`` unless the columns are those of the schema, in its order, without gaps, each cell once."""
+    """Raise ``ValueError`` unless the columns are those of the schema, in its order, without gaps, each cell once.
+
+    A column of :data:`marrowscope.cells.table.NULLABLE` may be empty in all rows, not in some.
+    """
     expected = pl.Schema(cell_schema(classes))
     if cells.schema != expected:
         wrong = [f"{name}: {cells.schema.get(name)}" for name in expected if cells.schema.get(name) != expected[name]]
         wrong += [f"{name}: unexpected" for name in cells.columns if name not in expected]
         raise ValueError(f"cells do not follow the schema of the pack: {', '.join(wrong) or 'order of the columns'}")
-    gaps = cells.select(pl.all().null_count(), cs.float().is_finite().not_().sum().name.suffix(" finite")).row(0)
+    empty = [name for name in NULLABLE if cells.get_column(name).null_count() == cells.height]
+    filled = cells.drop(empty)
+    gaps = filled.select(pl.all().null_count(), cs.float().is_finite().not_().sum().name.suffix(" finite")).row(0)
     if any(gaps):
         raise ValueError("cells have values that are missing or not finite")
     if cells.get_column("cell_id").is_duplicated().any():
