@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marrowscope.cells.table import FLAGS
 from marrowscope.geometry import Box, Size
 from marrowscope.report import geojson
 from marrowscope.report.geojson import NAMESPACE, cell_uuids, write_cells_geojson
