@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from marrowscope.differential.adequacy import adequacy_flags
+from marrowscope.differential.correction import correct
 from marrowscope.differential.counted import ERYTHROBLASTS, Counted, listed
 from marrowscope.differential.flags import percentage_flags
 from marrowscope.differential.intervals import odds
@@ -76,6 +77,7 @@ def make_differential(
         fields=fields,
         stopped=stopped,
         agreement=agreement,
+        corrected=correct(counted),
         notes=(*notes, *_notes(counted, rows, references)),
     )
 

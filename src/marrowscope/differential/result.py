@@ -74,6 +74,31 @@ class Flag(_Frozen):
     text: str
 
 
+class CorrectedRow(_Frozen):
+    """One type of the corrected differential, percent; all ``percent_rounded`` add up to 100.0."""
+
+    type: str
+    percent: float
+    percent_rounded: float
+    low: float
+    high: float
+
+
+class Correction(_Frozen):
+    """The differential corrected for the pack's own confusions; it stands beside the raw one, never in its place.
+
+    ``low`` and ``high`` of the rows are of a bootstrapped 95 % interval that carries both the sampling error of the
+    slide and what is not known of the confusions. Without ``rows``, ``withheld`` says why.
+    """
+
+    method: str
+    assumption: str
+    data: str | None
+    """Data and split on which the confusions were counted; None when the pack carries none."""
+    rows: tuple[CorrectedRow, ...] = ()
+    withheld: str | None = None
+
+
 class Agreement(_Frozen):
     """Test whether the smears of a case agree (chi-squared on the pooled table, rare types merged)."""
 
@@ -117,6 +142,8 @@ class Differential(_Frozen):
     stopped: str
     """Why counting ended: "500 cells reached", "all regions counted", "blasts 20 % decided", ..."""
     agreement: Agreement | None = None
+    corrected: Correction | None = None
+    """None only in differentials of earlier versions."""
     notes: tuple[str, ...] = ()
 
 
