@@ -13,7 +13,7 @@ from math import sqrt
 
 from marrowscope.differential.result import TypeRow
 
-WIDTH, HEIGHT, INSET = 200.0, 20.0, 5.0
+WIDTH, HEIGHT, INSET = 200.0, 20.0, 7.0
 _TICKS = (0, 1, 5, 10, 20, 40, 60, 80, 100)
 
 

@@ -38,7 +38,7 @@ _GAP = 0.07
 
 _BAR_STYLE = (
     "<style>.grid{stroke:#e3e0e8;stroke-width:.7;fill:none}.band{fill:#cfdde6}.span{stroke:#1c1a21;stroke-width:1.3;fill:none}"
-    ".dot{fill:#1c1a21}.tick{font-family:'Libertinus Serif';font-size:10px;fill:#5d5967}</style>"
+    ".dot{fill:#1c1a21}.tick{font-family:'Libertinus Serif';font-size:10.5px;fill:#5d5967}</style>"
 )
 _KEY = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 26 10" width="26" height="10">'

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from marrowscope.differential.result import Differential, TypeRow
 from marrowscope.report.bars import WIDTH, Axis, shared_axis
-from marrowscope.report.view import figure_views, flag_views, span, whole
+from marrowscope.report.view import figure_views, flag_views, span, tidy, whole
 
 _COLUMNS = 25
 """Width of a bar in characters."""
@@ -27,11 +27,24 @@ def print_summary(differential: Differential, label: str, console: Console) -> N
             f"  {escape(figure.title)}: [bold]{figure.value}[/bold]{beside}, {escape(figure.detail)}", highlight=False
         )
     console.print(_table(differential))
+    if moved := _moved_most(differential):
+        console.print(f"Corrected for the pack’s own confusions, moved most: {escape(tidy(moved))}", highlight=False)
     flags = Table.grid(padding=(0, 2, 0, 0))
     for group in flag_views(differential.flags):
         for text in group.texts:
             flags.add_row(Text(f"{group.sign} {group.word}", _STYLES[group.verdict], no_wrap=True), Text(text))
     console.print(flags)
+
+
+def _moved_most(differential: Differential) -> str:
+    """The type that the correction moves most, "Blast 5.2 → 7.1 % (4.0–10.3)"; empty where none moves by 0.1 %."""
+    raw = {row.type: row for row in differential.rows if row.percent is not None}
+    rows = differential.corrected.rows if differential.corrected else ()
+    row = max(rows, key=lambda row: abs(row.percent - (raw[row.type].percent or 0.0)), default=None)
+    if row is None or raw[row.type].percent_rounded == row.percent_rounded:
+        return ""
+    before, interval = raw[row.type].percent_rounded, span(row.low, row.high, 1)
+    return f"{raw[row.type].title} {before:.1f} → {row.percent_rounded:.1f} % ({interval})"
 
 
 def _table(differential: Differential) -> Table:

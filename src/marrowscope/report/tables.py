@@ -25,6 +25,9 @@ CSV_COLUMNS = (
     "percent_rounded",
     "low",
     "high",
+    "corrected_percent",
+    "corrected_low",
+    "corrected_high",
     "reference_low",
     "reference_high",
     "per_mm2",
@@ -80,14 +83,19 @@ def write_differential_json(content: ReportContent, path: Path) -> None:
 def write_differential_csv(content: ReportContent, path: Path) -> None:
     """Write ``differential.csv``: one row a type, those that cannot be assessed and those outside the NDC included.
 
-    Percentages, ``low`` and ``high`` are of the NDC. An empty cell means "not known"; it never means zero. Raises
-    ``OutputError``.
+    Percentages, ``low`` and ``high`` are of the NDC; those named ``corrected`` are corrected for the pack's own
+    confusions. An empty cell means "not known"; it never means zero. Raises ``OutputError``.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
+    correction = content.differential.corrected
+    corrected = {row.type: row for row in correction.rows} if correction else {}
     for row in content.differential.rows:
-        writer.writerow({"in_differential": "true"} | _plain(row.model_dump()))
+        values = {"in_differential": "true"} | _plain(row.model_dump())
+        if found := corrected.get(row.type):
+            values |= {"corrected_percent": found.percent, "corrected_low": found.low, "corrected_high": found.high}
+        writer.writerow(values)
     for other in content.differential.others:
         writer.writerow({"in_differential": "false", "assessable": "true"} | _plain(other.model_dump()))
     with whole_file(path) as beside:

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_lowercase
 
-from marrowscope.differential.result import Differential, Flag, OtherCount, Ratio, TypeRow, Verdict
+from marrowscope.differential.result import (
+    CorrectedRow,
+    Correction,
+    Differential,
+    Flag,
+    OtherCount,
+    Ratio,
+    TypeRow,
+    Verdict,
+)
 from marrowscope.report.bars import Axis, interval_bar, shared_axis
 from marrowscope.report.content import ReportContent
 from marrowscope.taxonomy import CELL_TYPES, Lineage
@@ -58,7 +67,8 @@ class RowView:
     """One row of the NDC table.
 
     ``mark`` is ``▲`` or ``▼`` when the whole interval is outside the reference range; ``note`` is short enough to stand
-    in the row, a longer one is a footnote and ``footnote`` its letter.
+    in the row, a longer one is a footnote and ``footnote`` its letter. ``corrected`` and its interval are empty where
+    nothing was corrected.
     """
 
     type: str
@@ -69,6 +79,8 @@ class RowView:
     percent: str
     mark: str
     interval: str
+    corrected: str
+    corrected_interval: str
     reference: str
     note: str
     footnote: str
@@ -118,6 +130,7 @@ class TableView:
     total_percent: str
     axis: Axis
     has_references: bool
+    has_corrected: bool
     others: tuple[FactView, ...]
     footnotes: tuple[FactView, ...]
     notes: tuple[str, ...]
@@ -130,8 +143,11 @@ def table_view(content: ReportContent) -> TableView:
     axis = shared_axis(rows)
     long = dict.fromkeys(row.note for row in rows if row.note and len(row.title + row.note) > NOTE_IN_ROW)
     letters = dict(zip(long, ascii_lowercase, strict=False))
+    corrected = {row.type: row for row in differential.corrected.rows} if differential.corrected else {}
     groups = tuple(
-        _group(LINEAGES.get(lineage, lineage.capitalize()), tuple(members), axis, letters, differential.partial)
+        _group(
+            LINEAGES.get(lineage, lineage.capitalize()), tuple(members), axis, letters, differential.partial, corrected
+        )
         for lineage, members in groupby(rows, key=lambda row: row.lineage)
     )
     rounded = [row.percent_rounded for row in rows if row.percent_rounded is not None]
@@ -144,12 +160,14 @@ def table_view(content: ReportContent) -> TableView:
     if has_references and differential.partial:
         notes.append("Reference ranges are those of a complete count; this partial one is not held against them.")
     notes += [tidy(note) for note in differential.notes if note not in content.quality]
+    notes += [tidy(note) for note in correction_notes(differential.corrected)]
     return TableView(
         groups=groups,
         total=whole(differential.total),
         total_percent=f"{sum(rounded):.1f}" if rounded else "–",
         axis=axis,
         has_references=has_references,
+        has_corrected=bool(corrected),
         others=tuple(FactView(other.title, _other(other)) for other in differential.others),
         footnotes=tuple(FactView(letter, tidy(note)) for note, letter in letters.items()),
         notes=tuple(notes),
@@ -162,8 +180,29 @@ NOTE_IN_ROW = 36
 INTERVALS = {"wilson": "Wilson", "sequence": "confidence sequence, valid at any stop"}
 
 
-def _group(title: str, rows: Sequence[TypeRow], axis: Axis, letters: Mapping[str, str], partial: bool) -> GroupView:
-    views = tuple(_row(row, axis, letters, partial) for row in rows)
+def correction_notes(correction: Correction | None) -> list[str]:
+    """What a reader must know of the corrected percentages, or why there are none."""
+    if correction is None:
+        return []
+    if correction.withheld:
+        return [f"Not corrected for the pack’s confusions: {correction.withheld}."]
+    text = (
+        "Corrected: what would have been counted if the pack confused no types, by its confusions on held-out data "
+        f"({correction.data}); the bootstrapped interval carries what is not known of them, and the sampling error. "
+        f"{correction.assumption}"
+    )
+    return [text]
+
+
+def _group(
+    title: str,
+    rows: Sequence[TypeRow],
+    axis: Axis,
+    letters: Mapping[str, str],
+    partial: bool,
+    corrected: Mapping[str, CorrectedRow],
+) -> GroupView:
+    views = tuple(_row(row, axis, letters, partial, corrected.get(row.type)) for row in rows)
     count = percent = ""
     if len(rows) > 1 and all(row.assessable for row in rows):
         count = whole(sum(row.count or 0 for row in rows))
@@ -172,7 +211,9 @@ def _group(title: str, rows: Sequence[TypeRow], axis: Axis, letters: Mapping[str
     return GroupView(title, count, percent, views)
 
 
-def _row(row: TypeRow, axis: Axis, letters: Mapping[str, str], partial: bool) -> RowView:
+def _row(
+    row: TypeRow, axis: Axis, letters: Mapping[str, str], partial: bool, corrected: CorrectedRow | None
+) -> RowView:
     note = row.note or ""
     return RowView(
         type=row.type,
@@ -183,6 +224,8 @@ def _row(row: TypeRow, axis: Axis, letters: Mapping[str, str], partial: bool) ->
         percent="–" if row.percent_rounded is None else f"{row.percent_rounded:.1f}",
         mark="" if partial else _mark(row),
         interval=span(row.low, row.high, 1),
+        corrected="" if corrected is None else f"{corrected.percent_rounded:.1f}",
+        corrected_interval="" if corrected is None else span(corrected.low, corrected.high, 1),
         reference=span(row.reference_low, row.reference_high, None),
         note="" if note in letters else tidy(note),
         footnote=letters.get(note, ""),
