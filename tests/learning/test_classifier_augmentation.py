@@ -1,10 +1,12 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marrowscope.learning.classifier.augmentation import Augmentation, bare, beside, cut
+from marrowscope.learning.classifier.augmentation import Augmentation, cut
 
 PLAIN = Augmentation(
     zoom=(1.0, 1.0),
@@ -78,16 +80,20 @@ def test_views_depend_on_the_generator_only():
     assert not np.array_equal(first, other)
 
 
-def test_a_bare_cell_keeps_its_middle_only():
-    view = bare(_disc(96, 48, colour=(10, 10, 10)), half_side=20)
-    assert (view[48, 48] == 10).all()
-    assert (view[30:66, 30:66] == 10).all()
-    assert (view[:27] > 200).all()
+def test_a_strong_view_changes_the_glass_and_a_grey_one_has_no_colour():
+    picture = _disc(60, 12)
+    strong = dataclasses.replace(PLAIN, strong_chance=1.0)
+    glass = np.array([strong.view(picture, 0.25, 0.25, 40, np.random.default_rng(seed))[0, 0] for seed in range(30)])
+    assert (glass.std(axis=0) > 8).all()
+    grey = dataclasses.replace(PLAIN, neutral_chance=1.0, grey_chance=1.0)
+    view = grey.view(picture, 0.25, 0.25, 40, np.random.default_rng(0)).astype(int)
+    assert np.ptp(view, axis=2).max() <= 1
+    assert view[20, 20, 0] < view[0, 0, 0] - 50
 
 
-def test_a_neighbour_lies_at_its_distance_and_never_brightens():
-    view, neighbour = _disc(96, 10), _disc(96, 10, colour=(20, 20, 20))
-    both = beside(view, neighbour, distance=30, angle=0.0)
-    assert (both[48, 78] == 20).all()
-    assert (both[48, 48] == view[48, 48]).all()
-    assert (both <= view).all()
+def test_a_coarse_view_has_lost_detail_and_kept_its_size():
+    coarse = dataclasses.replace(PLAIN, coarse_chance=1.0)
+    picture = _picture()
+    view = coarse.view(picture, 0.25, 0.25, 40, np.random.default_rng(1))
+    assert view.shape == (40, 40, 3)
+    assert view.std() < 0.8 * picture.std()

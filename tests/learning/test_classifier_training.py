@@ -52,6 +52,7 @@ def recipe():
         draws=144,
         batch=16,
         learning_rate=3e-3,
+        averaging=0.8,
         crop=32,
     )
 

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from marrowscope.learning.classifier.scenes import bare, glass_colour
+
 Picture = NDArray[np.uint8]
 
 
@@ -23,6 +25,11 @@ class Augmentation:
 
     ``zoom`` bounds the random magnification; ``shift`` is the error of a detected centre along x and y;
     ``quarter_turns`` is the share of views that are only mirrored and turned by 90 degrees, hence not resampled.
+    ``strong_chance`` is the share of views with a stain and a lamp as far from the usual as another laboratory's: the
+    glass made neutral first, then changes up to ``strong_*``. ``grey_chance`` takes the colour away, ``coarse_chance``
+    the resolution. Of cells whose mask is known, ``swap_chance`` puts into the surroundings of another cell,
+    ``glass_chance`` on bare glass, ``crowd_chance`` among others that touch it (:mod:`.scenes`); ``neighbour_chance``
+    sets one other beside a cell that got no crowd.
     """
 
     zoom: tuple[float, float] = (0.8, 1.25)
@@ -32,14 +39,28 @@ class Augmentation:
     stain: float = 0.06
     lamp: float = 0.06
     neutral_chance: float = 0.3
+    strong_chance: float = 0.0
+    strong_density: float = 0.4
+    strong_stain: float = 0.25
+    strong_lamp: float = 0.25
+    grey_chance: float = 0.0
     haze_chance: float = 0.15
     blur_chance: float = 0.3
     blur: float = 0.35
     sharpen_chance: float = 0.1
     noise_chance: float = 0.2
+    coarse_chance: float = 0.0
     jpeg_chance: float = 0.3
     bare_chance: float = 0.1
+    swap_chance: float = 0.0
+    glass_chance: float = 0.0
+    crowd_chance: float = 0.0
     neighbour_chance: float = 0.0
+
+    @property
+    def moves_cells(self) -> bool:
+        """Whether it needs to know which pixels are the cell."""
+        return self.swap_chance + self.glass_chance + self.crowd_chance > 0
 
     def view(
         self, picture: Picture, from_spacing: float, spacing: float, crop: int, random: np.random.Generator
@@ -65,18 +86,28 @@ class Augmentation:
 
     def _stained(self, view: Picture, random: np.random.Generator) -> Picture:
         light = (view.astype(np.float32) + 1.0) / 256.0
-        background = np.percentile(light[::4, ::4].reshape(-1, 3), 95, axis=0).astype(np.float32)
-        if random.random() < self.neutral_chance:
-            light = light / background * background.max()
-        mixing = np.eye(3) + random.normal(0.0, self.stain, (3, 3))
-        mixing *= np.exp(random.normal(0.0, self.density))
-        density = cv2.transform(-np.log(light), mixing.astype(np.float32))
-        light = np.exp(-density) * np.exp(random.normal(0.0, self.lamp, 3) + random.normal(0.0, self.lamp))
+        glass = (glass_colour(view) / 256.0).astype(np.float32)
+        strong = random.random() < self.strong_chance
+        strength = random.uniform(0.3, 1.0) if strong else 1.0
+        stain = strength * self.strong_stain if strong else self.stain
+        lamp = strength * self.strong_lamp if strong else self.lamp
+        if strong or random.random() < self.neutral_chance:
+            white = random.uniform(0.75, 1.0) if strong else float(glass.max())
+            light = np.minimum(light / glass, 1.0) * np.float32(white)
+            glass[:] = white
+        mixing = np.eye(3) + random.normal(0.0, stain, (3, 3))
+        mixing *= np.exp(random.normal(0.0, self.strong_density if strong else self.density))
+        density = np.maximum(cv2.transform(-np.log(light), mixing.astype(np.float32)), 0.0)
+        if random.random() < self.grey_chance:
+            density = np.repeat(density @ np.array([[0.2], [0.6], [0.2]], np.float32), 3, axis=2)
+        light = np.exp(-density) * np.exp(random.normal(0.0, lamp, 3) + random.normal(0.0, min(lamp, 0.1)))
         if random.random() < self.haze_chance:
-            light += random.uniform(0.0, 0.4) * (random.uniform(0.5, 1.0) * background.max() - light)
+            light += random.uniform(0.0, 0.4) * (random.uniform(0.5, 1.0) * glass.max() - light)
         return cast(Picture, np.clip(light * 256.0 - 0.5, 0, 255).astype(np.uint8))
 
     def _scanned(self, view: Picture, spacing: float, random: np.random.Generator) -> Picture:
+        if random.random() < self.coarse_chance:
+            view = _coarse(view, random.uniform(0.35, 0.8))
         if random.random() < self.blur_chance:
             view = blurred(view, random.uniform(0.1, self.blur) / spacing)
         elif random.random() < self.sharpen_chance:
@@ -134,21 +165,8 @@ def blurred(view: Picture, sigma: float) -> Picture:
     return view if sigma < 0.05 else cast(Picture, cv2.GaussianBlur(view, (0, 0), sigma))
 
 
-def bare(view: Picture, half_side: float) -> Picture:
-    """The view with everything farther than ``half_side`` pixels from its middle painted in its background colour."""
-    crop = len(view)
-    low, high = max(0, round(crop / 2 - half_side)), min(crop, round(crop / 2 + half_side))
-    out = np.empty_like(view)
-    out[:] = np.percentile(view[::4, ::4].reshape(-1, 3), 95, axis=0)
-    out[low:high, low:high] = view[low:high, low:high]
-    return out
-
-
-def beside(view: Picture, neighbour: Picture, distance: float, angle: float) -> Picture:
-    """The view with another cell ``distance`` pixels away, as darkest of both: cells of dense marrow touch.
-
-    The neighbour's background must be about that of the view.
-    """
-    move = np.array([[1, 0, distance * np.cos(angle)], [0, 1, distance * np.sin(angle)]], np.float32)
-    moved = cv2.warpAffine(neighbour, move, view.shape[1::-1], borderMode=cv2.BORDER_CONSTANT, borderValue=(255,) * 3)
-    return np.minimum(view, moved)
+def _coarse(view: Picture, factor: float) -> Picture:
+    """The view as a camera with ``factor`` times the pixels a um would have given it, magnified again."""
+    side = len(view)
+    coarse = cv2.resize(view, (max(16, round(side * factor)),) * 2, interpolation=cv2.INTER_AREA)
+    return cast(Picture, cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR))

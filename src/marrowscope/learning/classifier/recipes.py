@@ -18,8 +18,9 @@ from marrowscope.taxonomy import PBC_TYPES, PHANTOM_TYPES
 class ClassifierRecipe:
     """How a classifier is trained. ``crop`` in pixels at ``spacing`` um/px.
 
-    ``draws`` is the number of views an epoch; ``learning_rate`` the peak of one cycle; ``coverage`` the share of
-    cells that shall still get a name when ``unsure_below`` is chosen on the validation cells.
+    ``draws`` is the number of views an epoch; ``learning_rate`` the peak of one cycle; ``averaging`` the decay a step
+    of the running average of the weights, 0 for none; ``coverage`` the share of cells that shall still get a name when
+    ``unsure_below`` is chosen on the validation cells.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ClassifierRecipe:
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
+    averaging: float = 0.0
     crop: int = 96
     spacing: float = 0.25
     coverage: float = 0.95

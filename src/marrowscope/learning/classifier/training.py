@@ -1,4 +1,7 @@
-"""Training a cell classifier: AdamW over one cycle, checkpoints an epoch, resumable, the same for the same seed."""
+"""Training a cell classifier: AdamW over one cycle, checkpoints an epoch, resumable, the same for the same seed.
+
+What is validated, kept and shipped is the running average of the weights where the recipe asks for one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,6 +31,7 @@ from marrowscope.learning.classifier.data import (
     collated,
     evaluation_loader,
     training_loader,
+    with_masks,
 )
 from marrowscope.learning.classifier.networks import CellClassifier, load_folded, restore_batch_norm
 from marrowscope.learning.classifier.recipes import ClassifierRecipe
@@ -41,13 +45,14 @@ STATISTICS_CELLS = 512
 class ClassifierTraining(lightning.LightningModule):
     """The loss, the schedule and the scores of one training."""
 
-    def __init__(self, network: CellClassifier, recipe: ClassifierRecipe, steps: int) -> None:
+    def __init__(self, network: CellClassifier, recipe: ClassifierRecipe, steps: int, seed: int) -> None:
         super().__init__()
-        self.network, self.recipe, self.steps = network, recipe, steps
+        self.network, self.recipe, self.steps, self.seed = network, recipe, steps, seed
         self.confusion: NDArray[np.int64] = np.zeros((len(recipe.classes),) * 2, np.int64)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         crops, labels = batch
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # a resumed training drops out the same
         logits, _map = self.network(crops)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         self.log("loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
@@ -96,7 +101,10 @@ def train_classifier(
         raise DataError(f"{last} is missing, so there is nothing to resume; train without --resume")
     lightning.seed_everything(seed, verbose=False)
     draws = BalancedDraws(splits.train.labels, len(recipe.classes), recipe.draws, seed)
-    views = Views(splits.train, recipe.augmentation, recipe.crop, recipe.spacing, seed)
+    masked = recipe.augmentation.moves_cells and splits.train.masks is None
+    views = Views(
+        with_masks(splits.train) if masked else splits.train, recipe.augmentation, recipe.crop, recipe.spacing, seed
+    )
     network = recipe.network(len(recipe.classes))
     if weights is not None and not resume:
         load_folded(network, read_layers(weights))
@@ -110,7 +118,7 @@ def train_classifier(
         accelerator="auto",
         devices=1,
         max_epochs=recipe.epochs,
-        callbacks=[best, newest, *_progress()],
+        callbacks=[*_averaging(recipe.averaging), best, newest, *_progress()],
         logger=CSVLogger(folder, name="log"),
         enable_model_summary=False,
         enable_progress_bar=_is_terminal(),
@@ -119,7 +127,7 @@ def train_classifier(
         gradient_clip_val=1.0,
         use_distributed_sampler=False,
     )
-    training = ClassifierTraining(network, recipe, recipe.epochs * (recipe.draws // recipe.batch))
+    training = ClassifierTraining(network, recipe, recipe.epochs * (recipe.draws // recipe.batch), seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PossibleUserWarning)  # advice on the number of workers
         warnings.filterwarnings("ignore", message="Checkpoint directory")  # it is there when resuming
@@ -144,9 +152,13 @@ def logits_of(network: CellClassifier, cells: Cells, recipe: ClassifierRecipe) -
     return torch.cat(parts).numpy()
 
 
+def _averaging(decay: float) -> list[Callback]:
+    return [EMAWeightAveraging(decay=decay)] if decay else []
+
+
 def _is_terminal() -> bool:
     return os.isatty(2)
 
 
-def _progress() -> list[TQDMProgressBar]:
+def _progress() -> list[Callback]:
     return [TQDMProgressBar(refresh_rate=10)] if _is_terminal() else []
