@@ -10,7 +10,8 @@ ONNX conventions (normalisation lives inside the graphs, so that no caller can g
   float32 ``(n, k, classes)``.
 * classifier: input ``crops`` uint8 RGB ``(n, crop, crop, 3)`` at ``spacing``, the cell's centre in the middle; output
   ``logits`` float32 ``(n, classes)`` and, where ``feature_map`` names it, a float32 feature map
-  ``(n, channels, h, w)`` whose global average, times the weights in ``linear_head``, gives the logits.
+  ``(n, channels, h, w)`` whose global average, times the weights in ``linear_head``, gives the logits; where there is
+  an anomaly score, also the features that it compares, float32 ``(n, c)``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from marrowscope.taxonomy import CELL_TYPES, unseen_types
 
 SCHEMA = 1
 """Version of ``pack.json`` that this program writes and reads."""
+
+ANY = "any"
+"""The specimen of which nothing is assumed: every class is as likely as every other."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -73,6 +77,9 @@ class ClassifierContract(ModelFile):
     spacing: float = Field(gt=0)
     crop: int = Field(gt=0)
     temperature: float = Field(default=1.0, gt=0, description="logits are divided by this before the softmax")
+    prior: tuple[float, ...] | None = Field(
+        default=None, description="expected share of each class; None: all alike, as in training"
+    )
     unsure_below: float = Field(default=0.5, ge=0, le=1, description="largest probability below this: 'unsure'")
     feature_map: str | None = Field(default=None, description="name of the ONNX output with the feature map")
     linear_head: ModelFile | None = Field(default=None, description="npz with weight (classes, channels), bias")
@@ -85,18 +92,26 @@ class Confusion(_Strict):
     counts: tuple[tuple[int, ...], ...]
 
 
-class Anomaly(_Strict):
-    """How to tell that a cell is like none of the training cells: raw score over ``threshold``, anomalous above 1.
+class Specimen(_Strict):
+    """What a pack takes a specimen to be made of, and what it then calls wrongly on held-out data."""
 
-    ``reference`` is an npz with what ``method`` compares with (docs/methods/anomaly.md); ``threshold`` is the
-    ``quantile`` of the raw scores of known cells that had no part in the reference, ``data`` in words.
+    prior: tuple[float, ...] = Field(description="expected share of each class, in their order")
+    confusion: Confusion
+
+
+class Anomaly(_Strict):
+    """How to tell that a cell is like none that training knew: raw score over ``threshold``, anomalous above 1.
+
+    ``reference`` is what ``marrowscope.packs.anomaly`` reads. ``threshold`` is the ``quantile`` of the raw scores of
+    the known cells that ``data`` names, which are not in the reference.
     """
 
-    method: str
+    method: Literal["k-nearest-neighbours"]
+    features: str = Field(description="name of the classifier's ONNX output that is compared, (n, c)")
     reference: ModelFile
     threshold: float = Field(gt=0)
-    data: str
     quantile: float = Field(gt=0, lt=1)
+    data: str = Field(description="the cells that gave the threshold, in words")
 
 
 class PackContract(_Strict):
@@ -118,7 +133,10 @@ class PackContract(_Strict):
     classifier: ClassifierContract | None = Field(
         default=None, description="None when the detector itself gives class probabilities"
     )
-    confusion: Confusion | None = None
+    specimens: dict[str, Specimen] = Field(
+        default_factory=dict, description="priors that Bayes' rule puts in place of the even one, by specimen"
+    )
+    confusion: Confusion | None = Field(default=None, description="with the prior that the classifier now has")
     anomaly: Anomaly | None = None
 
     @field_validator("classes")
@@ -144,14 +162,34 @@ class PackContract(_Strict):
         for inner, outer in self.pooled.items():
             if inner not in CELL_TYPES or outer not in self.classes:
                 raise ValueError(f"pooled: {inner!r} must be a cell type and {outer!r} one of the classes")
-        if self.anomaly is not None and (self.classifier is None or self.classifier.feature_map is None):
-            raise ValueError("an anomaly score needs a classifier whose feature_map is named")
-        if self.confusion is not None:
-            n = len(self.classes)
-            rows = self.confusion.counts
-            if len(rows) != n or any(len(row) != n for row in rows):
+        if self.anomaly is not None and self.classifier is None:
+            raise ValueError("an anomaly score needs a classifier of its own")
+        n = len(self.classes)
+        for confusion in (self.confusion, *(specimen.confusion for specimen in self.specimens.values())):
+            if confusion and (len(confusion.counts) != n or any(len(row) != n for row in confusion.counts)):
                 raise ValueError(f"confusion counts must be {n} x {n}, as there are {n} classes")
+        own = self.classifier.prior if self.classifier else None
+        for prior in (own, *(specimen.prior for specimen in self.specimens.values())):
+            if prior is not None and (len(prior) != n or min(prior) <= 0 or abs(sum(prior) - 1) > 1e-3):
+                raise ValueError(f"a prior must be {n} positive shares that sum to 1, as there are {n} classes")
+        if self.specimens and self.classifier is None:
+            raise ValueError("priors need a classifier of its own")
         return self
+
+    def for_specimen(self, name: str) -> PackContract:
+        """The contract with the prior of a specimen and the confusions under it; :data:`ANY` leaves the even one.
+
+        Unchanged when the pack states no specimens. Raises ``ValueError`` for one that it does not state.
+        """
+        if name == ANY or not self.specimens or self.classifier is None:
+            return self
+        if name not in self.specimens:
+            raise ValueError(
+                f"the pack {self.name} knows the specimens {', '.join(self.specimens)}; {ANY!r} assumes none"
+            )
+        specimen = self.specimens[name]
+        classifier = self.classifier.model_copy(update={"prior": specimen.prior})
+        return self.model_copy(update={"classifier": classifier, "confusion": specimen.confusion})
 
     @property
     def cannot_see(self) -> tuple[str, ...]:
