@@ -27,7 +27,7 @@ LEAST_OF_A_TYPE = 20
 """Held-out cells of each type: with as few as these, what is learnt of the confusions just outweighs the noise."""
 
 LEAST_SINGULAR_VALUE = 0.15
-"""Of P: to what a difference between two mixes may shrink in what is called. With 0.22 it pays, with 0.11 it does not."""
+"""Of P: to what a difference between two mixes may shrink in what is called. With 0.22 it pays, with 0.11 not."""
 
 REPLICATES = 2000
 """Bootstrap draws."""
