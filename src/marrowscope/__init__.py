@@ -21,10 +21,12 @@ def count(
     spacing: float | None = None,
     region: str = "auto",
     seed: int = 0,
+    specimen: str = "marrow",
 ) -> ReportContent:
     """Count one slide file; with ``output``, write the report and tables into ``output/SLIDE`` too.
 
-    ``cells`` is a number, ``"all"`` or ``"precise"``; ``spacing`` is um per level-0 pixel where the file does not say.
+    ``cells`` is a number, ``"all"`` or ``"precise"``; ``spacing`` is um per level-0 pixel where the file does not say;
+    ``specimen`` is ``"marrow"``, ``"blood"`` or ``"any"``: which types the pack takes for common.
     The result's ``differential`` holds rows, intervals, ratios and flags, its ``cells`` one row a cell (Polars, level-0
     pixels). Raises the errors of :mod:`marrowscope.errors`.
     """
@@ -35,11 +37,12 @@ def count(
     from marrowscope.runs import slide_name
     from marrowscope.slides import open_slide
 
-    path, options, loaded = Path(slide), CountOptions(cells=cells, region=region, seed=seed), load_pack(pack)
+    options = CountOptions(cells=cells, region=region, seed=seed, specimen=specimen)
+    path, loaded = Path(slide), load_pack(pack)
     if output is not None:
         content = count_file(path, Path(output) / slide_name(path), loaded, options, spacing=spacing).content
         assert content is not None
         return content
     with open_slide(path, spacing) as opened:
         source = "file" if spacing is None else "given"
-        return count_slide(opened, loaded, options, spacing_source=source)
+        return count_slide(opened, loaded.for_specimen(specimen), options, spacing_source=source)

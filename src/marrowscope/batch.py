@@ -132,7 +132,7 @@ def count_file(
     """
     started = perf_counter()
     options = options or CountOptions()
-    label = label or slide_name(path)
+    label, pack = label or slide_name(path), pack.for_specimen(options.specimen)
     with open_slide(path, spacing) as slide:
         require_spacing(slide)
         identity = slide_identity(path)
@@ -185,6 +185,7 @@ def count_case(
     options = options or CountOptions()
     folder = output / name
     try:
+        pack = pack.for_specimen(options.specimen)
         if failed := [smear.label for smear in smears if smear.content is None]:
             raise MarrowscopeError(f"not pooled, as {', '.join(failed)} could not be counted: mend or leave it out")
         if len({smear.slide_sha256 for smear in smears}) < len(smears):

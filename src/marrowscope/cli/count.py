@@ -32,6 +32,9 @@ def command(
     region: Annotated[
         str, typer.Option(help="Where to count: auto, whole, or a GeoJSON file (from QuPath, say).")
     ] = "auto",
+    specimen: Annotated[
+        str, typer.Option(help="marrow or blood: which types are common; any: none more than another.")
+    ] = "marrow",
     case: Annotated[str | None, typer.Option(help="Pool the slides as smears of one case of this name.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the order of the counting fields.")] = 0,
     count_mitoses: Annotated[
@@ -70,6 +73,7 @@ def command(
         seed=seed,
         count_mitoses=count_mitoses,
         reference_ranges=reference_ranges,
+        specimen=specimen,
         tiling=Tiling(tile=tile, batch=batch, threads=threads),
     )
     slides = list(dict.fromkeys(slides))  # a slide that is named twice is counted once
