@@ -54,6 +54,12 @@ def vary_stain(picture: Picture, rng: np.random.Generator, variation: Variation)
     return np.asarray(np.clip(light * (256 * glass).astype(np.float32), 0, 255), np.uint8)
 
 
+def deepen(picture: Picture, factor: float, glass: NDArray[np.float32]) -> Picture:
+    """The picture with ``factor`` times the optical density over the glass of colour ``glass (3,)``."""
+    light = np.clip(picture / np.maximum(glass, 1), 1 / 256, 1)
+    return np.asarray(light**factor * glass, np.uint8)
+
+
 def _uneven_light(size: tuple[int, ...], rng: np.random.Generator, depth: float) -> NDArray[np.float32]:
     coarse = rng.uniform(1 - depth, 1 + depth / 2, (3, 3)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)

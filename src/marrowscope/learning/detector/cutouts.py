@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.boxes import BoxPicture, read_rgb, resample
-from marrowscope.learning.datasets.twins import find_twins, thumbnail
+from marrowscope.learning.datasets.splits import clean_split
 
 PBC_SPACING = 0.20
 """um per pixel of the PBC pictures, from the size of their red cells."""
@@ -26,10 +26,14 @@ PBC_SPACING = 0.20
 CUTOUT_SPACING = 0.33
 """um per pixel at which cells are cut out: fine enough to be scaled up a little afterwards."""
 
+_OFTENER = {"erythroblast": 2.0}
+"""Types that marrow has more of, by how much they are preferred."""
+
 _SMALLEST_NUCLEUS_UM2 = 3.0
 _NUCLEUS_FROM_CENTRE_UM = 3.5
 _SURELY_CELL_UM, _SURELY_OUTSIDE_UM, _LARGEST_RADIUS_UM = 2.0, 7.0, 14.0
 _SMOOTHING_UM = 1.0
+_SMALLEST_NAKED_UM2, _COMPACT = 15.0, 0.92
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,41 +52,29 @@ class Cutouts:
     cells: Sequence[Cutout]
     platelets: Sequence[Cutout]
     red_cells: Sequence[Cutout]
+    nuclei: Sequence[Cutout] = ()
 
 
-def pbc_table(folder: Path) -> polars.DataFrame:
-    """``labels.csv`` of the PBC set (file, label, split). Raises :class:`DataError` when it is not there."""
-    table = folder / "labels.csv"
-    if not table.is_file():
-        raise DataError(f"no PBC set in {folder}: expected labels.csv with file, label, split")
-    return polars.read_csv(table, columns=["file", "label", "split"])
+def cut_pbc(folder: Path, count: int, rng: np.random.Generator) -> tuple[list[Cutout], list[Cutout]]:
+    """Up to ``count`` cells and a tenth as many platelets of the clean train split.
 
-
-def pbc_thumbnails(folder: Path, split: str) -> list[NDArray[np.float32]]:
-    """Thumbnails of one split, for the search for twins."""
-    return [thumbnail(read_rgb(_picture(folder, name))) for name in pbc_table(folder).filter(split=split)["file"]]
-
-
-def cut_pbc(
-    folder: Path, count: int, rng: np.random.Generator, forbidden: list[NDArray[np.float32]]
-) -> tuple[list[Cutout], list[Cutout]]:
-    """Up to ``count`` cells and a tenth as many platelets from the train split, without twins of ``forbidden``.
-
-    All types are equally likely, as marrow is not composed like blood. Pictures whose cell cannot be told from its
-    surroundings are skipped.
+    All types are equally likely, erythroblasts twice as likely, as marrow is not composed like blood. Pictures whose
+    cell cannot be told from its surroundings are skipped. Raises :class:`DataError` when the set is not there.
     """
-    table = pbc_table(folder).filter(split="train")
+    path = folder / "labels.csv"
+    if not path.is_file():
+        raise DataError(f"no PBC set in {folder}: expected labels.csv with file, label")
+    in_train = [file for file, split in clean_split("pbc").items() if split == "train"]
+    table = polars.read_csv(path, columns=["file", "label"]).filter(polars.col("file").is_in(in_train))
     order = np.argsort(rng.random(len(table)), kind="stable")
-    table = table[order].with_columns(polars.int_range(polars.len()).over("label").alias("turn")).sort("turn")
+    table = table[order].with_columns(polars.int_range(polars.len()).over("label").alias("turn"))
+    oftener = polars.col("label").replace_strict(_OFTENER, default=1.0)
+    table = table.sort(polars.col("turn") / oftener, maintain_order=True)
     platelets = table.filter(polars.col("label") == "platelet")["file"][: count // 10]
     cells = table.filter(polars.col("label") != "platelet")["file"][:count]
-    found: list[list[Cutout]] = []
-    for names in (cells, platelets):
-        pictures = [read_rgb(_picture(folder, name)) for name in names]
-        twins = {int(a) for a, _ in find_twins([thumbnail(p) for p in pictures], forbidden)}
-        cut = (cut_out(p) for index, p in enumerate(pictures) if index not in twins)
-        found.append([cutout for cutout in cut if cutout is not None])
-    return found[0], found[1]
+    found = ([cut_out(read_rgb(folder / name)) for name in names] for names in (cells, platelets))
+    cut_cells, cut_platelets = ([cutout for cutout in cut if cutout is not None] for cut in found)
+    return cut_cells, cut_platelets
 
 
 def cut_out(picture: NDArray[np.uint8], spacing: float = PBC_SPACING) -> Cutout | None:
@@ -108,6 +100,23 @@ def cut_out(picture: NDArray[np.uint8], spacing: float = PBC_SPACING) -> Cutout 
         return None
     window = np.s_[max(0, ys.min() - 2) : ys.max() + 3, max(0, xs.min() - 2) : xs.max() + 3]
     return Cutout(rgb[window].copy(), mask[window].copy(), glass_colour(rgb))
+
+
+def naked_nucleus(cell: Cutout) -> Cutout | None:
+    """The nucleus of a cell without its cytoplasm; None when it is not one compact piece."""
+    purple = _nuclei(cell.pixels) * cell.mask
+    _, parts, properties, _ = cv2.connectedComponentsWithStats(purple)
+    if len(properties) < 2:
+        return None
+    part = 1 + int(properties[1:, cv2.CC_STAT_AREA].argmax())
+    outlines, _ = cv2.findContours((parts == part).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    area, hull = cv2.contourArea(outlines[0]), cv2.contourArea(cv2.convexHull(outlines[0]))
+    if area * CUTOUT_SPACING**2 < _SMALLEST_NAKED_UM2 or area < _COMPACT * hull:
+        return None
+    mask = np.asarray(cv2.drawContours(np.zeros_like(purple), outlines, -1, 1, cv2.FILLED), np.uint8)
+    x, y, width, height = properties[part, :4]
+    window = np.s_[max(0, y - 2) : y + height + 2, max(0, x - 2) : x + width + 2]
+    return Cutout(cell.pixels[window].copy(), mask[window].copy(), cell.glass)
 
 
 def cut_red_cells(fields: Sequence[BoxPicture], spacing: float, count: int, rng: np.random.Generator) -> list[Cutout]:
@@ -178,9 +187,3 @@ def _radius_um(shape: tuple[int, ...]) -> NDArray[np.float64]:
 def _disc(radius_um: float) -> NDArray[np.uint8]:
     side = 2 * round(radius_um / CUTOUT_SPACING) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
-
-
-def _picture(folder: Path, name: str) -> Path:
-    """Tables name pictures from the set's folder or from its ``images`` folder."""
-    direct = folder / name
-    return direct if direct.is_file() else folder / "images" / name

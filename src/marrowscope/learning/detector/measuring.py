@@ -20,11 +20,12 @@ from marrowscope.evaluation.detection import (
     rank_predictions,
 )
 from marrowscope.evaluation.intervals import Proportion, bootstrap_interval
+from marrowscope.learning.detector.borders import OUTSIDE
 from marrowscope.learning.detector.network import STRIDE
 from marrowscope.packs.metrics import Evaluation, Measured
 
-BORDER = 32
-"""Pixels by which a picture is continued on each side, its border repeated, so that its edge is no hard step."""
+BORDER = 16
+"""Pixels of nothing around a picture (:data:`~marrowscope.learning.detector.borders.OUTSIDE`), as in training."""
 
 IOU_OF_ONE_CELL = 0.5
 LOWEST_SCORE = 0.02
@@ -48,7 +49,9 @@ def find_cells(
     """Boxes ``(n, 4)``, clipped to the picture, and scores ``(n,)`` of the cells whose centre lies in a picture."""
     height, width = pixels.shape[:2]
     right, below = (BORDER + (-(side + 2 * BORDER)) % STRIDE for side in (width, height))
-    padded = cv2.copyMakeBorder(pixels, BORDER, below, BORDER, right, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(
+        pixels, BORDER, below, BORDER, right, cv2.BORDER_CONSTANT, value=(OUTSIDE, OUTSIDE, OUTSIDE)
+    )
     boxes, scores = (output[0] for output in session.run(["boxes", "scores"], {"tiles": padded[None]}))
     boxes = boxes.astype(np.float64) - BORDER
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -40,15 +41,27 @@ _MILD = Variation(
 
 
 class PhantomSource:
-    """Tiles of rendered smears, mostly ``easy``; tile ``i`` is the field of seed ``first_seed + i``."""
+    """Tiles of rendered smears, mostly ``easy``; tile ``i`` is the field of seed ``first_seed + i``.
 
-    def __init__(self, first_seed: int) -> None:
+    ``variation`` is what three in five of them undergo, ``magnification`` their size (lowest, highest); a cell of which
+    less than ``least_visible`` is seen is no box.
+    """
+
+    def __init__(
+        self,
+        first_seed: int,
+        *,
+        variation: Variation = _MILD,
+        magnification: tuple[float, float] = (1.0, 1.0),
+        least_visible: float = 0.5,
+    ) -> None:
         if not FIRST_TRAINING_SEED <= first_seed < FIRST_VALIDATION_SEED:
             raise DataError(f"phantoms for training have seeds from 1,000,000 to 1,999,999; found {first_seed:,}")
         self._first_seed = first_seed
+        self._variation, self._magnification, self._least_visible = variation, magnification, least_visible
 
     def tile(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """A field of random diagnosis; a cell of which less than half is seen is no box."""
+        """A field of random diagnosis."""
         composition = str(rng.choice(["even", *DIAGNOSES], p=[0.3, *([0.7 / len(DIAGNOSES)] * len(DIAGNOSES))]))
         sparse = rng.random() < 0.12
         options = FieldOptions(
@@ -57,8 +70,10 @@ class PhantomSource:
             spacing=RENDERED_SPACING,
             density=float(rng.uniform(0, 150) if sparse else rng.uniform(500, 2400)),
         )
-        field = render(options, SIDE, seed=self._first_seed + number, least_visible=0.5)
-        pixels = vary(field.pixels, rng, _MILD) if rng.random() < 0.6 else field.pixels
+        if self._magnification != (1.0, 1.0):
+            options = replace(options, spacing=RENDERED_SPACING / rng.uniform(*self._magnification))
+        field = render(options, SIDE, seed=self._first_seed + number, least_visible=self._least_visible)
+        pixels = vary(field.pixels, rng, self._variation) if rng.random() < 0.6 else field.pixels
         return pixels, field.boxes
 
     def validation(self) -> Sequence[LabelledField]:

@@ -28,6 +28,7 @@ class DetectorRecipe:
     weight_decay: float = 1e-3
     seed: int = 1_000_000
     shape: DetectorShape = field(default_factory=DetectorShape)
+    margin: int = 64
 
 
 def blood_11() -> DetectorRecipe:
@@ -35,6 +36,7 @@ def blood_11() -> DetectorRecipe:
     return DetectorRecipe(
         name="blood-11",
         open_source=open_blood,
+        margin=80,  # more than the field of view (75 px): a tile's place changes nothing at all
         limits=(
             "Trained on blood: large or pale cells (megakaryocytes, macrophages, osteoclasts) may be missed or cut.",
             "On marrow, small pyknotic nuclei and cells in thick clumps are missed at times.",

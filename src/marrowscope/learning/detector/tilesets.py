@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from marrowscope.errors import DataError
 from marrowscope.files import whole_file
-from marrowscope.learning.detector.compose import turned
+from marrowscope.learning.detector.canvas import turned
 from marrowscope.learning.detector.targets import centre_targets
 
 TileMaker = Callable[[int, np.random.Generator], tuple[NDArray[np.uint8], NDArray[np.float32]]]

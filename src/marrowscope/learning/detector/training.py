@@ -97,6 +97,7 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
         f"seed {recipe.seed}; {source.describe()}; recipe {recipe.name}",
         evaluations=evaluations,
         limits=recipe.limits,
+        margin=recipe.margin,
         stride=STRIDE,
         score_threshold=threshold,
     )
