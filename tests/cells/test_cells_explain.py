@@ -54,7 +54,7 @@ def test_the_exported_maps_and_head_add_up_to_the_logits(name: str, cells: np.nd
 def test_types_and_probabilities_are_those_of_the_count(pack: Pack, cells: np.ndarray, method: str) -> None:
     crops = cut(cells)[:12]
     classes = pack.contract.classes
-    expected = Classifier(pack.classifier, pack.contract.classifier, len(classes), threads=1).classify(crops)
+    expected = Classifier(pack, threads=1).classify(crops).probabilities
     found = explain(crops, pack, method=method, threads=1)
     assert found.method == method
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)

@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from marrowscope.cells.classification import Classifier
+from marrowscope.cells.classification import Classifier, Named
 from marrowscope.cells.crops import cut_crops
 from marrowscope.cells.quality import SMUDGED_ABOVE, cut_by_border, sharpness
 from marrowscope.detection.engine import Detector
@@ -95,10 +95,8 @@ class CellFinder:
         self._detector = Detector(pack.detector, contract.detector, threads=tiling.threads)
         self._classifier = None
         self.crop_spacing, self.crop = contract.detector.spacing, 96
-        if contract.classifier is not None and pack.classifier is not None:
-            self._classifier = Classifier(
-                pack.classifier, contract.classifier, len(contract.classes), threads=tiling.threads
-            )
+        if contract.classifier is not None:
+            self._classifier = Classifier(pack, threads=tiling.threads)
             self.crop_spacing, self.crop = contract.classifier.spacing, contract.classifier.crop
         self._reader = TileReader(slide, contract.detector.spacing, self.crop_spacing, threads=tiling.readers)
         self._level0_per_pixel = np.array(
@@ -183,24 +181,25 @@ class CellFinder:
                 centres = found.centres[here] * tile.factor - np.array(tile.fine_corner)
                 crops[here] = cut_crops(tile.fine, centres, self.crop, self._slide.background)
         if self._classifier is not None:
-            probabilities = self._classifier.classify(crops)
+            named = self._classifier.classify(crops)
         elif found.probabilities is not None:
-            probabilities = found.probabilities
+            named = Named(found.probabilities, None)
         else:
-            probabilities = np.zeros((0, len(self._pack.contract.classes)), np.float32)
-        flags = self._flags(counting_field, boxes, probabilities, crops)
+            named = Named(np.zeros((0, len(self._pack.contract.classes)), np.float32), None)
+        flags = self._flags(counting_field, boxes, named, crops)
         self.stopwatch.add("classify", started)
-        return FieldCells(counting_field, boxes, found.scores, probabilities, flags, crops)
+        return FieldCells(counting_field, boxes, found.scores, named.probabilities, flags, crops, named.anomaly)
 
     def _flags(
         self,
         counting_field: CountingField,
         boxes: NDArray[np.float64],
-        probabilities: NDArray[np.float32],
+        named: Named,
         crops: NDArray[np.uint8],
     ) -> dict[str, NDArray[np.bool_]]:
         classes, classifier = self._pack.contract.classes, self._pack.contract.classifier
         bounds = self._slide.bounds
+        probabilities = named.probabilities
         certainty = probabilities.max(axis=1, initial=0.0)
         smudge = probabilities[:, classes.index("smudge")] if "smudge" in classes else np.zeros(len(boxes))
         return {
@@ -210,4 +209,5 @@ class CellFinder:
             "blurred": sharpness(crops) < BLURRED_BELOW,
             "smudged": smudge >= SMUDGED_ABOVE,
             "unsure": certainty < (classifier.unsure_below if classifier is not None else 0.5),
+            "anomalous": np.zeros(len(boxes), np.bool_) if named.anomaly is None else named.anomaly > 1,
         }

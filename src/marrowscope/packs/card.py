@@ -13,23 +13,35 @@ from numpy.typing import NDArray
 from marrowscope.evaluation.classification import class_scores
 from marrowscope.evaluation.intervals import Proportion
 from marrowscope.packs.contract import PackContract
-from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics, ModelMetrics
+from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics, Evaluation, ModelMetrics, Share
 from marrowscope.taxonomy import CELL_TYPES
 
 
 def write_card(
-    contract: PackContract, limits: Sequence[str], detector: DetectorMetrics, classifier: ClassifierMetrics
+    contract: PackContract,
+    limits: Sequence[str],
+    detector: DetectorMetrics,
+    classifier: ClassifierMetrics,
+    *,
+    elsewhere: Sequence[Evaluation] = (),
+    unknown: Sequence[Evaluation] = (),
 ) -> str:
-    """Markdown text of ``card.md``: purpose, classes, data, models, results with 95 % intervals, limits."""
+    """Markdown text of ``card.md``: purpose, classes, data, models, results with 95 % intervals, limits.
+
+    ``elsewhere`` are the classifier's results in other laboratories, ``unknown`` those of its anomaly score on types
+    that it was not trained on.
+    """
     parts = (
         _head(contract),
         _data(contract),
         _detector(detector),
         _classifier(classifier),
+        _not_known(classifier, unknown),
+        _elsewhere(elsewhere),
         _limits((*limits, *detector.limits, *classifier.limits)),
         ("## Licence", "", f"Models and card: {contract.licence}. The licences of the data stand above."),
     )
-    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+    return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
 
 
 def _head(contract: PackContract) -> Iterator[str]:
@@ -83,6 +95,34 @@ def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
     yield from ("", f"Trained with `{_portable(metrics.command)}`.")
 
 
+def _not_known(metrics: ClassifierMetrics, unknown: Sequence[Evaluation]) -> Iterator[str]:
+    """The unsure rule with its coverage and accuracy, and the anomaly score."""
+    yield from ("## What it does not know", "")
+    if metrics.test.unsure:
+        yield "Cells called unsure below a certainty, on the test split; the line in bold is the pack's:"
+        yield from ("", "| unsure below | cells that keep a name | of those right |", "|---|---|---|")
+        for row in metrics.test.unsure:
+            bold = "**" if row.below == metrics.unsure_below else ""
+            yield f"| {bold}{row.below:.2f}{bold} | {_share(row.named)} | {_share(row.right)} |"
+        yield ""
+    if metrics.anomaly is None:
+        yield "It has no anomaly score: a cell of a type that it does not know may get a name without any warning."
+        return
+    anomaly = metrics.anomaly
+    yield (
+        f"Cells are called anomalous when their layers in the network are farther from those of known cells than in "
+        f"{anomaly.quantile:.0%} of {anomaly.n_validation:,} validation cells; of the test cells "
+        f"{_share(anomaly.above)} are. They stay in the count, and are listed."
+    )
+    yield from _evaluations(unknown)
+
+
+def _elsewhere(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    if evaluations:
+        yield "## Cells of other laboratories"
+        yield from _evaluations(evaluations)
+
+
 def _limits(limits: Sequence[str]) -> Iterator[str]:
     yield from ("## Limits", "")
     for limit in limits:
@@ -91,7 +131,11 @@ def _limits(limits: Sequence[str]) -> Iterator[str]:
 
 
 def _measured(metrics: ModelMetrics) -> Iterator[str]:
-    for evaluation in metrics.evaluations:
+    yield from _evaluations(metrics.evaluations)
+
+
+def _evaluations(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    for evaluation in evaluations:
         yield from ("", f"Measured on {evaluation.data} ({evaluation.n}):", "")
         yield from ("| measure | value | 95 % interval |", "|---|---|---|")
         for measured in evaluation.measured:
@@ -106,6 +150,12 @@ def _proportion(proportion: Proportion) -> str:
         return "none"
     low, high = proportion.interval
     return f"{proportion.value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _share(share: Share) -> str:
+    if share.value is None or share.interval is None:
+        return "none"
+    return f"{share.value:.3f} ({share.interval[0]:.3f} to {share.interval[1]:.3f})"
 
 
 def _mistaken(row: NDArray[np.int64], k: int, classes: Sequence[str]) -> str:

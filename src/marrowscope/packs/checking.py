@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from marrowscope.errors import PackError
+from marrowscope.packs.anomaly import AnomalyReference
 from marrowscope.packs.contract import ClassifierContract, PackContract
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -41,7 +42,7 @@ def check_models(files: Mapping[str, Path], contract: PackContract) -> None:
     """
     _check_detector(files[contract.detector.file], contract)
     if contract.classifier is not None:
-        _check_classifier(files, contract.classifier, len(contract.classes))
+        _check_classifier(files, contract.classifier, contract)
 
 
 def _check_detector(path: Path, contract: PackContract) -> None:
@@ -61,18 +62,23 @@ def _check_detector(path: Path, contract: PackContract) -> None:
             _expect_shape(path, found, "probabilities", (n, k, len(contract.classes)))
 
 
-def _check_classifier(files: Mapping[str, Path], classifier: ClassifierContract, classes: int) -> None:
-    path = files[classifier.file]
+def _check_classifier(files: Mapping[str, Path], classifier: ClassifierContract, contract: PackContract) -> None:
+    path, anomaly = files[classifier.file], contract.anomaly
     session = _open(path, "crops")
-    outputs = ["logits"] + ([classifier.feature_map] if classifier.feature_map else [])
+    outputs = ["logits"]
+    outputs += [classifier.feature_map] if classifier.feature_map else []
+    outputs += [anomaly.features] if anomaly else []
     for n in (1, 3):
         found = _run(session, path, "crops", (n, classifier.crop, classifier.crop, 3), outputs)
-        _expect_shape(path, found, "logits", (n, classes))
+        _expect_shape(path, found, "logits", (n, len(contract.classes)))
         if classifier.feature_map and classifier.linear_head:
             features = found[classifier.feature_map]
             if features.ndim != 4 or len(features) != n:
                 raise PackError(f"{path}: {classifier.feature_map} must be (n, channels, h, w), found {features.shape}")
             _check_head(files[classifier.linear_head.file], features, found["logits"])
+        if anomaly:
+            reference = AnomalyReference.read(files[anomaly.reference.file])
+            _expect_shape(path, found, anomaly.features, (n, reference.features))
 
 
 def _check_head(path: Path, features: NDArray[np.generic], logits: NDArray[np.generic]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from marrowscope.errors import PackError
 from marrowscope.files import user_folder
+from marrowscope.packs.anomaly import AnomalyReference
 from marrowscope.packs.contract import SCHEMA, ModelFile, PackContract
 
 CONTRACT_FILE = "pack.json"
@@ -42,6 +44,11 @@ class Pack:
         """The cell classifier's ONNX file; None when the detector itself names types."""
         return self.folder / self.contract.classifier.file if self.contract.classifier else None
 
+    def anomaly_reference(self) -> AnomalyReference | None:
+        """What the anomaly score compares cells with; None when the pack has none. Raises ``PackError``."""
+        anomaly = self.contract.anomaly
+        return AnomalyReference.read(self.folder / anomaly.reference.file) if anomaly else None
+
     @property
     def files(self) -> dict[str, Path]:
         """Every file that the contract names, by its name there."""
@@ -51,6 +58,13 @@ class Pack:
     def card(self) -> str:
         """The model card, Markdown."""
         return (self.folder / CARD_FILE).read_text(encoding="utf-8")
+
+    def for_specimen(self, name: str) -> Pack:
+        """The pack as it names the cells of a specimen: see :meth:`PackContract.for_specimen`. Raises ``PackError``."""
+        try:
+            return dataclasses.replace(self, contract=self.contract.for_specimen(name))
+        except ValueError as error:
+            raise PackError(f"{error}; set it with --specimen") from None
 
 
 def load_pack(name_or_folder: str | Path) -> Pack:

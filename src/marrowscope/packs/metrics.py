@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from marrowscope.errors import PackError
 from marrowscope.evaluation.classification import accuracy, balanced_accuracy, cohen_kappa, macro_f1
@@ -19,6 +19,12 @@ from marrowscope.evaluation.intervals import bootstrap_confusion
 from marrowscope.packs.loading import describe
 
 METRICS_FILE = "metrics.json"
+
+ELSEWHERE_FILE = "elsewhere.json"
+"""Evaluations of a classifier on cells of other laboratories, if they were made."""
+
+UNKNOWN_FILE = "unknown.json"
+"""Evaluations of its anomaly score on types that it was not trained on, if they were made."""
 
 
 class _Metrics(BaseModel):
@@ -68,16 +74,47 @@ class DetectorMetrics(_Metrics):
     iou_threshold: float = Field(default=0.5, gt=0, le=1)
 
 
+class Share(_Read):
+    """A proportion ``of`` cells with its 95 % interval; ``value`` is None when there were none."""
+
+    value: float | None
+    of: int
+    interval: tuple[float, float] | None = None
+
+
+class Unsure(_Read):
+    """Coverage and accuracy when cells ``below`` this certainty are unsure: how many keep a name, how many rightly."""
+
+    below: float
+    named: Share
+    right: Share
+
+
 class Scores(_Read):
-    """What a classifier did on one split: confusion counts (true classes in rows), and calibration error."""
+    """What a classifier did on one split: confusion counts (true classes in rows), calibration error, coverage."""
 
     n: int
     confusion: tuple[tuple[int, ...], ...]
     calibration_error: dict[str, float] = {}
+    unsure: tuple[Unsure, ...] = ()
+
+
+class AnomalyMetrics(_Read):
+    """The anomaly score whose reference is in ``anomaly.npz``: what its threshold was chosen by, and what that does.
+
+    ``above`` is the share of the known test cells that are called anomalous.
+    """
+
+    method: str
+    features: str
+    quantile: float
+    threshold: float
+    n_validation: int
+    above: Share
 
 
 class ClassifierMetrics(_Read):
-    """``metrics.json`` of a classifier; ``classifier.onnx`` and ``linear_head.npz`` lie beside it.
+    """``metrics.json`` of a classifier; ``classifier.onnx``, ``linear_head.npz`` and ``anomaly.npz`` lie beside it.
 
     ``training_data`` says data and split in words. Everything that a card states is worked out from the confusion
     counts of ``test``.
@@ -94,6 +131,7 @@ class ClassifierMetrics(_Read):
     test: Scores
     feature_map: str = "feature_map"
     architecture: str
+    anomaly: AnomalyMetrics | None = None
     limits: tuple[str, ...] = ()
 
     @property
@@ -123,6 +161,8 @@ ModelMetrics = DetectorMetrics | ClassifierMetrics
 
 M = TypeVar("M", bound=BaseModel)
 
+_EVALUATIONS = TypeAdapter(tuple[Evaluation, ...])
+
 
 def read_metrics(folder: Path, kind: type[M]) -> M:
     """Read ``metrics.json`` from a model's folder. Raises ``PackError`` when it is absent or incomplete."""
@@ -135,3 +175,15 @@ def read_metrics(folder: Path, kind: type[M]) -> M:
         raise PackError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     except ValidationError as error:
         raise PackError(f"{path} is no {kind.__name__}: {describe(error)}; train the model again") from error
+
+
+def read_evaluations(path: Path) -> tuple[Evaluation, ...]:
+    """A list of evaluations from a JSON file, none when there is no file. Raises ``PackError`` for another content."""
+    try:
+        return _EVALUATIONS.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise PackError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+    except ValidationError as error:
+        raise PackError(f"{path} is no list of evaluations: {describe(error)}; measure again or delete it") from error

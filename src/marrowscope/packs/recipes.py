@@ -10,6 +10,7 @@ from marrowscope.errors import PackError
 from marrowscope.packs.building import build_pack
 from marrowscope.packs.card import write_card
 from marrowscope.packs.contract import (
+    Anomaly,
     ClassifierContract,
     Confusion,
     DetectorContract,
@@ -18,11 +19,20 @@ from marrowscope.packs.contract import (
     TrainingData,
 )
 from marrowscope.packs.loading import Pack, describe, sha256_of
-from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics, read_metrics
+from marrowscope.packs.metrics import (
+    ELSEWHERE_FILE,
+    UNKNOWN_FILE,
+    AnomalyMetrics,
+    ClassifierMetrics,
+    DetectorMetrics,
+    read_evaluations,
+    read_metrics,
+)
 
 DETECTOR_FILE = "detector.onnx"
 CLASSIFIER_FILE = "classifier.onnx"
 HEAD_FILE = "linear_head.npz"
+ANOMALY_FILE = "anomaly.npz"
 
 
 class PackRecipe(BaseModel):
@@ -72,13 +82,6 @@ PHANTOM_16 = PackRecipe(
     ),
 )
 
-BLOOD_11_ELSEWHERE = (
-    "Accuracy falls elsewhere. Right on 63 of 100 cells of another laboratory's CellaVision camera, 141 of 300 with a "
-    "rapid stain, 149 of 351 of BCCD, and 125 of 254 marrow cells of the classes that it knows (myelocytes 0 of 27, "
-    "metamyelocytes 6 of 29, band neutrophils 6 of 30): python -m marrowscope.learning.classifier.elsewhere."
-)
-"""Measured again whenever the classifier is trained again."""
-
 BLOOD_11 = PackRecipe(
     version="0.1.0",
     title="Eleven classes of normal blood and maturing granulocytes",
@@ -112,7 +115,6 @@ BLOOD_11 = PackRecipe(
         "It knows no blasts and no plasma cells: their share is not assessable, in leukaemia and myeloma above all.",
         "Blasts, plasma cells and everything else that it does not know get the name of a class that it does know.",
         "Its cells come from peripheral blood of one laboratory, one stain and one camera (PBC).",
-        BLOOD_11_ELSEWHERE,
         (
             "The detector was trained four times and its test failures were looked at in between: its test figures are "
             "somewhat optimistic."
@@ -142,7 +144,7 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
         DETECTOR_FILE: detector / DETECTOR_FILE,
         CLASSIFIER_FILE: classifier / CLASSIFIER_FILE,
         HEAD_FILE: classifier / HEAD_FILE,
-    }
+    } | ({ANOMALY_FILE: classifier / ANOMALY_FILE} if names.anomaly else {})
     if missing := [str(source) for source in sources.values() if not source.is_file()]:
         raise PackError(f"there is no {', '.join(missing)}; train and export the model first")
     hashes = {file: sha256_of(source) for file, source in sources.items()}
@@ -180,8 +182,20 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
             confusion=Confusion(
                 data=f"test split, {names.test.n:,} cells; {names.training_data}", counts=names.test.confusion
             ),
+            anomaly=_anomaly(names.anomaly, hashes[ANOMALY_FILE]) if names.anomaly else None,
         )
     except ValidationError as error:
         raise PackError(f"the pack {name!r} would break the contract: {describe(error)}") from error
-    card = write_card(contract, recipe.limits, finds, names)
+    elsewhere, unknown = (read_evaluations(classifier / file) for file in (ELSEWHERE_FILE, UNKNOWN_FILE))
+    card = write_card(contract, recipe.limits, finds, names, elsewhere=elsewhere, unknown=unknown)
     return build_pack(contract, sources, card, folder)
+
+
+def _anomaly(metrics: AnomalyMetrics, sha256: str) -> Anomaly:
+    return Anomaly.model_validate(
+        {
+            **metrics.model_dump(include={"method", "features", "threshold", "quantile"}),
+            "reference": ModelFile(file=ANOMALY_FILE, sha256=sha256),
+            "data": f"validation split, {metrics.n_validation:,} cells",
+        }
+    )

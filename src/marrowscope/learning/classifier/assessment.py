@@ -56,7 +56,7 @@ def assess(
     thresholds = sorted({*THRESHOLDS, unsure_below})
     return {
         "n": len(labels),
-        "accuracy": _proportion(accuracy(confusion)),
+        "accuracy": proportion(accuracy(confusion)),
         "macro_f1": _mean(macro_f1(confusion), bootstrap_confusion(macro_f1, confusion, seed=0)),
         "balanced_accuracy": _mean(
             balanced_accuracy(confusion), bootstrap_confusion(balanced_accuracy, confusion, seed=0)
@@ -67,26 +67,27 @@ def assess(
         },
         "per_class": {
             name: {
-                "recall": _proportion(scores.recall),
-                "precision": _proportion(scores.precision),
+                "recall": proportion(scores.recall),
+                "precision": proportion(scores.precision),
                 "f1": _rounded(scores.f1),
             }
             for name, scores in zip(classes, class_scores(confusion), strict=True)
             if scores.recall.total
         },
         "unsure": [
-            {"below": entry.unsure_below, "named": _proportion(entry.called), "right": _proportion(entry.right)}
+            {"below": entry.unsure_below, "named": proportion(entry.called), "right": proportion(entry.right)}
             for entry in coverage_accuracy(calibrated, labels, thresholds)
         ],
         "confusion": confusion.tolist(),
     }
 
 
-def _proportion(proportion: Proportion) -> dict[str, Any]:
-    if not proportion.total:
+def proportion(share: Proportion) -> dict[str, Any]:
+    """A proportion as it stands in ``metrics.json``."""
+    if not share.total:
         return {"value": None, "of": 0}
-    low, high = proportion.interval
-    return {"value": _rounded(proportion.value), "of": proportion.total, "interval": [_rounded(low), _rounded(high)]}
+    low, high = share.interval
+    return {"value": _rounded(share.value), "of": share.total, "interval": [_rounded(low), _rounded(high)]}
 
 
 def _mean(value: float, interval: tuple[float, float]) -> dict[str, Any]:

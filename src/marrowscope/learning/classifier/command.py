@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from marrowscope.errors import DataError
+from marrowscope.files import write_json
+from marrowscope.learning.classifier.anomaly import write_anomaly
 from marrowscope.learning.classifier.assessment import assess, calibrate
 from marrowscope.learning.classifier.data import Splits
 from marrowscope.learning.classifier.export import export_classifier
@@ -31,7 +32,7 @@ def train_classifier_command(
     seed: int = 0,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """Train the classifier of a recipe; write ``classifier.onnx``, ``linear_head.npz`` and ``metrics.json``.
+    """Train a recipe's classifier; write ``classifier.onnx``, ``linear_head.npz``, ``anomaly.npz``, ``metrics.json``.
 
     Gives back what stands in ``metrics.json``; checkpoints and the log stay in ``output/training``. Raises
     :class:`DataError` for an unknown recipe, unusable data or unusable start weights.
@@ -45,15 +46,14 @@ def train_classifier_command(
     network = train_classifier(chosen, splits, output / "training", weights=weights, seed=seed, resume=resume)
     export_classifier(network, chosen.crop, output)
     metrics = measure(network, chosen, splits)
+    metrics["anomaly"] = write_anomaly(output, chosen, splits, seed=seed)
     metrics["command"] = typed_command(chosen, data, weights, seed)
-    partial = output / f"{METRICS_FILE}.partial"
-    partial.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    partial.replace(output / METRICS_FILE)
+    write_json(output / METRICS_FILE, metrics)
     return metrics
 
 
 def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -> dict[str, Any]:
-    """Calibrate on the validation cells, score on validation and test cells: all of ``metrics.json`` but the command.
+    """Calibrate on the validation cells, score on validation and test cells: ``metrics.json`` but anomaly and command.
 
     :class:`marrowscope.packs.metrics.ClassifierMetrics` names what the builder of packs reads of it.
     """

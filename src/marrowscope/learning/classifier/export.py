@@ -7,6 +7,7 @@ pixels twice. Batch norm is folded into the convolutions before the export.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,12 @@ from marrowscope.learning.export import export_onnx
 ONNX_NAME = "classifier.onnx"
 HEAD_NAME = "linear_head.npz"
 
+LAYERS = "layers"
+"""Output with the features that the anomaly score compares, ``(n, c)``: averages of several layers."""
+
+STAGES = 3
+"""How many stages of a network those come from."""
+
 
 def normalised(crops: Tensor) -> Tensor:
     """uint8 RGB ``(n, s, s, 3)`` to float32 ``(n, 3, s, s)`` in -1..1."""
@@ -26,14 +33,33 @@ def normalised(crops: Tensor) -> Tensor:
 
 
 class _Shipped(nn.Module):
-    """The network as a pack ships it: uint8 RGB ``(n, s, s, 3)`` in; logits and feature map, both float32, out."""
+    """The network as a pack ships it: uint8 RGB ``(n, s, s, 3)`` in; logits, feature map and layers, float32, out."""
 
-    def __init__(self, network: CellClassifier) -> None:
+    def __init__(self, network: CellClassifier, compared: Sequence[int]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.compared = network, tuple(compared)
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network(normalised(crops))  # type: ignore[no-any-return]
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, averages = normalised(crops), []
+        for index, layer in enumerate(self.network.features):
+            x = layer(x)
+            if index in self.compared:
+                averages.append(x.mean((2, 3)))
+        return self.network.head(x.mean((2, 3))), x, torch.cat(averages, 1)
+
+
+def compared_layers(network: CellClassifier, crop: int) -> list[int]:
+    """The last layer of each of the :data:`STAGES` stages before the feature map; a stage has layers of one width.
+
+    The feature map itself keeps little more than what tells the known classes apart; earlier stages keep more.
+    """
+    x, widths = torch.zeros(1, 3, crop, crop), []
+    with torch.inference_mode():
+        for layer in network.features:
+            x = layer(x)
+            widths.append(x.shape[1])
+    ends = [index for index, width in enumerate(widths[:-1]) if width != widths[index + 1]]
+    return ends[-STAGES:]
 
 
 def folded(network: CellClassifier) -> CellClassifier:
@@ -55,11 +81,11 @@ def export_classifier(network: CellClassifier, crop: int, folder: Path) -> tuple
     plain = folded(network)
     example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, crop, crop, 3), np.uint8))
     onnx = export_onnx(
-        _Shipped(plain),
+        _Shipped(plain, compared_layers(plain, crop)),
         example,
         folder / ONNX_NAME,
         input_name="crops",
-        output_names=("logits", "feature_map"),
+        output_names=("logits", "feature_map", LAYERS),
         dynamic_axes={0: "n"},
         tolerance=1e-4,
     )
