@@ -146,7 +146,7 @@ def test_the_report_says_what_each_smear_gave_and_nothing_of_one_slide_alone(cas
         ("thin", "70", "1", "0.25"),
     ]
     assert page.regions == ()
-    assert {fact.name for fact in page.facts} == {"Counted", "Ended", "Date"}
+    assert {fact.name for fact in page.facts} == {"Counted", "Ended", "Unsure", "Anomalous", "Date"}
     assert "Spacing" not in {fact.name for fact in page.method}
     assert "5 particles seen on the overview." in page.quality
     assert {"Thick: a note of thick.", "Thin: a note of thin."} <= set(page.quality)

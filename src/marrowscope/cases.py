@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import polars as pl
 import shapely.affinity
+from numpy.typing import NDArray
 
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.pooling import agreement
@@ -26,7 +27,7 @@ from marrowscope.options import CountOptions
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import stopping_rule
 from marrowscope.regions import Region, RegionFinding
-from marrowscope.report.content import ReportContent, SmearFacts
+from marrowscope.report.content import Evidence, ReportContent, SmearFacts
 from marrowscope.slides import Picture
 
 GAP_PX = 24
@@ -94,12 +95,15 @@ def _beside_each_other(name: str, smears: Sequence[ReportContent], differential:
     fields: list[Box] = []
     cells: list[pl.DataFrame] = []
     crops: dict[int, Picture] = {}
+    maps: dict[int, NDArray[np.float32]] = {}
     left = first_id = 0
     for number, (smear, picture) in enumerate(zip(smears, pictures, strict=True), start=1):
         spacing = smear.slide.spacing
         move = _Move(number, spacing.x / frame_um.x, spacing.y / frame_um.y, left * um / frame_um.x)
         cells.append(move.cells(smear.cells, first_id, len(fields)))
         crops |= {cell_id + first_id: crop for cell_id, crop in smear.crops.items()}
+        if smear.evidence is not None:
+            maps |= {cell_id + first_id: pair for cell_id, pair in smear.evidence.maps.items()}
         first_id += smear.cells.height
         regions += [move.region(region) for region in smear.finding.regions]
         outlines += [move.region(region) for region in smear.finding.outlines]
@@ -124,6 +128,7 @@ def _beside_each_other(name: str, smears: Sequence[ReportContent], differential:
         overview_downsample=downsample,
         crops=crops,
         fields=tuple(fields),
+        evidence=None if first.evidence is None else Evidence(first.evidence.method, maps),
         run=_run(smears),
         quality=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
         case=name,

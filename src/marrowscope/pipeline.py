@@ -17,11 +17,13 @@ from platform import python_version
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from marrowscope import __version__
+from marrowscope.cells.explain import explain
 from marrowscope.cells.finding import CellFinder
-from marrowscope.cells.gallery import Gallery, read_missing
+from marrowscope.cells.gallery import Gallery, most_doubtful, read_missing
 from marrowscope.cells.table import cells_frame, empty_cells
 from marrowscope.checkpoint import Checkpoint
 from marrowscope.differential.counting import make_differential
@@ -32,7 +34,7 @@ from marrowscope.geometry import Spacing
 from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs.loading import Pack
 from marrowscope.regions import RegionFinding, choose_regions
-from marrowscope.report.content import ReportContent, SlideFacts
+from marrowscope.report.content import Evidence, ReportContent, SlideFacts
 from marrowscope.slides import Slide, overview, require_spacing
 from marrowscope.slides.protocol import Picture
 from marrowscope.slides.red_cells import spacing_contradiction
@@ -100,6 +102,8 @@ def count_slide(
         notes=notes,
         warnings=tuple(note for note in (contradiction, counted.coarse) if note),
     )
+    crops, evidence = explain_doubtful(slide, counted.cells, counted.crops, pack, options.tiling.threads)
+    watch.lap("explain")
     picture, downsample = overview(slide, OVERVIEW_PIXELS)
     watch.lap("overview")
     return ReportContent(
@@ -111,7 +115,7 @@ def count_slide(
         finding=finding,
         overview=picture,
         overview_downsample=downsample,
-        crops=counted.crops,
+        crops=crops,
         crop_spacing=counted.crop_spacing,
         run={
             **run_facts(pack, options, watch.seconds),
@@ -122,7 +126,28 @@ def count_slide(
         },
         quality=notes,
         fields=tuple(field.box for field in counted.fields),
+        evidence=evidence,
+        card=pack.card,
     )
+
+
+def explain_doubtful(
+    slide: Slide, cells: pl.DataFrame, crops: Mapping[int, Picture], pack: Pack, threads: int | None = None
+) -> tuple[Mapping[int, Picture], Evidence | None]:
+    """Maps of the evidence for the cells to look at first, and ``crops`` with theirs.
+
+    None when the pack has no classifier of its own. Raises ``SlideError`` where the slide is damaged.
+    """
+    contract = pack.contract.classifier
+    if contract is None:
+        return crops, None
+    doubtful = most_doubtful(cells)
+    crops = read_missing(slide, doubtful, crops, contract.spacing, contract.crop, per_type=doubtful.height)
+    pictures = [crops[cell_id] for cell_id in doubtful["cell_id"]]
+    stacked = np.stack(pictures) if pictures else np.zeros((0, contract.crop, contract.crop, 3), np.uint8)
+    found = explain(stacked, pack, doubtful["type"].to_list(), threads=threads)
+    maps = zip(doubtful["cell_id"], np.stack([found.maps, found.other_maps], axis=1), strict=True)
+    return crops, Evidence(found.method, dict(maps))
 
 
 def slide_facts(slide: Slide, label: str, spacing_source: str) -> SlideFacts:

@@ -12,7 +12,7 @@ from marrowscope.differential.result import Differential
 from marrowscope.errors import RegionError
 from marrowscope.geometry import Box
 from marrowscope.packs.loading import Pack
-from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
+from marrowscope.pipeline import OVERVIEW_PIXELS, explain_doubtful, slide_facts
 from marrowscope.regions import load_regions
 from marrowscope.report.content import ReportContent
 from marrowscope.report.writing import WRITERS
@@ -41,6 +41,8 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
         return None
     spacing = contract.classifier.spacing if contract.classifier else contract.detector.spacing
     side = contract.classifier.crop if contract.classifier else 96
+    pictures = read_missing(slide, cells, {}, spacing, side)
+    crops, evidence = explain_doubtful(slide, cells, pictures, pack)
     picture, downsample = overview(slide, OVERVIEW_PIXELS)
     return ReportContent(
         slide=slide_facts(slide, label, source),
@@ -51,9 +53,11 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
         finding=finding,
         overview=picture,
         overview_downsample=downsample,
-        crops=read_missing(slide, cells, {}, spacing, side),
+        crops=crops,
         crop_spacing=spacing,
         run=run,
         quality=quality,
         fields=fields,
+        evidence=evidence,
+        card=pack.card,
     )

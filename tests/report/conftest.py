@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 import shapely
+from numpy.typing import NDArray
 
+from marrowscope.cells.gallery import most_doubtful
 from marrowscope.cells.table import cell_schema
 from marrowscope.differential import counting
 from marrowscope.differential.result import Differential
@@ -19,7 +21,7 @@ from marrowscope.differential.tally import tally
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.packs.contract import ClassifierContract, DetectorContract, PackContract, TrainingData
 from marrowscope.regions.region import Region, RegionFinding
-from marrowscope.report.content import ReportContent, SlideFacts
+from marrowscope.report.content import Evidence, ReportContent, SlideFacts
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import CELL_TYPES, PBC_TYPES, PHANTOM_TYPES
 
@@ -87,6 +89,8 @@ def make_content(recipe: Recipe) -> ReportContent:
     pack = make_pack(recipe)
     cells = make_cells(recipe, finding, size, rng)
     shown = cells.sort("certainty", "cell_id").group_by("type", maintain_order=True).head(12)
+    doubtful = most_doubtful(cells)
+    shown = pl.concat([shown.select(cells.columns), doubtful]).unique("cell_id", keep="first", maintain_order=True)
     crops = {row["cell_id"]: draw_cell(row["type"], rng) for row in shown.iter_rows(named=True)}
     return ReportContent(
         slide=SlideFacts(
@@ -125,6 +129,8 @@ def make_content(recipe: Recipe) -> ReportContent:
             for y in np.arange(region.polygon.bounds[1] // 768 * 768, region.polygon.bounds[3], 768)
             if region.polygon.intersects(shapely.box(x, y, x + 768, y + 768)) and rng.random() < 0.5
         ),
+        evidence=Evidence("occlusion", {cell_id: draw_evidence(cell_id) for cell_id in doubtful["cell_id"]}),
+        card='# A pack\n\nA cell whose largest probability is below 0.50 is "unsure". It is small.\n\n| unsure | 3 |\n',
     )
 
 
@@ -185,7 +191,7 @@ def make_cells(recipe: Recipe, finding: RegionFinding, size: Size, rng: np.rando
     half = rng.uniform(18, 34, n)
     odd = np.random.default_rng(recipe.seed + 1).gamma(4, 0.15, n)
     words = ("blurred", "unsure", "anomalous")
-    marks = np.c_[rng.random(n) < 0.02, certain < 0.55, (odd > 1) & recipe.phantom]
+    marks = np.c_[rng.random(n) < 0.02, certain < 0.8, (odd > 1) & recipe.phantom]
     flags = [[word for word, on in zip(words, row, strict=True) if on] for row in marks]
     regions = [region.name for region in finding.regions] or ["slide"]
     return pl.DataFrame(
@@ -239,6 +245,18 @@ def draw_cell(name: str, rng: np.random.Generator, side: int = 96) -> Picture:
     )
     noisy = cv2.GaussianBlur(picture, (0, 0), 1.2) + rng.normal(0, 3, picture.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def draw_evidence(seed: int, side: int = 96) -> NDArray[np.float32]:
+    """Two maps of a hill each, the first the higher one, with a dip beside it."""
+    y, x = np.mgrid[:side, :side] / side
+
+    def hill(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 0.03)
+
+    places = np.random.default_rng(seed).uniform(0.3, 0.7, (3, 2))
+    maps = np.stack([3 * hill(places[0]) - hill(places[2]), 1.5 * hill(places[1])])
+    return maps.astype(np.float32)
 
 
 def draw_overview_picture(width: int, height: int, rng: np.random.Generator) -> Picture:

@@ -39,7 +39,7 @@ PATCHES = 5
 LOOKS_APART = 0.5
 """Class activation maps are trusted from this value of :func:`looks_apart` on."""
 
-_PROBE_PATCHES = 6
+_PROBE_STRIPS = 6
 
 Floats = NDArray[np.float32]
 
@@ -107,7 +107,7 @@ def class_activation_maps(feature_map: Floats, weight: Floats) -> Floats:
 def looks_apart(pack: Pack, *, threads: int | None = None) -> float:
     """How far apart the positions of the pack's feature map look: 1 each at its own place, 0 all at the same.
 
-    Patches of a random picture are covered in turn; where a position's features change most is where it looks, and the
+    Strips of a random picture are covered in turn; where a position's features change most is where it looks, and the
     slope of that place over the position's own is the answer. Raises ``MarrowscopeError`` without a feature map.
     """
     contract, head = pack.contract.classifier, _read_head(pack)
@@ -126,20 +126,18 @@ class _Network:
 
     @property
     def looks_apart(self) -> float:
-        n, side = _PROBE_PATCHES, self._contract.crop
+        n, side = _PROBE_STRIPS, self._contract.crop
         coarse = np.random.default_rng(0).normal(190, 35, (side // 4, side // 4, 3))
         picture = np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
-        features = self._features(np.concatenate([picture[None], _covered(picture, n)]))
-        change = np.sqrt(np.square(features[1:] - features[0]).sum(axis=1)).reshape(n, n, *features.shape[2:])
-        change /= change.sum(axis=(0, 1)) + 1e-12
-        places = (np.arange(n) + 0.5) / n
-        slopes = []
-        for looked in (np.einsum("uvij,u->i", change, places), np.einsum("uvij,v->j", change, places)):
-            size = len(looked)
-            if size < 2:
-                return 0.0
-            looked = looked * size / (features.shape[2] * features.shape[3])
-            slopes.append(np.polyfit((np.arange(size) + 0.5) / size, looked, 1)[0])
+        colour, edges = np.median(picture.reshape(-1, 3), axis=0), _edges(side, n)
+        covered = np.repeat(picture[None], 2 * n + 1, axis=0)
+        for index in range(n):
+            strip = slice(edges[index], edges[index + 1])
+            covered[1 + index, strip] = colour
+            covered[1 + n + index, :, strip] = colour
+        features = self._features(covered)
+        change = np.sqrt(np.square(features[1:] - features[0]).sum(axis=1))
+        slopes = [_slope(change[:n].sum(axis=2)), _slope(change[n:].sum(axis=1))]
         return float(np.mean(slopes))
 
     def by_activation(self, crops: NDArray[np.uint8], named: NDArray[np.intp] | None) -> Explanation:
@@ -215,16 +213,28 @@ def _log_odds(log_probabilities: Floats) -> Floats:
     return np.asarray(certain - np.log(-np.expm1(certain)), np.float32)
 
 
+def _slope(change: Floats) -> float:
+    """Slope of where positions look over where they are, in parts of the crop; ``change (strips, positions)``."""
+    strips, positions = change.shape
+    if positions < 2:
+        return 0.0
+    looked = (np.arange(strips) + 0.5) / strips @ (change / np.maximum(change.sum(axis=0), 1e-12))
+    return float(np.polyfit((np.arange(positions) + 0.5) / positions, looked, 1)[0])
+
+
 def _covered(crop: NDArray[np.uint8], patches: int) -> NDArray[np.uint8]:
     """Copies ``(patches * patches, s, s, 3)`` of a crop, in each another patch in the crop's median colour."""
-    side = crop.shape[0]
-    edges = np.linspace(0, side, patches + 1).round().astype(int)
+    edges = _edges(crop.shape[0], patches)
     copies = np.repeat(crop[None], patches * patches, axis=0)
     colour = np.median(crop.reshape(-1, 3), axis=0)
     for index in range(patches * patches):
         row, column = divmod(index, patches)
         copies[index, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = colour
     return copies
+
+
+def _edges(side: int, parts: int) -> list[int]:
+    return [round(side * part / parts) for part in range(parts + 1)]
 
 
 def _upsampled(coarse: Floats, side: int) -> Floats:

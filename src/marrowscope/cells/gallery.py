@@ -15,6 +15,9 @@ from marrowscope.slides.sampling import Sampler
 
 PER_TYPE = 12
 
+DOUBTFUL = 12
+"""Cells that are shown with an explanation: no more than a page, and than a moment to compute."""
+
 
 class Gallery:
     """Keeps ``per_type`` pictures of each type, those of lowest certainty."""
@@ -37,6 +40,14 @@ class Gallery:
     def pictures(self) -> dict[int, Picture]:
         """``cell_id`` to picture."""
         return {-cell_id: crop for heap in self._kept.values() for _, cell_id, crop in heap}
+
+
+def most_doubtful(cells: pl.DataFrame, number: int = DOUBTFUL) -> pl.DataFrame:
+    """The ``number`` cells to look at first: the least certain, then up to a third that are the most anomalous."""
+    anomalous = cells.filter(pl.col("flags").list.contains("anomalous"))
+    odd = anomalous.sort("anomaly", "cell_id", descending=[True, False]).head(number // 3)
+    others = cells.filter(~pl.col("cell_id").is_in(odd["cell_id"].to_list()))
+    return pl.concat([others.sort("certainty", "cell_id").head(number - odd.height), odd])
 
 
 def read_missing(

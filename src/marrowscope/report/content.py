@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from marrowscope.cells.explain import Method
 from marrowscope.differential.result import Differential
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.packs.contract import PackContract
@@ -40,6 +43,18 @@ class SmearFacts:
     total: int
     fields: int
     area_mm2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where the evidence for the two most probable types of the least certain cells lay.
+
+    ``maps`` gives for a ``cell_id`` two maps ``(2, s, s)``, of its type and of its second type, over its crop, with the
+    meaning of :class:`marrowscope.cells.explain.Explanation`.
+    """
+
+    method: Method
+    maps: Mapping[int, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +88,7 @@ class ReportContent:
     """The smears of a case, in the order in which they stand on the overview."""
     fields: tuple[Box, ...] = ()
     """The counting fields that were counted, for the overview; level-0 pixels."""
+    evidence: Evidence | None = None
+    """For the least certain cells; None when the pack's types cannot be explained."""
+    card: str = ""
+    """The pack's model card, Markdown."""

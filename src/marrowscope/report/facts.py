@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import polars as pl
+
 from marrowscope.report.content import ReportContent
 from marrowscope.report.pictures import KINDS
 from marrowscope.report.view import NARROW, FactView, printable, whole
@@ -26,10 +28,25 @@ def slide_facts(content: ReportContent) -> tuple[FactView, ...]:
     differential = content.differential
     number = "field" if differential.fields == 1 else "fields"
     counted = f"{whole(differential.fields)} {number}, {differential.area_mm2:.2f}{NARROW}mm²"
-    facts = [FactView("Counted", counted), FactView("Ended", printable(differential.stopped))]
+    facts = [FactView("Counted", counted), FactView("Ended", printable(differential.stopped)), *_doubts(content)]
     if date := date_words(content):
         facts.append(FactView("Date", date))
     return (*(_scan_facts(content) if content.case is None else ()), *facts)
+
+
+def _doubts(content: ReportContent) -> list[FactView]:
+    """How many cells were unsure and how many anomalous, of all that were found."""
+    cells = content.cells
+    if cells.is_empty():
+        return []
+
+    def share(flag: str) -> str:
+        number = cells.filter(pl.col("flags").list.contains(flag)).height
+        return f"{whole(number)} of {whole(cells.height)} cells ({100 * number / cells.height:.1f}{NARROW}%)"
+
+    no_score = content.pack.anomaly is None
+    odd = "not told: the pack has no anomaly score" if no_score else share("anomalous")
+    return [FactView("Unsure", share("unsure")), FactView("Anomalous", odd)]
 
 
 def _scan_facts(content: ReportContent) -> list[FactView]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -25,13 +25,17 @@ BAR_UM = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One picture. ``certainty`` in 0..1; ``words`` are certainty and flags; ``alternative`` the second best type."""
+    """One picture. ``certainty`` in 0..1; ``words`` are certainty and flags; ``alternative`` the second best type.
+
+    ``anomalous`` is not among the words, which are to stand in one line: the corner of the picture tells it.
+    """
 
     cell_id: int
     uri: str
     certainty: float
     words: str
     unsure: bool
+    anomalous: bool
     alternative: str
 
 
@@ -74,8 +78,11 @@ def _gallery(cell_type: CellType, shown: pl.DataFrame, number: int, content: Rep
             cell_id=row["cell_id"],
             uri=jpeg_uri(middle(content.crops[row["cell_id"]], side), 86),
             certainty=row["certainty"],
-            words=", ".join([f"{100 * row['certainty']:.0f}{NARROW}%", *row["flags"]]),
+            words=", ".join(
+                [f"{100 * row['certainty']:.0f}{NARROW}%", *(flag for flag in row["flags"] if flag != "anomalous")]
+            ),
             unsure="unsure" in row["flags"],
+            anomalous="anomalous" in row["flags"],
             alternative=_alternative(row, content.pack.classes),
         )
         for row in shown.iter_rows(named=True)
@@ -90,11 +97,13 @@ def middle(crop: Picture, side: int) -> Picture:
     return crop[top : top + side, left : left + side]
 
 
-def _alternative(row: dict[str, object], classes: Sequence[str]) -> str:
+def second_type(row: Mapping[str, object], classes: Sequence[str]) -> tuple[str, float]:
+    """The most probable type but the cell's own, and its probability; an empty name in a pack of one class."""
+    others = {name: float(str(row[f"p_{name}"])) for name in classes if name != row["type"]}
+    return max(others.items(), key=lambda item: item[1], default=("", 0.0))
+
+
+def _alternative(row: Mapping[str, object], classes: Sequence[str]) -> str:
     """The second most probable type with its probability, in words."""
-    others = {name: row[f"p_{name}"] for name in classes if name != row["type"]}
-    probable = {name: value for name, value in others.items() if isinstance(value, float)}
-    if not probable:
-        return ""
-    name = max(probable, key=lambda key: probable[key])
-    return f"{CELL_TYPES[name].title} {100 * probable[name]:.0f}{NARROW}%"
+    name, probability = second_type(row, classes)
+    return f"{CELL_TYPES[name].title} {100 * probability:.0f}{NARROW}%" if name else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,8 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
                 f"temperature {classifier.temperature:g}, unsure below {classifier.unsure_below:g}",
             )
         )
+    if told := unsure_by_card(content.card):
+        facts.append(FactView("Unsure cells, by the pack’s card", told))
     facts.append(FactView("Stitching", STITCHING.format(detector.iou_threshold)))
     if content.case is None:
         facts.append(FactView("Spacing", f"{spacing_words(content)}; slide read with {content.slide.reader}"))
@@ -85,6 +88,15 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
     if date := date_words(content):
         facts.append(FactView("Date of the count", date))
     return tuple(facts)
+
+
+def unsure_by_card(card: str) -> str:
+    """What the pack's card (Markdown) says of unsure cells: its sentences, not its tables."""
+    lines = (line.lstrip("-*# ") for line in card.splitlines() if not line.startswith("|"))
+    paragraphs = "\n".join(lines).split("\n\n")
+    sentences = [sentence for words in paragraphs for sentence in re.split(r"(?<=[.;])\s+", " ".join(words.split()))]
+    told = [tidy(words.rstrip(";").replace("**", "")) for words in sentences if re.search(r"\bunsure\b", words, re.I)]
+    return " ".join(_sentence(sentence) for sentence in told)
 
 
 def program(content: ReportContent) -> str:

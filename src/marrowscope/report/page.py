@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from marrowscope.report.content import ReportContent
+from marrowscope.report.evidence import EvidenceView, evidence_view
 from marrowscope.report.facts import RegionView, SmearView, banner, counted_at, region_views, slide_facts, smear_views
 from marrowscope.report.gallery import GalleryView, gallery_views
 from marrowscope.report.method import method_statement, program, quality_notes
@@ -38,6 +39,7 @@ class ReportPage:
     regions: tuple[RegionView, ...]
     smears: tuple[SmearView, ...]
     quality: tuple[str, ...]
+    evidence: EvidenceView | None
     galleries: tuple[GalleryView, ...]
     method: tuple[FactView, ...]
     pack: str
@@ -60,6 +62,7 @@ def report_page(content: ReportContent) -> ReportPage:
         regions=region_views(content),
         smears=smear_views(content),
         quality=quality_notes(content),
+        evidence=evidence_view(content),
         galleries=gallery_views(content),
         method=method_statement(content),
         pack=f"{content.pack.name} {content.pack.version}",

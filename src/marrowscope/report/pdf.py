@@ -8,6 +8,7 @@ markup, and no temporary file is written.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from html import escape
@@ -20,7 +21,8 @@ from marrowscope.cells.gallery import PER_TYPE
 from marrowscope.files import whole_file
 from marrowscope.report.bars import axis_labels
 from marrowscope.report.content import ReportContent
-from marrowscope.report.gallery import BAR_UM, CellView, GalleryView
+from marrowscope.report.evidence import EvidenceView
+from marrowscope.report.gallery import BAR_UM, GalleryView
 from marrowscope.report.page import report_page
 from marrowscope.report.pictures import KINDS, legend_mark, overview_style
 from marrowscope.report.view import COMMENT_FIELDS
@@ -87,6 +89,7 @@ def render_pdf(content: ReportContent) -> bytes:
         "smears": [asdict(smear) for smear in page.smears],
         "quality": page.quality,
         "comment_fields": COMMENT_FIELDS,
+        "evidence": None if page.evidence is None else _evidence(page.evidence),
         "galleries": [
             {
                 "title": gallery.title,
@@ -136,22 +139,56 @@ def _styled(svg: str, style: str) -> str:
 
 def _strip(gallery: GalleryView) -> str:
     """One row of cell pictures with their scale bars, as SVG; a picture is 100 wide."""
-    step, bar = 100 * (1 + _GAP), 100 * BAR_UM / gallery.side_um
-    width = PER_TYPE * step - 100 * _GAP
+    bar = 100 * BAR_UM / gallery.side_um
+    return _row([_picture(cell.uri, bar, cell.unsure, cell.anomalous) for cell in gallery.cells], PER_TYPE)
 
-    def cell(place: int, view: CellView) -> str:
-        x = place * step
-        frame = ' stroke="#7a4a00" stroke-width="2" stroke-dasharray="6 4"' if view.unsure else ' stroke="#d0ccd8"'
-        return (
-            f'<image x="{x:.1f}" width="100" height="100" preserveAspectRatio="xMidYMid slice" '
-            f'href="{escape(view.uri)}"/>'
-            f'<rect x="{x + 0.5:.1f}" y=".5" width="99" height="99" fill="none"{frame}/>'
-            f'<path d="M{x + 5:.1f} 94h{bar:.1f}" stroke="#fff" stroke-opacity=".75" stroke-width="5"/>'
-            f'<path d="M{x + 5:.1f} 94h{bar:.1f}" stroke="#000" stroke-width="2.6"/>'
-        )
 
-    pictures = "".join(cell(place, view) for place, view in enumerate(gallery.cells))
+def _evidence(view: EvidenceView) -> dict[str, Any]:
+    """The least certain cells: words, and a row of three pictures a cell."""
+    bar = 100 * BAR_UM / view.side_um
+    cells = [
+        {
+            "strip": _row(
+                [
+                    _picture(cell.uri, bar, cell.unsure, cell.anomalous),
+                    _picture(cell.first_uri),
+                    _picture(cell.second_uri),
+                ],
+                3,
+            ),
+            "words": [f"cell {cell.cell_id}", cell.first, cell.second],
+            "below": " · ".join(filter(None, (cell.where, cell.words))),
+        }
+        for cell in view.cells
+    ]
+    return {"summary": view.summary, "meaning": view.meaning, "limits": view.limits, "cells": cells}
+
+
+def _row(pictures: Sequence[str], places: int) -> str:
+    """Pictures of 100 by 100 beside each other, in a row with room for so many."""
+    width = 100 * (places + (places - 1) * _GAP)
+    placed = (
+        f'<g transform="translate({100 * (1 + _GAP) * place:.1f} 0)">{picture}</g>'
+        for place, picture in enumerate(pictures)
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} 100" width="{width:.1f}" height="100">'
-        f"{pictures}</svg>"
+        f"{''.join(placed)}</svg>"
     )
+
+
+def _picture(uri: str, bar: float = 0.0, unsure: bool = False, anomalous: bool = False) -> str:
+    """A picture in its frame, broken for an unsure cell, with a filled corner for an anomalous one; a scale bar."""
+    frame = ' stroke="#7a4a00" stroke-width="2" stroke-dasharray="6 4"' if unsure else ' stroke="#d0ccd8"'
+    parts = [
+        f'<image width="100" height="100" preserveAspectRatio="xMidYMid slice" href="{escape(uri)}"/>',
+        f'<rect x=".5" y=".5" width="99" height="99" fill="none"{frame}/>',
+    ]
+    if anomalous:
+        parts.append('<path d="M76 0H100V24Z" fill="#1c1a21" stroke="#fff" stroke-width="2"/>')
+    if bar:
+        parts.append(
+            f'<path d="M5 94h{bar:.1f}" stroke="#fff" stroke-opacity=".75" stroke-width="5"/>'
+            f'<path d="M5 94h{bar:.1f}" stroke="#000" stroke-width="2.6"/>'
+        )
+    return "".join(parts)

@@ -6,11 +6,11 @@
   const apply = () => {
     const type = controls.elements.type.value;
     const sign = controls.elements.order.value === "up" ? 1 : -1;
-    const unsure = controls.elements.unsure.checked;
+    const only = ["unsure", "anomalous"].filter((flag) => controls.elements[flag].checked);
     for (const gallery of galleries) {
       const list = gallery.querySelector("ul");
       const cells = [...list.children].sort((a, b) => sign * (a.dataset.certainty - b.dataset.certainty));
-      for (const cell of cells) cell.hidden = unsure && !cell.classList.contains("unsure");
+      for (const cell of cells) cell.hidden = !only.every((flag) => cell.classList.contains(flag));
       list.append(...cells);
       gallery.hidden = (type && gallery.dataset.type !== type) || cells.every((cell) => cell.hidden);
     }
