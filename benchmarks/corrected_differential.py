@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +22,15 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from tables import machine, print_table
 
-from marrowscope.cells.classification import Classifier
+from marrowscope.detection.engine import open_session
 from marrowscope.differential.correction import bootstrap_mixes, most_likely_mix
 from marrowscope.evaluation.intervals import Proportion, bootstrap_interval
 from marrowscope.learning.classifier.augmentation import cut
 from marrowscope.learning.classifier.elsewhere import sets, truth_for
 from marrowscope.learning.datasets.cells import CellPictures, read_pbc, read_picture
+from marrowscope.packs.contract import ANY
 from marrowscope.packs.loading import Pack, load_pack
+from marrowscope.packs.specimens import posterior
 from marrowscope.phantom import FieldOptions, render_cells
 from marrowscope.phantom.diagnoses import DIAGNOSES, marrow_composition
 from marrowscope.taxonomy import CELL_TYPES, PBC_TYPES
@@ -72,13 +74,17 @@ CERTAINTIES = (0.6, 0.9)
 
 @dataclass(frozen=True)
 class Named:
-    """Cells of known types ``(n,)`` and what the pack makes of them: probabilities ``(n, types)``."""
+    """Cells of known types ``(n,)`` and what the pack makes of them: probabilities ``(n, types)``.
+
+    ``prior (types,)`` is the mix that those probabilities expect: all alike, as in training, or a specimen's.
+    """
 
     truth: Counts
     probabilities: Shares
+    prior: Shares
 
     def __getitem__(self, rows: Counts) -> Named:
-        return Named(self.truth[rows], self.probabilities[rows])
+        return Named(self.truth[rows], self.probabilities[rows], self.prior)
 
     @property
     def confusion(self) -> Counts:
@@ -102,10 +108,13 @@ class Trials:
 
 
 def named(pack: Pack, crops: NDArray[np.uint8], truth: Counts) -> Named:
-    contract = pack.contract
-    assert contract.classifier is not None
-    classifier = Classifier(pack.files[contract.classifier.file], contract.classifier, len(contract.classes), threads=1)
-    return Named(truth, classifier.classify(crops).astype(np.float64))
+    contract, types = pack.contract.classifier, len(pack.contract.classes)
+    assert contract is not None
+    session = open_session(pack.files[contract.file], 1)
+    batches = np.array_split(crops, -(-len(crops) // 32))
+    logits = np.concatenate([session.run(["logits"], {"crops": batch})[0] for batch in batches])
+    probabilities = posterior(logits, contract.temperature, contract.prior).astype(np.float64)
+    return Named(truth, probabilities, np.array(contract.prior or [1 / types] * types))
 
 
 def crops_of(pack: Pack, pictures: CellPictures) -> NDArray[np.uint8]:
@@ -126,9 +135,9 @@ def least_squares(called: Shares, recognition: Shares) -> Shares:
     return by_row(solution)
 
 
-def em_on_probabilities(probabilities: Shares, steps: int = 100) -> Shares:
-    """Saerens, Latinne and Decaestecker, Neural Comput 2002; 14: 21-41. Training drew all types equally often."""
-    mix = np.full(probabilities.shape[1], 1 / probabilities.shape[1])
+def em_on_probabilities(cells: Named, steps: int = 100) -> Shares:
+    """Saerens, Latinne and Decaestecker, Neural Comput 2002; 14: 21-41."""
+    mix, probabilities = cells.prior, cells.probabilities / cells.prior
     for _ in range(steps):
         mix = by_row(probabilities * mix).mean(0)
     return mix
@@ -162,7 +171,7 @@ def estimates(cells: Named, known: Named) -> dict[str, Shares]:
         "least squares": least_squares(called, recognition),
         "EM, calls": most_likely_mix(called, recognition, 500),
         "EM, calls and certainty": em_on_certainty(cells, known),
-        "EM, probabilities": em_on_probabilities(cells.probabilities),
+        "EM, probabilities": em_on_probabilities(cells),
         "inverted probabilities": least_squares(cells.probabilities.mean(0), soft),
     }
 
@@ -306,7 +315,7 @@ def real_cells(pack: Pack, data: Path, count: int, seed: int) -> Named:
 
 
 def _together(one: Named, other: Named) -> Named:
-    return Named(np.append(one.truth, other.truth), np.vstack([one.probabilities, other.probabilities]))
+    return Named(np.append(one.truth, other.truth), np.vstack([one.probabilities, other.probabilities]), one.prior)
 
 
 def elsewhere(pack: Pack, data: Path, test: Named, seed: int) -> None:
@@ -378,13 +387,18 @@ def main() -> None:
     data = Path(os.environ.get("MARROWSCOPE_DATA", Path(__file__).parents[1] / "../shared/data"))
     parser.add_argument("--data", type=Path, default=data, help="folder with pbc and external")
     parser.add_argument("--pack", default="blood-11", help="name or folder of a pack with the classes of PBC")
+    parser.add_argument(
+        "--specimen", default=ANY, help="whose prior the classifier takes, of those that the pack states"
+    )
     parser.add_argument("--mixes", type=int, default=800)
     parser.add_argument("--phantom-seeds", type=int, default=12, help="each gives 250 cells")
     parser.add_argument("--no-phantoms", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     pack = load_pack(options.pack)
-    print(f"{machine()}; pack {pack.contract.name} {pack.contract.version}, SHA-256 {pack.sha256[:12]}.\n")
+    pack = replace(pack, contract=pack.contract.for_specimen(options.specimen))
+    name = f"{pack.contract.name} {pack.contract.version}, SHA-256 {pack.sha256[:12]}, specimen {options.specimen}"
+    print(f"{machine()}; pack {name}.\n")
     test = real_cells(pack, options.data, options.mixes, options.seed)
     elsewhere(pack, options.data, test, options.seed)
     if not options.no_phantoms:
