@@ -45,4 +45,4 @@ def count(
         return content
     with open_slide(path, spacing) as opened:
         source = "file" if spacing is None else "given"
-        return count_slide(opened, loaded.for_specimen(specimen), options, spacing_source=source)
+        return count_slide(opened, loaded, options, spacing_source=source)

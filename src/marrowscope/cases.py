@@ -48,6 +48,7 @@ def pool_case(
     labels = [smear.slide.label for smear in smears]
     if twice := [label for label, times in Counter(labels).items() if times > 1]:
         raise MarrowscopeError(f"the smear {twice[0]!r} is given twice in the case {name!r}; give each slide once")
+    pack = pack.for_specimen(options.specimen)
     rule = stopping_rule(options, pack)
     by_smear = {smear.slide.label: Counter(smear.cells["type"].to_list()) for smear in smears}
     counted = NDC_WITH_MITOSES if options.count_mitoses else NDC

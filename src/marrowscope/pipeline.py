@@ -77,6 +77,7 @@ def count_slide(
     ``SpacingError``, ``RegionError`` and ``SlideError``.
     """
     options = options or CountOptions()
+    pack = pack.for_specimen(options.specimen)
     watch = _Watch()
     spacing = require_spacing(slide)
     contradiction = spacing_contradiction(slide, spacing)

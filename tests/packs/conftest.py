@@ -77,7 +77,7 @@ def make_classifier(path: Path, *, weight: np.ndarray = WEIGHT, source: str = "c
         "weight": weight,
         "bias": np.resize(BIAS, len(weight)),
     }
-    return save(path, nodes, constants, source, {"logits": 2, "feature_map": 4})
+    return save(path, nodes, constants, source, {"logits": 2, "feature_map": 4, "mean": 2})
 
 
 def make_head(path: Path, *, weight: np.ndarray = WEIGHT) -> Path:

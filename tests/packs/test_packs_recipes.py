@@ -40,6 +40,9 @@ CLASSIFIER = {
     "n_train": 40,
     "architecture": "a line through colours",
     "command": "marrowscope train classifier --recipe tiny --data /home/someone/cells",
+    "specimens": {
+        "blood": {"prior": [0.7, 0.1, 0.1, 0.1], "confusion": [[10, 0, 0, 0], [5, 5, 0, 0], [1, 0, 9, 0], [0, 0, 0, 0]]}
+    },
     "test": {
         "n": 30,
         "confusion": [[9, 1, 0, 0], [2, 8, 0, 0], [0, 0, 10, 0], [0, 0, 0, 0]],
@@ -47,7 +50,7 @@ CLASSIFIER = {
         "per_class": {"more": "than a pack needs"},
     },
 }
-RECIPE = BLOOD_11.model_copy(update={"limits": ("Made by hand.",)})
+RECIPE = BLOOD_11.model_copy(update={"limits": ("Made by hand.",), "version": "0.1.0"})
 
 
 @pytest.fixture
@@ -99,6 +102,21 @@ def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path:
         assert text in card
     assert "phantom" not in card
     assert "nan" not in card
+
+
+def test_a_pack_expects_the_mix_of_its_specimen_where_its_recipe_says_so(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pack = cook("mine", RECIPE, *trained, tmp_path / "mine")
+    blood = pack.for_specimen("blood").contract
+    assert blood.classifier is not None
+    assert blood.classifier.prior == (0.7, 0.1, 0.1, 0.1)
+    assert blood.confusion is not None
+    assert blood.confusion.counts[1] == (5, 5, 0, 0)
+    assert "| Monocyte | 10.0 % | 0.500 | 1.000 |" in pack.card
+    phantoms = cook("phantoms", PHANTOM_16, *trained, tmp_path / "phantoms")
+    assert not phantoms.contract.specimens
+    assert phantoms.for_specimen("blood") == phantoms
 
 
 def test_card_of_a_phantom_pack_says_phantom_at_the_top(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def write_card(
         _data(contract),
         _detector(detector),
         _classifier(classifier),
+        _specimens(contract),
         _not_known(classifier, unknown),
         _elsewhere(elsewhere),
         _limits((*limits, *detector.limits, *classifier.limits)),
@@ -95,6 +96,27 @@ def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
     yield from ("", f"Trained with `{_portable(metrics.command)}`.")
 
 
+def _specimens(contract: PackContract) -> Iterator[str]:
+    if not contract.specimens:
+        return
+    yield from ("## What it expects of a specimen", "")
+    yield (
+        "Training saw every class equally often. A count weighs the classes by how common they are in the specimen "
+        "(Bayes' rule; `--specimen`), a mean over a normal one and six diseases; `any` weighs none. Share expected, "
+        "and recall and precision under it on the test split, whose own mix is another:"
+    )
+    names = list(contract.specimens)
+    heads = [f"{name}: {what}" for name in names for what in ("expected", "recall", "precision")]
+    yield from ("", f"| class | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|")
+    scores = [class_scores(np.array(one.confusion.counts, np.int64)) for one in contract.specimens.values()]
+    for k, title in enumerate(CELL_TYPES[name].title for name in contract.classes):
+        cells = [
+            f"{100 * specimen.prior[k]:.1f} % | {_rounded(of[k].recall)} | {_rounded(of[k].precision)}"
+            for specimen, of in zip(contract.specimens.values(), scores, strict=True)
+        ]
+        yield f"| {title} | {' | '.join(cells)} |"
+
+
 def _not_known(metrics: ClassifierMetrics, unknown: Sequence[Evaluation]) -> Iterator[str]:
     """The unsure rule with its coverage and accuracy, and the anomaly score."""
     yield from ("## What it does not know", "")
@@ -143,6 +165,10 @@ def _evaluations(evaluations: Sequence[Evaluation]) -> Iterator[str]:
             yield f"| {measured.name} | {measured.value:.3f} | {' to '.join(f'{bound:.3f}' for bound in bounds)} |"
         if evaluation.note:
             yield from ("", evaluation.note)
+
+
+def _rounded(proportion: Proportion) -> str:
+    return f"{proportion.value:.3f}" if proportion.total else "none"
 
 
 def _proportion(proportion: Proportion) -> str:

@@ -113,6 +113,13 @@ class AnomalyMetrics(_Read):
     above: Share
 
 
+class InSpecimen(_Read):
+    """What a classifier does on the test split when it expects the mix of a specimen: ``prior`` by class, confusion."""
+
+    prior: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
 class ClassifierMetrics(_Read):
     """``metrics.json`` of a classifier; ``classifier.onnx``, ``linear_head.npz`` and ``anomaly.npz`` lie beside it.
 
@@ -132,6 +139,7 @@ class ClassifierMetrics(_Read):
     feature_map: str = "feature_map"
     architecture: str
     anomaly: AnomalyMetrics | None = None
+    specimens: dict[str, InSpecimen] = {}
     limits: tuple[str, ...] = ()
 
     @property

@@ -16,6 +16,7 @@ from marrowscope.packs.contract import (
     DetectorContract,
     ModelFile,
     PackContract,
+    Specimen,
     TrainingData,
 )
 from marrowscope.packs.loading import Pack, describe, sha256_of
@@ -36,7 +37,9 @@ ANOMALY_FILE = "anomaly.npz"
 
 
 class PackRecipe(BaseModel):
-    """Everything in a pack that training cannot know. ``limits`` are sentences for the model card."""
+    """Everything in a pack that training cannot know. ``limits`` are sentences for the model card; ``weighs_types``
+    says whether cells are named by the mix of their specimen.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +48,7 @@ class PackRecipe(BaseModel):
     licence: str
     intended_use: str
     phantom: bool = False
+    weighs_types: bool = False
     training_data: tuple[TrainingData, ...]
     pooled: dict[str, str] = {}
     limits: tuple[str, ...] = ()
@@ -83,7 +87,8 @@ PHANTOM_16 = PackRecipe(
 )
 
 BLOOD_11 = PackRecipe(
-    version="0.1.0",
+    version="0.2.0",
+    weighs_types=True,
     title="Eleven classes of normal blood and maturing granulocytes",
     licence="Apache-2.0",
     intended_use=(
@@ -148,6 +153,7 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
     if missing := [str(source) for source in sources.values() if not source.is_file()]:
         raise PackError(f"there is no {', '.join(missing)}; train and export the model first")
     hashes = {file: sha256_of(source) for file, source in sources.items()}
+    held_out = f"test split, {names.test.n:,} cells; {names.training_data}"
     try:
         contract = PackContract(
             name=name,
@@ -179,9 +185,15 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
                 feature_map=names.feature_map,
                 linear_head=ModelFile(file=HEAD_FILE, sha256=hashes[HEAD_FILE]),
             ),
-            confusion=Confusion(
-                data=f"test split, {names.test.n:,} cells; {names.training_data}", counts=names.test.confusion
-            ),
+            specimens={
+                specimen: Specimen(
+                    prior=found.prior,
+                    confusion=Confusion(data=f"{held_out}; mix of {specimen}", counts=found.confusion),
+                )
+                for specimen, found in names.specimens.items()
+                if recipe.weighs_types
+            },
+            confusion=Confusion(data=held_out, counts=names.test.confusion),
             anomaly=_anomaly(names.anomaly, hashes[ANOMALY_FILE]) if names.anomaly else None,
         )
     except ValidationError as error:

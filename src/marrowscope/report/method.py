@@ -14,7 +14,7 @@ from marrowscope.taxonomy import CELL_TYPES
 
 STITCHING = "A cell belongs to the tile whose core holds its centre; boxes that overlap more than IoU {:g} are one cell"
 
-_OPTIONS = ("cells", "region", "seed", "count_mitoses")
+_OPTIONS = ("cells", "region", "specimen", "seed", "count_mitoses")
 """Options that a report repeats."""
 
 
@@ -76,6 +76,10 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
                 f"temperature {classifier.temperature:g}, unsure below {classifier.unsure_below:g}",
             )
         )
+        if classifier.prior:
+            expected = sorted(zip(classifier.prior, pack.classes, strict=True), reverse=True)
+            shares = ", ".join(f"{CELL_TYPES[name].title.lower()} {percent_words(100 * p)}" for p, name in expected)
+            facts.append(FactView("Types expected before a cell is seen", shares))
     if told := unsure_by_card(content.card):
         facts.append(FactView("Unsure cells, by the pack’s card", told))
     facts.append(FactView("Stitching", STITCHING.format(detector.iou_threshold)))

@@ -8,16 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from marrowscope.errors import DataError
+from marrowscope.evaluation.classification import confusion_matrix
 from marrowscope.files import write_json
 from marrowscope.learning.classifier.anomaly import write_anomaly
 from marrowscope.learning.classifier.assessment import assess, calibrate
-from marrowscope.learning.classifier.data import Splits
+from marrowscope.learning.classifier.data import Cells, Splits
 from marrowscope.learning.classifier.export import export_classifier
 from marrowscope.learning.classifier.networks import CellClassifier
 from marrowscope.learning.classifier.recipes import ClassifierRecipe, blood_11, phantom_16
 from marrowscope.learning.classifier.training import logits_of, train_classifier
 from marrowscope.packs.metrics import METRICS_FILE
+from marrowscope.packs.specimens import MIXES, SpecimenName, posterior, prior
 
 RECIPES: dict[str, Callable[[], ClassifierRecipe]] = {"blood-11": blood_11, "phantom-16": phantom_16}
 
@@ -72,7 +77,17 @@ def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -
         "unsure_below": unsure_below,
         "validation": assess(val, splits.val.labels, recipe.classes, temperature, unsure_below),
         "test": assess(test, splits.test.labels, recipe.classes, temperature, unsure_below),
+        "specimens": {name: _in_specimen(name, test, splits.test, recipe, temperature) for name in MIXES},
     }
+
+
+def _in_specimen(
+    name: SpecimenName, logits: NDArray[np.float32], cells: Cells, recipe: ClassifierRecipe, temperature: float
+) -> dict[str, Any]:
+    """What is called wrongly when the mix of a specimen is expected; true classes in rows."""
+    expected = prior(name, recipe.classes)
+    called = posterior(logits, temperature, expected).argmax(1)
+    return {"prior": expected, "confusion": confusion_matrix(cells.labels, called, len(recipe.classes)).tolist()}
 
 
 def typed_command(recipe: ClassifierRecipe, data: Path, weights: Path | None, seed: int) -> str:
