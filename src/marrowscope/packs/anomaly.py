@@ -72,7 +72,7 @@ class AnomalyReference:
             with np.load(path, allow_pickle=False) as stored:
                 mean, projection, known = (stored[name].astype(np.float32) for name in ("mean", "projection", "known"))
                 return cls(mean, projection, known, int(stored["neighbours"]))
-        except (KeyError, TypeError, ValueError, OSError, BadZipFile) as error:
+        except (KeyError, TypeError, ValueError, EOFError, OSError, BadZipFile) as error:
             raise PackError(
                 f"{path} is no reference of an anomaly score ({error}); train the classifier again"
             ) from error

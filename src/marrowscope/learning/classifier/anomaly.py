@@ -40,7 +40,7 @@ Floats = NDArray[np.float32]
 def write_anomaly(folder: Path, recipe: ClassifierRecipe, splits: Splits, *, seed: int) -> dict[str, Any]:
     """Write ``anomaly.npz`` beside ``classifier.onnx`` in ``folder``; give what ``metrics.json`` says about it."""
     model = folder / ONNX_NAME
-    reference = fit_reference(features_of(model, known_crops(recipe, splits.train, seed)))
+    reference = fit_reference(features_of(model, known_crops(recipe, splits.train, seed)[0]))
     raw = {
         name: reference.raw(features_of(model, cells.crops(recipe.crop, recipe.spacing)))
         for name, cells in (("validation", splits.val), ("test", splits.test))
@@ -57,8 +57,8 @@ def write_anomaly(folder: Path, recipe: ClassifierRecipe, splits: Splits, *, see
     }
 
 
-def known_crops(recipe: ClassifierRecipe, cells: Cells, seed: int) -> NDArray[np.uint8]:
-    """:data:`KNOWN` crops or fewer: per class some cells as they are and as many as augmented views."""
+def known_crops(recipe: ClassifierRecipe, cells: Cells, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """:data:`KNOWN` crops or fewer with their labels: per class some cells as they are, as many as augmented views."""
     random = np.random.default_rng((seed, 4))
     labels = np.unique(cells.labels)
     each = KNOWN // (2 * len(labels))
@@ -66,7 +66,8 @@ def known_crops(recipe: ClassifierRecipe, cells: Cells, seed: int) -> NDArray[np
     chosen = dataclasses.replace(cells, pictures=cells.pictures[drawn], labels=cells.labels[drawn], masks=None)
     views = Views(chosen, recipe.augmentation, recipe.crop, recipe.spacing, seed)
     augmented = [views[index, 0, index][0].numpy() for index in range(len(chosen))]
-    return np.concatenate([chosen.crops(recipe.crop, recipe.spacing), np.stack(augmented)])
+    crops = np.concatenate([chosen.crops(recipe.crop, recipe.spacing), np.stack(augmented)])
+    return crops, np.tile(chosen.labels, 2)
 
 
 def features_of(model: Path, crops: NDArray[np.uint8]) -> Floats:
