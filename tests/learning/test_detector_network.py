@@ -16,6 +16,7 @@ from marrowscope.learning.detector.network import (
     TileDetector,
     boxes_from_distances,
 )
+from marrowscope.learning.detector.recipes import blood_11
 from marrowscope.learning.export import export_onnx
 
 SMALL = DetectorShape(widths=(8, 8, 16, 16), blocks=(1, 1, 1), head=8)
@@ -57,7 +58,7 @@ def test_tile_detector_gives_peaks_best_first(network: CentreDetector) -> None:
     assert 0 < n_peaks <= (128 // OUTPUT_STRIDE) ** 2 / 2, "no two neighbours are both peaks"
 
 
-def test_field_of_view_is_no_wider_than_75_px() -> None:
+def test_field_of_view_is_no_wider_than_75_px_and_fits_the_margin_of_blood() -> None:
     network = CentreDetector(DetectorShape()).eval()
     for parameter in network.parameters():  # positive weights: nothing cancels, every path shows
         parameter.data.abs_()
@@ -69,6 +70,7 @@ def test_field_of_view_is_no_wider_than_75_px() -> None:
         centre = (cell + 0.5) * OUTPUT_STRIDE
         assert centre - float(seen.min()) <= 75
         assert float(seen.max()) + 1 - centre <= 75
+    assert blood_11().margin >= 75
 
 
 def test_a_cell_is_found_alike_in_shifted_tiles(network: CentreDetector) -> None:

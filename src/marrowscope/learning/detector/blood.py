@@ -82,7 +82,7 @@ def open_blood(data: Path | None, seed: int) -> BloodSource:
     cells, platelets = cut_pbc(data / "pbc", CUTOUTS, rng)
     nuclei = [nucleus for nucleus in map(naked_nucleus, cells) if nucleus is not None]
     cutouts = Cutouts(cells, platelets, cut_red_cells(fine["train"], FINER_SPACING, CUTOUTS, rng), nuclei)
-    phantoms = PhantomSource(seed, variation=Variation(), magnification=Composition().magnification, least_visible=0.15)
+    phantoms = PhantomSource(seed, variation=Variation(), finer=Composition().magnification, least_visible=0.15)
     return BloodSource(fine["train"], judged, cutouts, phantoms)
 
 

@@ -43,8 +43,9 @@ _MILD = Variation(
 class PhantomSource:
     """Tiles of rendered smears, mostly ``easy``; tile ``i`` is the field of seed ``first_seed + i``.
 
-    ``variation`` is what three in five of them undergo, ``magnification`` their size (lowest, highest); a cell of which
-    less than ``least_visible`` is seen is no box.
+    ``variation`` is what three in five of them undergo; a cell of which less than ``least_visible`` is seen is no box.
+    Fields are rendered ``finer`` (lowest, highest) times finer than :data:`RENDERED_SPACING` and averaged by the
+    nearest whole number of pixels: 0.8 to 1.35 gives pixels of 0.40 to 0.63 um, so that cells differ in size.
     """
 
     def __init__(
@@ -52,13 +53,13 @@ class PhantomSource:
         first_seed: int,
         *,
         variation: Variation = _MILD,
-        magnification: tuple[float, float] = (1.0, 1.0),
+        finer: tuple[float, float] = (1.0, 1.0),
         least_visible: float = 0.5,
     ) -> None:
         if not FIRST_TRAINING_SEED <= first_seed < FIRST_VALIDATION_SEED:
             raise DataError(f"phantoms for training have seeds from 1,000,000 to 1,999,999; found {first_seed:,}")
         self._first_seed = first_seed
-        self._variation, self._magnification, self._least_visible = variation, magnification, least_visible
+        self._variation, self._finer, self._least_visible = variation, finer, least_visible
 
     def tile(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """A field of random diagnosis."""
@@ -70,8 +71,8 @@ class PhantomSource:
             spacing=RENDERED_SPACING,
             density=float(rng.uniform(0, 150) if sparse else rng.uniform(500, 2400)),
         )
-        if self._magnification != (1.0, 1.0):
-            options = replace(options, spacing=RENDERED_SPACING / rng.uniform(*self._magnification))
+        if self._finer != (1.0, 1.0):
+            options = replace(options, spacing=RENDERED_SPACING / rng.uniform(*self._finer))
         field = render(options, SIDE, seed=self._first_seed + number, least_visible=self._least_visible)
         pixels = vary(field.pixels, rng, self._variation) if rng.random() < 0.6 else field.pixels
         return pixels, field.boxes

@@ -36,7 +36,7 @@ def blood_11() -> DetectorRecipe:
     return DetectorRecipe(
         name="blood-11",
         open_source=open_blood,
-        margin=80,  # more than the field of view (75 px): a tile's place changes nothing at all
+        margin=80,  # more than the field of view, 75 px: answers do not depend on where a tile lies
         limits=(
             "Trained on blood: large or pale cells (megakaryocytes, macrophages, osteoclasts) may be missed or cut.",
             "On marrow, small pyknotic nuclei and cells in thick clumps are missed at times.",
