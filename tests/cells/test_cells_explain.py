@@ -146,3 +146,15 @@ def test_a_flat_crop_is_no_error(pack: Pack) -> None:
     found = explain(flat, pack, method="occlusion", threads=1)
     assert np.isfinite(found.maps).all()
     assert np.abs(found.maps).max() < 1e-3
+
+
+def test_what_is_expected_of_the_specimen_weighs_as_in_the_count(pack: Pack, cells: np.ndarray) -> None:
+    crops, classes = cut(cells)[:6], pack.contract.classes
+    shares = np.linspace(1, 3, len(classes))
+    prior = tuple((shares / shares.sum()).tolist())
+    classifier = pack.contract.classifier.model_copy(update={"prior": prior})
+    weighed = dataclasses.replace(pack, contract=pack.contract.model_copy(update={"classifier": classifier}))
+    expected = Classifier(weighed, threads=1).classify(crops).probabilities
+    found = explain(crops, weighed, threads=1).probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(np.log(found) - np.log(explain(crops, pack, threads=1).probabilities)).max() > 0.1

@@ -179,7 +179,10 @@ class _Network:
         return Explanation("occlusion", types, others, np.exp(log_probabilities), *maps)
 
     def _log_probabilities(self, crops: NDArray[np.uint8]) -> Floats:
-        return np.asarray(log_softmax(self._run("logits", crops) / self._contract.temperature, axis=1), np.float32)
+        """Of the classes, as :func:`marrowscope.packs.specimens.posterior` gives them but never rounded to 0 or 1."""
+        scaled = self._run("logits", crops) / self._contract.temperature
+        prior = self._contract.prior
+        return np.asarray(log_softmax(scaled if prior is None else scaled + np.log(prior), axis=1), np.float32)
 
     def _features(self, crops: NDArray[np.uint8]) -> Floats:
         assert self._contract.feature_map is not None
