@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from marrowscope.errors import PackError
 from marrowscope.packs import load_pack
+from marrowscope.packs.anomaly import AnomalyReference
 from marrowscope.packs.metrics import DetectorMetrics, read_metrics
 from marrowscope.packs.recipes import BLOOD_11, PHANTOM_16, RECIPES, cook, read_recipe
 from marrowscope.taxonomy import PBC_TYPES, PHANTOM_TYPES, unseen_types
@@ -47,9 +49,26 @@ CLASSIFIER = {
         "n": 30,
         "confusion": [[9, 1, 0, 0], [2, 8, 0, 0], [0, 0, 10, 0], [0, 0, 0, 0]],
         "calibration_error": {"before": 0.11, "after": 0.02},
+        "unsure": [
+            {
+                "below": below,
+                "named": {"value": named, "of": 30, "interval": [0.5, 0.99]},
+                "right": {"value": right, "of": 25, "interval": [0.6, 0.98]},
+            }
+            for below, named, right in ((0.0, 1.0, 0.9), (0.4, 0.9, 0.95))
+        ],
         "per_class": {"more": "than a pack needs"},
     },
 }
+ANOMALY = {
+    "method": "k-nearest-neighbours",
+    "features": "mean",
+    "quantile": 0.99,
+    "threshold": 0.25,
+    "n_validation": 200,
+    "above": {"value": 0.02, "of": 50, "interval": [0.003, 0.105]},
+}
+EYE = np.eye(3, dtype=np.float32)
 RECIPE = BLOOD_11.model_copy(update={"limits": ("Made by hand.",), "version": "0.1.0"})
 
 
@@ -97,6 +116,9 @@ def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path:
         "- Made by hand.",
         "- Finds two cells in every tile.",
         "Small.",
+        "| 0.00 | 1.000 (0.500 to 0.990) | 0.900 (0.600 to 0.980) |",
+        "| **0.40** | 0.900 (0.500 to 0.990) | 0.950 (0.600 to 0.980) |",
+        "It has no anomaly score",
         "`marrowscope train classifier --recipe tiny --data cells`",
     ):
         assert text in card
@@ -117,6 +139,37 @@ def test_a_pack_expects_the_mix_of_its_specimen_where_its_recipe_says_so(
     phantoms = cook("phantoms", PHANTOM_16, *trained, tmp_path / "phantoms")
     assert not phantoms.contract.specimens
     assert phantoms.for_specimen("blood") == phantoms
+
+
+def test_an_anomaly_score_joins_the_pack_and_its_card(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    _, classifier = trained
+    (classifier / "metrics.json").write_text(json.dumps(CLASSIFIER | {"anomaly": ANOMALY}))
+    with pytest.raises(PackError, match=r"there is no .*anomaly\.npz; train and export"):
+        cook("mine", RECIPE, *trained, tmp_path / "mine")
+    AnomalyReference(np.zeros(3, np.float32), EYE, EYE, 1).write(classifier / "anomaly.npz")
+    pack = cook("mine", RECIPE, *trained, tmp_path / "mine")
+    anomaly = load_pack(pack.folder).contract.anomaly
+    assert anomaly is not None
+    assert (anomaly.threshold, anomaly.data) == (0.25, "validation split, 200 cells")
+    assert "99% of 200 validation cells; of the test cells 0.020 (0.003 to 0.105) are." in pack.card
+    assert "no anomaly score" not in pack.card
+
+
+def test_results_on_other_cells_stand_on_the_card(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    _, classifier = trained
+    (classifier / "metrics.json").write_text(json.dumps(CLASSIFIER | {"anomaly": ANOMALY}))
+    AnomalyReference(np.zeros(3, np.float32), EYE, EYE, 1).write(classifier / "anomaly.npz")
+    for file, data in (("elsewhere.json", "tecom, a rapid stain"), ("unknown.json", "blasts, left out")):
+        measured = [{"name": "balanced accuracy", "value": 0.71, "low": 0.6, "high": 0.8}]
+        (classifier / file).write_text(json.dumps([{"data": data, "n": "12 cells", "measured": measured}]))
+    card = cook("mine", RECIPE, *trained, tmp_path / "mine").card
+    own, elsewhere = card.split("## Cells of other laboratories")
+    assert "Measured on tecom, a rapid stain (12 cells):\n\n| measure" in elsewhere
+    assert "| balanced accuracy | 0.710 | 0.600 to 0.800 |" in elsewhere
+    assert "Measured on blasts, left out (12 cells)" in own.split("## What it does not know")[1]
+    (classifier / "elsewhere.json").write_text('{"data": 1}')
+    with pytest.raises(PackError, match=r"elsewhere\.json is no list of evaluations: .*; measure again or delete it"):
+        cook("mine", RECIPE, *trained, tmp_path / "mine")
 
 
 def test_card_of_a_phantom_pack_says_phantom_at_the_top(trained: tuple[Path, Path], tmp_path: Path) -> None:
