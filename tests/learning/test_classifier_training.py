@@ -78,6 +78,18 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(recipe, sp
     assert not torch.equal(other.head.weight, trained[0].head.weight)
 
 
+def test_a_training_starts_from_an_earlier_one_at_another_scale(recipe, splits, trained, tmp_path):
+    finer = dataclasses.replace(
+        recipe, crop=48, spacing=recipe.spacing / 1.5, epochs=1, learning_rate=1e-6, averaging=0
+    )
+    start = trained[1] / "best.ckpt"
+    network = train_classifier(finer, splits, tmp_path / "finer", weights=start, seed=1, workers=0)
+    assert torch.allclose(network.head.weight, trained[0].head.weight, atol=1e-4)
+    torch.save({"state_dict": {"network.head.weight": torch.zeros(2, 2)}}, tmp_path / "other.ckpt")
+    with pytest.raises(DataError, match=r"give best\.ckpt"):
+        train_classifier(finer, splits, tmp_path / "other", weights=tmp_path / "other.ckpt", workers=0)
+
+
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(recipe, splits, trained, tmp_path, monkeypatch):
     class InterruptError(Exception):
         pass
@@ -159,7 +171,7 @@ def test_a_certain_cell_is_never_unsure():
 def test_the_recorded_command_names_no_folder_of_this_machine():
     command = typed_command(blood_11(), Path("/somewhere/pbc"), Path("/elsewhere/start.npz"), seed=3)
     assert command == (
-        "marrowscope train classifier --recipe blood-11 --data pbc -o OUT --weights start.npz --epochs 16 --seed 3"
+        "marrowscope train classifier --recipe blood-11 --data pbc -o OUT --weights start.npz --epochs 6 --seed 3"
     )
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -92,9 +93,10 @@ def train_classifier(
 ) -> CellClassifier:
     """Train by ``recipe`` and give back the epoch with the best macro F1 on the validation cells.
 
-    ``weights`` is a file of folded start weights for the features (see :mod:`marrowscope.learning.weights`), without
-    which training starts from chance. ``resume`` goes on from ``folder/last.ckpt``, and raises :class:`DataError`
-    when there is none. Checkpoints and ``log/version_N/metrics.csv`` stand in ``folder``.
+    ``weights`` is a file of folded start weights for the features (see :mod:`marrowscope.learning.weights`), or a
+    checkpoint (``.ckpt``) of an earlier training of the same classes; without it training starts from chance.
+    ``resume`` goes on from ``folder/last.ckpt``, and raises :class:`DataError` when there is none. Checkpoints and
+    ``log/version_N/metrics.csv`` stand in ``folder``.
     """
     last = folder / LAST
     if resume and not last.is_file():
@@ -106,7 +108,9 @@ def train_classifier(
         with_masks(splits.train) if masked else splits.train, recipe.augmentation, recipe.crop, recipe.spacing, seed
     )
     network = recipe.network(len(recipe.classes))
-    if weights is not None and not resume:
+    if weights is not None and weights.suffix == ".ckpt" and not resume:
+        load_trained(network, weights)
+    elif weights is not None and not resume:
         load_folded(network, read_layers(weights))
         first = [views[draw] for draw, _ in zip(draws, range(STATISTICS_CELLS), strict=False)]
         restore_batch_norm(network, collated(first)[0])
@@ -142,6 +146,18 @@ def train_classifier(
     stored = torch.load(best.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
     training.load_state_dict(stored)
     return training.network.cpu().eval()
+
+
+def load_trained(network: CellClassifier, checkpoint: Path) -> None:
+    """Give ``network`` the weights of an earlier training. Raises :class:`DataError` when they do not fit."""
+    try:
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=False)["state_dict"]
+        network.load_state_dict({name.removeprefix("network."): value for name, value in stored.items()})
+    except (OSError, KeyError, RuntimeError, UnpicklingError) as error:
+        raise DataError(
+            f"{checkpoint} holds no weights of this network ({str(error).splitlines()[0]}); give best.ckpt of a "
+            "training of the same classes"
+        ) from error
 
 
 def logits_of(network: CellClassifier, cells: Cells, recipe: ClassifierRecipe) -> NDArray[np.float32]:
