@@ -259,3 +259,42 @@ def test_a_differential_of_an_earlier_version_still_reads(normal, phantom):
     differential = make(normal, phantom)
     earlier = differential.model_dump_json(exclude={"corrected"})
     assert Differential.model_validate_json(earlier) == differential.model_copy(update={"corrected": None})
+
+
+def by_certainty(contract: PackContract) -> PackContract:
+    """Half of the right calls are certain, of the wrong ones none are."""
+    assert contract.confusion is not None
+    counts = np.array(contract.confusion.counts)
+    certain = np.diag(np.diag(counts) // 2)
+    tables = [table.tolist() for table in (np.zeros_like(counts), counts - certain, certain)]
+    return contract.model_copy(
+        update={
+            "confusion": Confusion.model_validate(
+                {"data": "made up", "counts": counts.tolist(), "by_certainty": tables}
+            )
+        }
+    )
+
+
+def test_certain_cells_are_not_taken_for_confused_ones(confused_phantom):
+    """400 promyelocytes, all called with certainty: none of them is a blast called unsurely."""
+    counts = {"blast": 400, "promyelocyte": 400}
+    unsure, certain = {"blast": 200, "promyelocyte": 0}, {"blast": 200, "promyelocyte": 400}
+    tally = Tally(counts, 800, by_certainty=({}, unsure, certain))
+    rows = {row.type: row for row in correct(Counted(by_certainty(confused_phantom), tally, FixedCount(500), 1.0)).rows}
+    plain = {row.type: row for row in correct(Counted(confused_phantom, tally, FixedCount(500), 1.0)).rows}
+    assert rows["promyelocyte"].percent > plain["promyelocyte"].percent + 2
+    assert sum(row.percent for row in rows.values()) == pytest.approx(100)
+
+
+def test_without_confusions_certainty_changes_nothing(phantom, normal):
+    contract = by_certainty(with_confusion(phantom, 200 * np.eye(len(PHANTOM_TYPES), dtype=np.int64)))
+    tally = Tally(normal, sum(normal.values()), by_certainty=({}, normal, {}))
+    raw = [row.percent for row in make(normal, contract).rows if row.assessable]
+    found = correct(Counted(contract, tally, FixedCount(500), 1.0))
+    assert [row.percent for row in found.rows] == pytest.approx(raw, abs=1e-6)
+
+
+def test_tables_by_certainty_add_up_to_the_counts():
+    with pytest.raises(ValueError, match="add up"):
+        Confusion(data="made up", counts=((1,),), by_certainty=(((0,),), ((0,),), ((0,),)))

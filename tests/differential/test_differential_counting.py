@@ -239,8 +239,10 @@ def test_json_there_and_back(phantom, blood, normal):
 
 
 def cells_table(types: list[str], flags: list[list[str]]) -> pl.DataFrame:
+    """Certainty is 0.5 for cells that are unsure, 0.95 for others."""
     schema = cell_schema(())
-    return pl.DataFrame({"type": types, "flags": flags}, schema={name: schema[name] for name in ("type", "flags")})
+    values = {"type": types, "certainty": [0.5 if "unsure" in words else 0.95 for words in flags], "flags": flags}
+    return pl.DataFrame(values, schema={name: schema[name] for name in values})
 
 
 def test_a_table_of_cells_is_tallied():
@@ -251,10 +253,11 @@ def test_a_table_of_cells_is_tallied():
     )
     assert found.counts == {"blast": 2, "smudge": 1, "lymphocyte": 1}
     assert (found.detected, found.unsure, found.blurred) == (4, {"blast": 1, "lymphocyte": 1}, 2)
+    assert found.by_certainty == ({"blast": 1, "lymphocyte": 1}, {}, {"blast": 1, "smudge": 1})
 
 
 def test_an_empty_table_is_an_empty_tally():
-    assert tally(cells_table([], [])) == Tally({}, 0)
+    assert tally(cells_table([], [])) == Tally({}, 0, by_certainty=({}, {}, {}))
 
 
 def test_smears_are_added_up():

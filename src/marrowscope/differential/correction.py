@@ -5,6 +5,9 @@ this slide, a true mix pi of types is called q = pi P. The mix that most likely 
 expectation-maximisation, which unlike matrix inversion (Rogan and Gladen, Am J Epidemiol 1978; 107: 71-76; Forman, Data
 Min Knowl Disc 2008; 17: 164-206) never leaves the simplex. Where the inversion does not either, both are the same.
 
+Cells that a pack is unsure of are confused more often. Where it tells its confusions by certainty, a type called with
+another certainty counts as another call: the certain ones say what is there, the others how much of it was missed.
+
 The only assumption is *label shift*: cells of one type look here as they did in the held-out data, however many there
 are. Another stain breaks it, and nothing in the counts can tell: the corrected differential stands beside the raw one,
 never in its place, and no flag is made of it. Why each choice: docs/methods/correction.md.
@@ -12,12 +15,15 @@ never in its place, and no flag is made of it. Why each choice: docs/methods/cor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.differential.counted import Counted, listed
 from marrowscope.differential.result import CorrectedRow, Correction
 from marrowscope.differential.rounding import round_percentages
+from marrowscope.packs.contract import Confusion
 from marrowscope.taxonomy import CELL_TYPES
 
 LEAST_CELLS = 200
@@ -47,12 +53,11 @@ def correct(counted: Counted) -> Correction:
     if confusion is None:
         reason = "the pack carries no confusion counts"
         return Correction(method=_METHOD, assumption=_ASSUMPTION, data=None, withheld=reason)
-    known = np.array(confusion.counts, np.int64)
+    known, called = _by_calls(counted, confusion)
     if reason := _why_not(counted, known):
         return Correction(method=_METHOD, assumption=_ASSUMPTION, data=confusion.data, withheld=reason)
-    called = np.array([counted.count(name) for name in classes], np.int64)
     inside = np.array([name in counted.rule.counted for name in classes])
-    mix = _share_of(most_likely_mix(called / called.sum(), _by_row(known), _POINT_STEPS), inside)
+    mix = _share_of(most_likely_mix(called / called.sum(), _by_row(known + _one_cell(known)), _POINT_STEPS), inside)
     generator = np.random.default_rng([*called.tolist(), *known.ravel().tolist()])
     replicates = _share_of(bootstrap_mixes(called, known, generator, REPLICATES), inside)
     low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -82,13 +87,16 @@ def most_likely_mix(
 ) -> NDArray[np.float64]:
     """The mix of true types that most likely gave these called types, by ``steps`` of expectation-maximisation.
 
-    ``called (..., types)`` shares; ``recognition (..., types, types)``: the share of true type i called type j, rows
-    adding up to 1. Gives ``(..., types)`` shares. Starts from the inverted matrix, which is the answer where it has no
-    negative share. Raises ``numpy.linalg.LinAlgError`` when two types are called exactly alike.
+    ``called (..., calls)`` shares; ``recognition (..., types, calls)``: the share of true type i called j, rows adding
+    up to 1. Calls are the types, once or for each certainty in turn. Gives ``(..., types)`` shares. Starts from the
+    inverted matrix, which with one certainty is the answer where it has no negative share. Raises
+    ``numpy.linalg.LinAlgError`` when two types are called exactly alike.
     """
     transposed = np.swapaxes(recognition, -1, -2)
+    types = recognition.shape[-2]
+    square = np.swapaxes(_whatever_certainty(recognition, types), -1, -2)
     # A share of exactly 0 could never grow again.
-    mix = np.maximum(np.linalg.solve(transposed, called[..., None]), 1e-4)
+    mix = np.maximum(np.linalg.solve(square, _whatever_certainty(called, types)[..., None]), 1e-4)
     mix /= mix.sum(-2, keepdims=True)
     for _ in range(steps):
         expected = transposed @ mix
@@ -103,15 +111,41 @@ def bootstrap_mixes(
 ) -> NDArray[np.float64]:
     """Mixes ``(replicates, types)`` that the cells of the slide and those of the held-out data allow.
 
-    Each replicate draws both anew: the shares of the ``called (types,)`` cells from their Dirichlet posterior with
-    Jeffreys' prior (half a cell a type), each row of ``known (types, types)`` with Perks' (one cell, spread over the
+    Each replicate draws both anew: the shares of the ``called (calls,)`` cells from their Dirichlet posterior with
+    Jeffreys' prior (half a cell a type), each row of ``known (types, calls)`` with Perks' (one cell, spread over the
     row). A plain multinomial redraw never finds what was not seen at all, so its intervals of rare types hold the truth
     in 81 % instead of 95 %.
     """
-    types = len(called)
-    shares = generator.standard_gamma(called + 0.5, (replicates, types))
-    rows = generator.standard_gamma(known + 1 / types, (replicates, types, types))
+    types, calls = known.shape
+    shares = generator.standard_gamma(called + 0.5 * types / calls, (replicates, calls))
+    rows = generator.standard_gamma(known + _one_cell(known) + 1 / calls, (replicates, types, calls))
     return most_likely_mix(shares / shares.sum(-1, keepdims=True), _by_row(rows), _REPLICATE_STEPS)
+
+
+def _by_calls(counted: Counted, confusion: Confusion) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Held-out cells ``(types, calls)`` and the cells of the slide ``(calls,)``, by certainty where both know it."""
+    tables: tuple[tuple[tuple[int, ...], ...], ...] = (confusion.counts,)
+    tallies: tuple[Mapping[str, int], ...] = (counted.tally.counts,)
+    if confusion.by_certainty and counted.tally.by_certainty:
+        tables, tallies = confusion.by_certainty, counted.tally.by_certainty
+    called = [[tally.get(name, 0) for name in counted.contract.classes] for tally in tallies]
+    return np.concatenate(np.array(tables, np.int64), axis=1), np.concatenate(np.array(called, np.int64))
+
+
+def _whatever_certainty(amounts: NDArray[np.float64] | NDArray[np.int64], types: int) -> NDArray[np.float64]:
+    """``(..., calls)`` added up over certainties: ``(..., types)``."""
+    return np.asarray(amounts.reshape(*amounts.shape[:-1], -1, types).sum(-2), np.float64)
+
+
+def _one_cell(known: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One more cell of each type, called as the others were, its certainty that of all cells.
+
+    A call that no held-out cell had thus says as much of the type as it does whatever its certainty.
+    """
+    types = len(known)
+    called = _by_row(_whatever_certainty(known, types))
+    certainty = known.reshape(types, -1, types).sum((0, 2)) / known.sum()
+    return np.asarray((called[:, None, :] * certainty[:, None]).reshape(known.shape), np.float64)
 
 
 def _by_row(amounts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
@@ -132,7 +166,7 @@ def _why_not(counted: Counted, known: NDArray[np.int64]) -> str:
     sizes = zip(counted.contract.classes, known.sum(1).tolist(), strict=True)
     if few := [CELL_TYPES[name].title.lower() for name, cells in sizes if cells < LEAST_OF_A_TYPE]:
         return f"the pack was tested on fewer than {LEAST_OF_A_TYPE} cells of the type {listed(few)}"
-    if np.linalg.svd(_by_row(known), compute_uv=False)[-1] < LEAST_SINGULAR_VALUE:
+    if np.linalg.svd(_by_row(_whatever_certainty(known, len(known))), compute_uv=False)[-1] < LEAST_SINGULAR_VALUE:
         return "the pack confuses types so much that what it calls cells hardly depends on what they are"
     return ""
 

@@ -85,11 +85,32 @@ class ClassifierContract(ModelFile):
     linear_head: ModelFile | None = Field(default=None, description="npz with weight (classes, channels), bias")
 
 
+CERTAINTY_BANDS = (0.6, 0.9)
+"""A type called with a certainty below, between and from these is three different calls to the correction."""
+
+
 class Confusion(_Strict):
-    """Confusion counts on held-out data: ``counts[i][j]`` cells of true class i were called class j."""
+    """Confusion counts on held-out data: ``counts[i][j]`` cells of true class i were called class j.
+
+    ``by_certainty`` has the same counts divided into ``CERTAINTY_BANDS``, the least certain first; it may be missing.
+    """
 
     data: str = Field(description="data and split in words")
     counts: tuple[tuple[int, ...], ...]
+    by_certainty: tuple[tuple[tuple[int, ...], ...], ...] = ()
+
+    @model_validator(mode="after")
+    def _bands_add_up(self) -> Self:
+        if not self.by_certainty:
+            return self
+        if len(self.by_certainty) != len(CERTAINTY_BANDS) + 1:
+            raise ValueError(
+                f"by_certainty must have {len(CERTAINTY_BANDS) + 1} tables, found {len(self.by_certainty)}"
+            )
+        sums = tuple(tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*self.by_certainty, strict=True))
+        if sums != self.counts:
+            raise ValueError("the tables of by_certainty must add up to counts")
+        return self
 
 
 class Specimen(_Strict):

@@ -91,10 +91,14 @@ class Unsure(_Read):
 
 
 class Scores(_Read):
-    """What a classifier did on one split: confusion counts (true classes in rows), calibration error, coverage."""
+    """What a classifier did on one split: confusion counts (true classes in rows), calibration error, coverage.
+
+    ``confusion_by_certainty`` are the same counts by band of certainty (``packs.contract.CERTAINTY_BANDS``).
+    """
 
     n: int
     confusion: tuple[tuple[int, ...], ...]
+    confusion_by_certainty: tuple[tuple[tuple[int, ...], ...], ...] = ()
     calibration_error: dict[str, float] = {}
     unsure: tuple[Unsure, ...] = ()
 
@@ -118,6 +122,7 @@ class InSpecimen(_Read):
 
     prior: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
+    confusion_by_certainty: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
 
 class ClassifierMetrics(_Read):

@@ -188,12 +188,18 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
             specimens={
                 specimen: Specimen(
                     prior=found.prior,
-                    confusion=Confusion(data=f"{held_out}; mix of {specimen}", counts=found.confusion),
+                    confusion=Confusion(
+                        data=f"{held_out}; mix of {specimen}",
+                        counts=found.confusion,
+                        by_certainty=found.confusion_by_certainty,
+                    ),
                 )
                 for specimen, found in names.specimens.items()
                 if recipe.weighs_types
             },
-            confusion=Confusion(data=held_out, counts=names.test.confusion),
+            confusion=Confusion(
+                data=held_out, counts=names.test.confusion, by_certainty=names.test.confusion_by_certainty
+            ),
             anomaly=_anomaly(names.anomaly, hashes[ANOMALY_FILE]) if names.anomaly else None,
         )
     except ValidationError as error:

@@ -25,6 +25,7 @@ from marrowscope.evaluation.classification import (
     unsure_threshold,
 )
 from marrowscope.evaluation.intervals import Proportion, bootstrap_confusion
+from marrowscope.packs.contract import CERTAINTY_BANDS
 
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -49,7 +50,7 @@ def assess(
 
     Cells are drawn as if independent; where several come from one smear the true intervals are wider. ``unsure`` lists
     how many cells keep a name, and how many of those names are right, at several thresholds; ``confusion`` has true
-    classes in rows.
+    classes in rows; ``confusion_by_certainty`` divides it by the calibrated certainty of the cells.
     """
     confusion = confusion_matrix(labels, logits.argmax(1), len(classes))
     plain, calibrated = softmax(logits, axis=1), softmax(logits / temperature, axis=1)
@@ -79,7 +80,17 @@ def assess(
             for entry in coverage_accuracy(calibrated, labels, thresholds)
         ],
         "confusion": confusion.tolist(),
+        "confusion_by_certainty": confusion_by_certainty(calibrated, labels),
     }
+
+
+def confusion_by_certainty(probabilities: Logits, labels: Labels) -> list[list[list[int]]]:
+    """The confusion counts ``(k, k)``, true classes in rows, of each band of certainty, the least certain first."""
+    band, called = np.digitize(probabilities.max(1), CERTAINTY_BANDS), probabilities.argmax(1)
+    return [
+        confusion_matrix(labels[band == number], called[band == number], probabilities.shape[1]).tolist()
+        for number in range(len(CERTAINTY_BANDS) + 1)
+    ]
 
 
 def proportion(share: Proportion) -> dict[str, Any]:

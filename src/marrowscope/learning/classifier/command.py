@@ -15,7 +15,7 @@ from marrowscope.errors import DataError
 from marrowscope.evaluation.classification import confusion_matrix
 from marrowscope.files import write_json
 from marrowscope.learning.classifier.anomaly import write_anomaly
-from marrowscope.learning.classifier.assessment import assess, calibrate
+from marrowscope.learning.classifier.assessment import assess, calibrate, confusion_by_certainty
 from marrowscope.learning.classifier.data import Cells, Splits
 from marrowscope.learning.classifier.export import export_classifier
 from marrowscope.learning.classifier.networks import CellClassifier
@@ -90,8 +90,13 @@ def _in_specimen(
 ) -> dict[str, Any]:
     """What is called wrongly when the mix of a specimen is expected; true classes in rows."""
     expected = prior(name, recipe.classes)
-    called = posterior(logits, temperature, expected).argmax(1)
-    return {"prior": expected, "confusion": confusion_matrix(cells.labels, called, len(recipe.classes)).tolist()}
+    probabilities = posterior(logits, temperature, expected)
+    confusion = confusion_matrix(cells.labels, probabilities.argmax(1), len(recipe.classes))
+    return {
+        "prior": expected,
+        "confusion": confusion.tolist(),
+        "confusion_by_certainty": confusion_by_certainty(probabilities, cells.labels),
+    }
 
 
 def typed_command(recipe: ClassifierRecipe, data: Path, weights: Path | None, seed: int) -> str:
