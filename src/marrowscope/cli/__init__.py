@@ -23,6 +23,7 @@ VERBS = {
     "demo": "Make a phantom slide, count it and write the report: the whole line in one go.",
     "count": "Count one or more slides: differential, report, tables.",
     "regions": "Show where on a slide counting would take place.",
+    "explain": "Show where in pictures of single cells the evidence for their types lies.",
     "phantom": "Generate a smear with known truth.",
     "packs": "List, show, verify, add and build packs of models.",
     "train": "Train a detector or a classifier (needs the extra 'train').",

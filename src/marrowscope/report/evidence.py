@@ -20,7 +20,7 @@ from marrowscope.taxonomy import CELL_TYPES
 OPACITY = 0.7
 """Of the colour where the evidence is strongest: the cell stays visible below."""
 
-_MEANING = {
+MEANING = {
     "class activation": "A map (class activation) shows where in the picture the evidence for a type lay.",
     "occlusion": (
         f"A map (occlusion) shows on which of {PATCHES} × {PATCHES} places of the picture a type depended: "
@@ -29,7 +29,7 @@ _MEANING = {
 }
 """What a map shows, by the method that made it."""
 
-_LIMITS = (
+LIMITS = (
     "It is coarse, gives no reasons and proves no type right: the evidence for two types may lie on the same nucleus."
 )
 
@@ -38,7 +38,7 @@ _LIMITS = (
 class EvidenceCell:
     """One cell: its picture, the maps of its first and second type as pictures, what they are named, what it is."""
 
-    cell_id: int
+    label: str
     uri: str
     first_uri: str
     second_uri: str
@@ -79,12 +79,12 @@ def evidence_view(content: ReportContent) -> EvidenceView | None:
         uri, first_uri, second_uri = (jpeg_uri(middle(picture, side), 84) for picture in pictures)
         cells.append(
             EvidenceCell(
-                cell_id=row["cell_id"],
+                label=f"cell {row['cell_id']}",
                 uri=uri,
                 first_uri=first_uri,
                 second_uri=second_uri,
-                first=_named(row["type"], row["certainty"]),
-                second=_named(second, probability),
+                first=named(row["type"], row["certainty"]),
+                second=named(second, probability),
                 words=_words(row),
                 where=_where(row, content),
                 unsure="unsure" in row["flags"],
@@ -95,8 +95,8 @@ def evidence_view(content: ReportContent) -> EvidenceView | None:
     return EvidenceView(
         summary=f"{len(cells)} cells to look at first{odd}. Beside each, in grey, the evidence for its most probable "
         "and its second type: from green to yellow it grows, the line runs at half of the largest.",
-        meaning=_MEANING[evidence.method],
-        limits=_LIMITS,
+        meaning=MEANING[evidence.method],
+        limits=LIMITS,
         side_um=side_um,
         cells=tuple(cells),
     )
@@ -119,7 +119,7 @@ def overlay(crop: Picture, evidence: NDArray[np.float32], strongest: float) -> P
     return np.asarray(cv2.drawContours(drawn, lines, -1, (0, 0, 0), 1, cv2.LINE_AA), np.uint8)
 
 
-def _named(name: str, probability: float) -> str:
+def named(name: str, probability: float) -> str:
     """A type with its probability, which is never said to be none or all."""
     bound = "<1" if probability < 0.005 else ">99" if probability >= 0.995 else f"{100 * probability:.0f}"
     return f"{CELL_TYPES[name].title} {bound}{NARROW}%"

@@ -30,24 +30,32 @@ def write_html(content: ReportContent, path: Path) -> None:
         beside.write_bytes(page.encode())
 
 
-def render_html(content: ReportContent) -> str:
-    """The page as text."""
-    environment = Environment(
+def environment() -> Environment:
+    """The template engine: it escapes every value, and a missing one is an error."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render_html(content: ReportContent) -> str:
+    """The page as text."""
     page = report_page(content)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(
-        page=page,
-        axis=axis_labels(page.table.axis),
-        legend=[(legend_mark(kind), KINDS[kind]) for kind in page.overview.shows],
-        bar_um=BAR_UM,
-        comment_fields=COMMENT_FIELDS,
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            page=page,
+            axis=axis_labels(page.table.axis),
+            legend=[(legend_mark(kind), KINDS[kind]) for kind in page.overview.shows],
+            bar_um=BAR_UM,
+            comment_fields=COMMENT_FIELDS,
+            style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            script=script,
+            script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        )
     )

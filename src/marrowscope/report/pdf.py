@@ -156,7 +156,7 @@ def _evidence(view: EvidenceView) -> dict[str, Any]:
                 ],
                 3,
             ),
-            "words": [f"cell {cell.cell_id}", cell.first, cell.second],
+            "words": [cell.label, cell.first, cell.second],
             "below": " · ".join(filter(None, (cell.where, cell.words))),
         }
         for cell in view.cells

@@ -1,0 +1,129 @@
+"""Pictures of single cells explained: a page, a picture a cell, and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.cells.classification import Named
+from marrowscope.cells.explain import Explanation
+from marrowscope.files import whole_file
+from marrowscope.packs.contract import PackContract
+from marrowscope.report.evidence import LIMITS, MEANING, EvidenceCell, EvidenceView, named, overlay
+from marrowscope.report.gallery import BAR_UM
+from marrowscope.report.html import TEMPLATES, environment
+from marrowscope.report.pictures import jpeg_uri
+from marrowscope.report.view import printable
+from marrowscope.slides.protocol import Picture
+
+COLUMNS = ("file", "type", "certainty", "second_type", "second_certainty", "anomaly", "unsure", "anomalous", "method")
+"""Columns of ``explanations.csv``; ``anomaly`` is empty when the pack has no score of it."""
+
+PICTURE_PIXELS = 288
+"""Side of each of the four parts of a cell's picture."""
+
+Row = dict[str, str | float | bool | None]
+
+
+def explained_rows(names: Sequence[str], found: Explanation, cells: Named, pack: PackContract) -> list[Row]:
+    """One row a cell, with the keys of :data:`COLUMNS`."""
+    limit = pack.classifier.unsure_below if pack.classifier else 0.5
+    rows: list[Row] = []
+    for index, name in enumerate(names):
+        probabilities = found.probabilities[index]
+        first, second = int(found.types[index]), int(found.others[index])
+        anomaly = None if cells.anomaly is None else float(cells.anomaly[index])
+        rows.append(
+            {
+                "file": name,
+                "type": pack.classes[first],
+                "certainty": float(probabilities[first]),
+                "second_type": pack.classes[second],
+                "second_certainty": float(probabilities[second]),
+                "anomaly": anomaly,
+                "unsure": bool(probabilities[first] < limit),
+                "anomalous": anomaly is not None and anomaly > 1,
+                "method": found.method,
+            }
+        )
+    return rows
+
+
+def write_sheet(
+    rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanation, pack: PackContract, folder: Path
+) -> None:
+    """Write ``explanations.html``, ``explanations.csv`` and for each cell ``NAME.png`` into ``folder``.
+
+    A picture shows, side by side: the cell, the evidence for its type, for the second type, and for the first rather
+    than the second. Raises ``OutputError`` when the folder cannot be written.
+    """
+    for row, parts in zip(rows, _pictures(crops, found, PICTURE_PIXELS), strict=True):
+        strip = np.concatenate(parts, axis=1)
+        encoded = cv2.imencode(".png", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR))[1].tobytes()
+        with whole_file(folder / f"{row['file']}.png") as beside:
+            beside.write_bytes(encoded)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
+    with whole_file(folder / "explanations.csv") as beside:
+        beside.write_bytes(text.getvalue().encode(errors="replace"))
+    with whole_file(folder / "explanations.html") as beside:
+        beside.write_bytes(render_sheet(rows, crops, found, pack).encode(errors="replace"))
+
+
+def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanation, pack: PackContract) -> str:
+    """The page as text: complete in itself, without a script."""
+    spacing = pack.classifier.spacing if pack.classifier else 1.0
+    cells = []
+    for row, (crop, first, second, _) in zip(rows, _pictures(crops, found, crops.shape[1]), strict=True):
+        score = [f"anomaly {row['anomaly']:.2f}"] if isinstance(row["anomaly"], float) else []
+        cells.append(
+            EvidenceCell(
+                label=printable(str(row["file"])),
+                uri=jpeg_uri(crop, 86),
+                first_uri=jpeg_uri(first, 84),
+                second_uri=jpeg_uri(second, 84),
+                first=named(str(row["type"]), float(row["certainty"] or 0)),
+                second=named(str(row["second_type"]), float(row["second_certainty"] or 0)),
+                words=", ".join([flag for flag in ("unsure", "anomalous") if row[flag]] + score),
+                where="",
+                unsure=bool(row["unsure"]),
+                anomalous=bool(row["anomalous"]),
+            )
+        )
+    evidence = EvidenceView(
+        summary="Beside each cell, in grey, the evidence for its most probable and its second type: from green to "
+        "yellow it grows, the line runs at half of the largest.",
+        meaning=MEANING[found.method],
+        limits=LIMITS,
+        side_um=crops.shape[1] * spacing,
+        cells=tuple(cells),
+    )
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return environment().get_template("sheet.html.j2").render(evidence=evidence, pack=pack, bar_um=BAR_UM, style=style)
+
+
+def _pictures(
+    crops: NDArray[np.uint8], found: Explanation, side: int
+) -> Iterator[tuple[Picture, Picture, Picture, Picture]]:
+    """Of each cell the picture and its three maps, ``side`` pixels each; enlarged first, so that lines stay fine."""
+    for crop, *maps in zip(crops, found.maps, found.other_maps, found.contrast, strict=True):
+        large, first, second, contrast = (
+            cv2.resize(part, (side, side), interpolation=cv2.INTER_CUBIC) for part in (crop, *maps)
+        )
+        strongest = float(max(first.max(), second.max()))
+        shown = [overlay(large, evidence, strongest) for evidence in (first, second)]
+        yield large, shown[0], shown[1], overlay(large, contrast, float(np.abs(contrast).max()))
+
+
+def _plain(value: str | float | bool | None) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value

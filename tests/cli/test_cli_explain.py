@@ -1,0 +1,99 @@
+"""The verb ``explain``: table, JSON, sheet, and pictures that are none of a single cell."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from marrowscope.cli import build_app
+from marrowscope.phantom import FieldOptions, render_cells
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three phantom cells as PNG files at 0.25 um/px: two of one name, one that a shell or a page might obey."""
+    folder = tmp_path_factory.mktemp("cells")
+    cells = render_cells(FieldOptions(), 60, seed=7, crop=128).pictures[4::20]
+    paths = [folder / "a" / "cell.png", folder / "b" / "cell.png", folder / "<b>[red] & 'it'.png"]
+    for path, cell in zip(paths, cells, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), cv2.cvtColor(cell, cv2.COLOR_RGB2BGR))
+    return paths
+
+
+def run(*arguments: object) -> Result:
+    words = ["explain", *map(str, arguments), "--threads", "1"]
+    return CliRunner().invoke(build_app("explain"), words, env={"COLUMNS": "160"})
+
+
+def test_a_sheet_of_cells(pictures: list[Path], tmp_path: Path) -> None:
+    result = run(*pictures, "--pack", "phantom-16", "--spacing", 0.25, "-o", tmp_path / "sheet")
+    assert result.exit_code == 0, result.output
+    assert "explanations.html" in result.stdout
+    with (tmp_path / "sheet" / "explanations.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["file"] for row in rows}) == 3
+    assert {row["method"] for row in rows} == {"class activation"}
+    for row in rows:
+        assert 0 <= float(row["second_certainty"]) <= float(row["certainty"]) <= 1
+        assert row["type"] != row["second_type"]
+        assert row["unsure"] in ("true", "false")
+        assert cv2.imread(str(tmp_path / "sheet" / f"{row['file']}.png")).shape == (288, 4 * 288, 3)
+    page = (tmp_path / "sheet" / "explanations.html").read_text(encoding="utf-8")
+    assert page.count('class="map"') == 6
+    assert "proves no type right" in page
+    assert "PHANTOM" in page
+    assert "&lt;b&gt;[red]" in page
+    assert "<b>[red]" not in page
+
+
+def test_the_table_for_programs_and_for_people(pictures: list[Path]) -> None:
+    rows = json.loads(run(pictures[0], "--pack", "phantom-16", "--spacing", 0.25, "--json").stdout)
+    assert rows[0]["file"] == "cell"
+    assert rows[0]["method"] == "class activation"
+    other = run(pictures[0], "--pack", "phantom-16", "--spacing", 0.25, "--method", "occlusion", "--json")
+    assert json.loads(other.stdout)[0] == {**rows[0], "method": "occlusion"}
+    assert "second type" in run(pictures[0], "--pack", "phantom-16", "--spacing", 0.25).stdout
+
+
+def test_another_spacing_is_resampled(pictures: list[Path], tmp_path: Path) -> None:
+    fine = tmp_path / "fine.png"
+    picture = cv2.imread(str(pictures[0]))
+    cv2.imwrite(str(fine), cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
+    rows = [
+        json.loads(run(path, "--pack", "phantom-16", "--spacing", um, "--json").stdout)[0]
+        for path, um in ((pictures[0], 0.25), (fine, 0.125))
+    ]
+    assert rows[0]["type"] == rows[1]["type"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--spacing"),
+        (("--spacing", 2), "too large for one cell"),
+        (("--spacing", 0.25, "--pack", "none-such"), "no pack is called"),
+        (("--spacing", 0.25, "--method", "magic"), "--method"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(pictures: list[Path], arguments: tuple[object, ...], message: str) -> None:
+    result = run(pictures[0], *arguments)
+    assert result.exit_code != 0
+    assert message in " ".join(result.output.split())
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    result = run(broken, "--spacing", 0.25)
+    assert result.exit_code == 1
+    assert "broken.png" in result.output
+    one_pixel = tmp_path / "one.png"
+    cv2.imwrite(str(one_pixel), np.full((1, 1, 3), 200, np.uint8))
+    assert run(one_pixel, "--spacing", 0.25, "--pack", "phantom-16").exit_code == 0
