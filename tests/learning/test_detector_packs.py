@@ -37,13 +37,14 @@ def test_a_cell_has_the_same_box_and_score_in_every_tile(name: str) -> None:
         kept = core & (scores > contract.score_threshold / 2)
         order = np.lexsort((boxes[kept][:, 0].round(), boxes[kept][:, 1].round()))
         found.append((boxes[kept][order], scores[kept][order]))
+    exact = contract.margin >= 75  # the field of view
     (boxes, scores), *others = found
     assert len(boxes) > 10
     for other_boxes, other_scores in others:
         assert len(other_boxes) == len(boxes)
         nearest = np.abs(boxes[:, None] - other_boxes[None]).max(axis=2)
-        assert nearest.min(axis=1).max() < 0.25
-        assert np.abs(scores - other_scores[nearest.argmin(axis=1)]).max() < 1e-3
+        assert nearest.min(axis=1).max() < (1e-3 if exact else 0.25)
+        assert np.abs(scores - other_scores[nearest.argmin(axis=1)]).max() < (1e-5 if exact else 1e-3)
 
 
 @pytest.mark.slow

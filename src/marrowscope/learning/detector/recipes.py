@@ -40,7 +40,7 @@ def blood_11() -> DetectorRecipe:
         limits=(
             "Trained on blood: large or pale cells (megakaryocytes, macrophages, osteoclasts) may be missed or cut.",
             "On marrow, small pyknotic nuclei and cells in thick clumps are missed at times.",
-            "A clot of dye or debris as large as a nucleus, and the rim of a vacuole, may be taken for a cell.",
+            "A clot of dye as large as a nucleus, debris or a giant platelet may be taken for a cell.",
             "Naked nuclei and smudged cells are found only when they look like a cell.",
         ),
     )
