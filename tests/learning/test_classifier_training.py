@@ -171,7 +171,7 @@ def test_a_certain_cell_is_never_unsure():
 def test_the_recorded_command_names_no_folder_of_this_machine():
     command = typed_command(blood_11(), Path("/somewhere/pbc"), Path("/elsewhere/start.npz"), seed=3)
     assert command == (
-        "marrowscope train classifier --recipe blood-11 --data pbc -o OUT --weights start.npz --epochs 6 --seed 3"
+        "marrowscope train classifier --recipe blood-11 --data pbc -o OUT --weights start.npz --epochs 16 --seed 3"
     )
 
 

@@ -13,7 +13,7 @@ from marrowscope.errors import MarrowscopeError
 
 app = typer.Typer(no_args_is_help=True, help="Train a detector or a classifier from a recipe and its data.")
 
-Recipe = Annotated[str, typer.Option("--recipe", help="Recipe: blood-11, phantom-16; classifier also blood-11-first.")]
+Recipe = Annotated[str, typer.Option("--recipe", help="Recipe: blood-11 or phantom-16.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the model, its metrics and checkpoints.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Other number of epochs than the recipe's.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]

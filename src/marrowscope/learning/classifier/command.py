@@ -19,16 +19,12 @@ from marrowscope.learning.classifier.assessment import assess, calibrate, confus
 from marrowscope.learning.classifier.data import Cells, Splits
 from marrowscope.learning.classifier.export import export_classifier
 from marrowscope.learning.classifier.networks import CellClassifier
-from marrowscope.learning.classifier.recipes import ClassifierRecipe, blood_11, blood_11_first, phantom_16
+from marrowscope.learning.classifier.recipes import ClassifierRecipe, blood_11, phantom_16
 from marrowscope.learning.classifier.training import logits_of, train_classifier
 from marrowscope.packs.metrics import METRICS_FILE
 from marrowscope.packs.specimens import MIXES, SpecimenName, posterior, prior
 
-RECIPES: dict[str, Callable[[], ClassifierRecipe]] = {
-    "blood-11-first": blood_11_first,
-    "blood-11": blood_11,
-    "phantom-16": phantom_16,
-}
+RECIPES: dict[str, Callable[[], ClassifierRecipe]] = {"blood-11": blood_11, "phantom-16": phantom_16}
 
 
 def train_classifier_command(

@@ -61,19 +61,9 @@ docs/results/real-cells.md."""
 
 
 def blood_11() -> ClassifierRecipe:
-    """The eleven PBC classes: ``blood-11-first`` trained further on finer crops of the same 22 um.
-
-    A network of total stride 32 sees more of a nucleus in 160 pixels than in 112, and most of what it has to learn can
-    be learnt at half the cost first (Touvron et al., NeurIPS 2019).
-    """
-    first = blood_11_first()
-    return dataclasses.replace(first, name="blood-11", epochs=6, learning_rate=4e-4, crop=160, spacing=0.14)
-
-
-def blood_11_first() -> ClassifierRecipe:
     """The eleven PBC classes: MobileNetV2 from ImageNet, all layers trained, at the spacing of the pictures."""
     return ClassifierRecipe(
-        name="blood-11-first",
+        name="blood-11",
         architecture="MobileNetV2 1.0, ImageNet start, 2.2 M weights",
         classes=PBC_TYPES,
         load=load_pbc,
