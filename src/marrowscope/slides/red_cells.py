@@ -12,6 +12,7 @@ cannot spoil the measurement.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf, pi, sqrt
 
 import cv2
@@ -80,6 +81,26 @@ def red_cell_diameter(slide: Slide) -> float | None:
         looks[shrink].append(_look(_field(slide, centre, shrink)))
     diameter, _, reliable = _measure(looks[shrink])
     return diameter * shrink * _FIT if reliable else None
+
+
+def red_cell_diameter_in(pictures: Sequence[Picture]) -> float | None:
+    """As :func:`red_cell_diameter`, in the pixels of pictures of one spacing that are no slide; None where too few."""
+    looks = {
+        shrink: [
+            _look(_smaller(picture, shrink))
+            for picture in pictures
+            if min(picture.shape[:2]) >= _SMALLEST_FIELD * shrink
+        ]
+        for shrink in _SHRINKS
+    }
+    shrink = max(_SHRINKS, key=lambda shrink: _measure(looks[shrink])[1])
+    diameter, _, reliable = _measure(looks[shrink])
+    return diameter * shrink * _FIT if reliable else None
+
+
+def _smaller(picture: Picture, shrink: int) -> Picture:
+    size = picture.shape[1] // shrink, picture.shape[0] // shrink
+    return picture if shrink == 1 else np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _measure(looks: list[_Look]) -> tuple[float, float, bool]:
