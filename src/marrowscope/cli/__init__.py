@@ -26,6 +26,7 @@ VERBS = {
     "explain": "Show where in pictures of single cells the evidence for their types lies.",
     "phantom": "Generate a smear with known truth.",
     "packs": "List, show, verify, add and build packs of models.",
+    "data": "Check data to learn from; make the clean splits of the public sets.",
     "train": "Train a detector or a classifier (needs the extra 'train').",
     "doctor": "Check this installation.",
 }

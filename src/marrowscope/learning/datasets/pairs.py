@@ -129,7 +129,7 @@ def _alike(
 def _likeness(
     first: NDArray[np.generic], second: NDArray[np.generic], shift: Sequence[int] = (0, 0), slack: int = _SLACK
 ) -> float:
-    """Best correlation of the common part, give or take ``slack`` pixels; ``second`` begins at ``shift`` of ``first``."""
+    """Best correlation of the common part within ``slack`` pixels; ``second`` begins at ``shift`` (x, y) of it."""
     side = first.shape[0]
     (x0, x1), (y0, y1) = ((max(0, step), side + min(0, step)) for step in shift)
     template = first[y0 + slack : y1 - slack, x0 + slack : x1 - slack].astype(np.float32)
