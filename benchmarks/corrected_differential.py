@@ -17,18 +17,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import laboratories
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from tables import machine, print_table
 
 from marrowscope.detection.engine import open_session
-from marrowscope.differential.correction import bootstrap_mixes, most_likely_mix
+from marrowscope.differential.correction import bootstrap_mixes, most_likely_mix, one_more_cell
 from marrowscope.evaluation.intervals import Proportion, bootstrap_interval
 from marrowscope.learning.classifier.augmentation import cut
-from marrowscope.learning.classifier.elsewhere import sets, truth_for
-from marrowscope.learning.datasets.cells import CellPictures, read_pbc, read_picture
-from marrowscope.packs.contract import ANY
+from marrowscope.learning.datasets.cells import CellPictures, read_pbc, read_picture, read_table
+from marrowscope.packs.contract import ANY, CERTAINTY_BANDS
 from marrowscope.packs.loading import Pack, load_pack
 from marrowscope.packs.specimens import posterior
 from marrowscope.phantom import FieldOptions, render_cells
@@ -66,10 +66,8 @@ METHODS = (
     "EM, probabilities",
     "inverted probabilities",
 )
-"""``EM, calls`` is what the program does."""
-
-CERTAINTIES = (0.6, 0.9)
-"""``EM, calls and certainty`` takes a type called with less, between and more as three different calls."""
+SHIPPED = "EM, calls and certainty"
+"""What the program does: a type called with a certainty in each of ``CERTAINTY_BANDS`` is another call."""
 
 
 @dataclass(frozen=True)
@@ -143,34 +141,29 @@ def em_on_probabilities(cells: Named, steps: int = 100) -> Shares:
     return mix
 
 
-def em_on_certainty(cells: Named, known: Named, steps: int = 400) -> Shares:
-    """Expectation-maximisation with three calls a type, ``recognition (types, 3 types)`` counted on the known cells."""
+def by_certainty(cells: Named) -> tuple[Counts, Counts]:
+    """Calls by type, the least certain first ``(3 types,)``, and the same by true type ``(types, 3 types)``."""
     types = cells.probabilities.shape[1]
-
-    def calls(some: Named) -> Counts:
-        band = np.digitize(some.probabilities.max(1), CERTAINTIES)
-        return np.asarray(some.probabilities.argmax(1) + types * band, np.int64)
-
-    counts = np.full((types, types * (len(CERTAINTIES) + 1)), 1e-6)
-    np.add.at(counts, (known.truth, calls(known)), 1)
-    recognition, called = by_row(counts), np.bincount(calls(cells), minlength=counts.shape[1])
-    mix = np.full(types, 1 / types)
-    for _ in range(steps):
-        mix = by_row(mix * (recognition @ (called / (mix @ recognition))))
-    return mix
+    calls = cells.probabilities.argmax(1) + types * np.digitize(cells.probabilities.max(1), CERTAINTY_BANDS)
+    counts = np.zeros((types, types * (len(CERTAINTY_BANDS) + 1)), np.int64)
+    np.add.at(counts, (cells.truth, calls), 1)
+    return counts.sum(0), counts
 
 
 def estimates(cells: Named, known: Named) -> dict[str, Shares]:
     """The mix of ``cells`` by each method, with what is known of the confusions from other cells."""
     calls = np.bincount(cells.probabilities.argmax(1), minlength=cells.probabilities.shape[1])
     called, recognition = calls / calls.sum(), by_row(known.confusion)
+    sure_calls, by_call = by_certainty(cells)[0], by_certainty(known)[1]
     soft = np.stack([known.probabilities[known.truth == index].mean(0) for index in range(len(called))])
     return {
         "raw": called,
         "inverted matrix": by_row(np.maximum(np.linalg.solve(recognition.T, called), 0.0)),
         "least squares": least_squares(called, recognition),
         "EM, calls": most_likely_mix(called, recognition, 500),
-        "EM, calls and certainty": em_on_certainty(cells, known),
+        "EM, calls and certainty": most_likely_mix(
+            sure_calls / sure_calls.sum(), by_row(by_call + one_more_cell(by_call)), 500
+        ),
         "EM, probabilities": em_on_probabilities(cells),
         "inverted probabilities": least_squares(cells.probabilities.mean(0), soft),
     }
@@ -204,10 +197,10 @@ def run(
             rows = [generator.choice(np.flatnonzero(pool.truth == index), n) for index, n in enumerate(types) if n]
             cells = pool[np.concatenate(rows)]
             found = estimates(cells, known)
-            calls = np.rint(found["raw"] * CELLS).astype(np.int64)
-            replicates = bootstrap_mixes(calls, known.confusion, generator, COVERAGE_REPLICATES)
+            calls, known_calls = by_certainty(cells)[0], by_certainty(known)[1]
+            replicates = bootstrap_mixes(calls, known_calls, generator, COVERAGE_REPLICATES)
             low, high = np.quantile(by_row(replicates[:, inside]), [0.025, 0.975], axis=0)
-            middle = by_row(found["EM, calls"][inside])
+            middle = by_row(found[SHIPPED][inside])
             trials.family.append(family)
             trials.halving.append(halving)
             trials.mix.append(by_row(mix[inside]))
@@ -244,9 +237,9 @@ def report(trials: Trials, training: Shares, heading: str) -> None:
     bands += [(family, np.array(trials.family) == family) for family in dict.fromkeys(trials.family)]
     for name, chosen in bands:
         if chosen.any():
-            share = _reduction(errors, "EM, calls", chosen, halving)
-            of_cells = _reduction(among, "EM, calls", chosen, halving)
-            raw, corrected = errors["raw"][chosen].mean(), errors["EM, calls"][chosen].mean()
+            share = _reduction(errors, SHIPPED, chosen, halving)
+            of_cells = _reduction(among, SHIPPED, chosen, halving)
+            raw, corrected = errors["raw"][chosen].mean(), errors[SHIPPED][chosen].mean()
             rows.append([name, chosen.sum(), f"{raw:.2f}", f"{corrected:.2f}", share, of_cells])
     print_table(
         ["mixes", "n", "raw", "corrected", "below raw, %", "below raw, %, against the true types of the cells counted"],
@@ -323,13 +316,16 @@ def elsewhere(pack: Pack, data: Path, test: Named, seed: int) -> None:
     classes = pack.contract.classes
     merged = [name for name in classes if name not in ("band_neutrophil", "platelet")]
     rows: list[list[object]] = []
-    for name, pictures, _ in sets(data / "external", classes):
-        types = [truth_for(pictures.classes[label], classes) for label in pictures.labels]
-        keep = [index for index, kind in enumerate(types) if kind is not None]
-        cells = named(pack, crops_of(pack, pictures)[keep], np.array([classes.index(types[i] or "") for i in keep]))
-        calls = np.bincount(cells.probabilities.argmax(1), minlength=len(classes))
-        corrected = most_likely_mix(calls / calls.sum(), by_row(test.confusion))
-        replicates = bootstrap_mixes(calls, test.confusion, np.random.default_rng(seed), COVERAGE_REPLICATES)
+    known = by_certainty(test)[1]
+    for source in laboratories.SOURCES[:4]:
+        only = source.name if source.table == "labels.csv" else None
+        pictures = read_table(data / "external" / source.table, tuple(CELL_TYPES), source.spacing, only)
+        types = np.array([laboratories.truth_for(pictures.classes[label], classes) for label in pictures.labels])
+        keep = np.flatnonzero(types >= 0)
+        cells = named(pack, laboratories.crops_of(pictures, source.spacing, pack)[keep], types[keep])
+        calls, called = np.bincount(cells.probabilities.argmax(1), minlength=len(classes)), by_certainty(cells)[0]
+        corrected = most_likely_mix(called / called.sum(), by_row(known + one_more_cell(known)))
+        replicates = bootstrap_mixes(called, known, np.random.default_rng(seed), COVERAGE_REPLICATES)
 
         def pooled(mix: Shares) -> Shares:
             """Bands with segmented neutrophils, which these sets do not tell apart; platelets left out."""
@@ -343,7 +339,14 @@ def elsewhere(pack: Pack, data: Path, test: Named, seed: int) -> None:
         raw_error, error = (100 * np.abs(pooled(mix) - truth).mean() for mix in (calls / calls.sum(), corrected))
         right = Proportion(int((cells.probabilities.argmax(1) == cells.truth).sum()), len(keep))
         rows.append(
-            [name, right.total, f"{right.value:.2f}", f"{raw_error:.1f}", f"{error:.1f}", f"{held.count}/{held.total}"]
+            [
+                source.name,
+                right.total,
+                f"{right.value:.2f}",
+                f"{raw_error:.1f}",
+                f"{error:.1f}",
+                f"{held.count}/{held.total}",
+            ]
         )
     print("### Elsewhere: the assumption broken\n")
     print_table(["source", "cells", "called right", "raw error", "corrected error", "types whose interval holds"], rows)

@@ -57,7 +57,7 @@ def correct(counted: Counted) -> Correction:
     if reason := _why_not(counted, known):
         return Correction(method=_METHOD, assumption=_ASSUMPTION, data=confusion.data, withheld=reason)
     inside = np.array([name in counted.rule.counted for name in classes])
-    mix = _share_of(most_likely_mix(called / called.sum(), _by_row(known + _one_cell(known)), _POINT_STEPS), inside)
+    mix = _share_of(most_likely_mix(called / called.sum(), _by_row(known + one_more_cell(known)), _POINT_STEPS), inside)
     generator = np.random.default_rng([*called.tolist(), *known.ravel().tolist()])
     replicates = _share_of(bootstrap_mixes(called, known, generator, REPLICATES), inside)
     low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -118,7 +118,7 @@ def bootstrap_mixes(
     """
     types, calls = known.shape
     shares = generator.standard_gamma(called + 0.5 * types / calls, (replicates, calls))
-    rows = generator.standard_gamma(known + _one_cell(known) + 1 / calls, (replicates, types, calls))
+    rows = generator.standard_gamma(known + one_more_cell(known) + 1 / calls, (replicates, types, calls))
     return most_likely_mix(shares / shares.sum(-1, keepdims=True), _by_row(rows), _REPLICATE_STEPS)
 
 
@@ -137,7 +137,7 @@ def _whatever_certainty(amounts: NDArray[np.float64] | NDArray[np.int64], types:
     return np.asarray(amounts.reshape(*amounts.shape[:-1], -1, types).sum(-2), np.float64)
 
 
-def _one_cell(known: NDArray[np.int64]) -> NDArray[np.float64]:
+def one_more_cell(known: NDArray[np.int64]) -> NDArray[np.float64]:
     """One more cell of each type, called as the others were, its certainty that of all cells.
 
     A call that no held-out cell had thus says as much of the type as it does whatever its certainty.
