@@ -92,7 +92,7 @@ def _show(report: CheckReport) -> None:
     stdout.print(Text(f"{sum(report.sets.values()):,} pictures ({sets})"), highlight=False)
     if report.findings:
         table = Table("", "n", "what was found", "what to do", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.columns[1].justify = "right"
+        table.columns[1].justify, table.columns[2].overflow = "right", "fold"
         for one in report.findings:
             first = (
                 f"\n{one.items[0]}" + (f" and {len(one.items) - 1:,} more" if len(one.items) > 1 else "")
