@@ -4,7 +4,10 @@ Classifiers are trained on every type equally often and would name accordingly: 
 marrow a hundredth of the cells are; where a cell could be either of two types, the commoner one is the better guess.
 The mix of a specimen is the mean over a normal one and six diseases (those of :mod:`marrowscope.phantom.diagnoses`,
 typical pictures by the definitions of WHO 2022 and IMWG), not the normal one, so that it does not pull a diseased
-marrow to normal; no type is given less than :data:`RAREST`.
+marrow to normal; no type is given less than about :data:`RAREST`.
+
+Stages of one maturation share the sum of their lineage evenly: they pass into each other, most of their cells could be
+either of two, and a prior that prefers segmented neutrophils would hide a left shift.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from marrowscope.taxonomy import CELL_TYPES
+from marrowscope.taxonomy import CELL_TYPES, Lineage
 
 SpecimenName = Literal["marrow", "blood"]
 
@@ -50,6 +53,9 @@ def prior(specimen: SpecimenName, classes: Sequence[str]) -> tuple[float, ...]:
         seen = name if name in amounts else CELL_TYPES[name].parent
         if seen in amounts:
             amounts[seen] += percent
+    for lineage in (Lineage.NEUTROPHIL, Lineage.ERYTHROID):
+        stages = [name for name in classes if CELL_TYPES[name].lineage is lineage]
+        amounts |= dict.fromkeys(stages, sum(amounts[name] for name in stages) / max(len(stages), 1))
     total = sum(amounts.values())
     shares = [max(amount / total, RAREST) for amount in amounts.values()]
     return tuple(round(share / sum(shares), 5) for share in shares)
