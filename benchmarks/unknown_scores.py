@@ -30,10 +30,11 @@ class Seen:
 
 def scorers(known: Seen) -> dict[str, Callable[[Seen], Floats]]:
     """Scores by name, those with a reference fitted on ``known`` cells."""
-    layers, last = fit_reference(known.layers), fit_reference(known.last)
+    layers, last = fit_reference(known.layers, known.labels), fit_reference(known.last, known.labels)
     return {
-        "k nearest in the layers (the pack's)": lambda cells: layers.raw(cells.layers),
-        "k nearest in the last layer (Sun 2022)": lambda cells: last.raw(cells.last),
+        "whitened neighbours in the layers (the pack's)": lambda cells: layers.raw(cells.layers),
+        "whitened neighbours in the last layer": lambda cells: last.raw(cells.last),
+        "cosine neighbours in the layers (Sun 2022)": _cosine(known.layers),
         "Mahalanobis, layers (Lee 2018)": _mahalanobis(known.layers, known.labels),
         "Mahalanobis, last layer": _mahalanobis(known.last, known.labels),
         "relative Mahalanobis, last layer (Ren 2021)": _mahalanobis(known.last, known.labels, relative=True),
@@ -42,6 +43,18 @@ def scorers(known: Seen) -> dict[str, Callable[[Seen], Floats]]:
         "largest logit": lambda cells: -cells.logits.max(axis=1),
         "largest probability": lambda cells: -softmax(cells.logits, axis=1).max(axis=1),
     }
+
+
+def _cosine(features: Floats, neighbours: int = 5) -> Callable[[Seen], Floats]:
+    """One less the cosine to the k-th nearest known cell, all standardised."""
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
+
+    def unit(values: Floats) -> Floats:
+        standard = (values - mean) / scale
+        return np.asarray(standard / np.linalg.norm(standard, axis=1, keepdims=True), np.float32)
+
+    known = unit(features)
+    return lambda cells: np.asarray(1.0 - np.sort(unit(cells.layers) @ known.T, axis=1)[:, -neighbours], np.float32)
 
 
 def _mahalanobis(

@@ -23,18 +23,33 @@ def clouds(seed, centres, n=200):
 KNOWN = ([3, 0, 0], [0, 3, 0])
 
 
+AXIS = np.eye(20, dtype=np.float32)[7] * 8  # the eighth feature, in its scale
+LABELS = np.repeat([0, 1], 200)
+
+
 def test_cells_of_a_type_that_was_not_there_score_higher():
-    reference = fit_reference(clouds(0, KNOWN), directions=5)
+    reference = fit_reference(clouds(0, KNOWN), LABELS, directions=5)
     usual, strange = reference.raw(clouds(1, KNOWN)), reference.raw(clouds(2, ([0, 0, 3],)))
-    assert np.median(usual) < 0.2
+    assert 0.2 < np.median(usual) < 1
     assert (strange > np.quantile(usual, 0.95)).mean() > 0.9
+
+
+def test_what_varies_within_a_class_counts_for_little():
+    def blown(cells):
+        return cells + np.repeat(np.random.default_rng(9).normal(0, 6, (len(cells), 1)), 20, axis=1) * AXIS
+
+    reference = fit_reference(blown(clouds(0, KNOWN)), LABELS, directions=20)
+    usual, moved = (reference.raw(cells) for cells in (clouds(1, KNOWN), clouds(1, KNOWN) + 6 * AXIS))
+    assert np.median(moved) < 1.5 * np.median(usual)
+    plain = fit_reference(clouds(0, KNOWN), LABELS, directions=20)
+    assert np.median(plain.raw(clouds(1, KNOWN) + 6 * AXIS)) > 3 * np.median(usual)
 
 
 def test_the_scale_of_a_feature_does_not_matter():
     features, cells = clouds(0, KNOWN), clouds(1, KNOWN)
     factors = np.geomspace(1, 100, 20).astype(np.float32)
-    plain = fit_reference(features, directions=5).raw(cells)
-    scaled = fit_reference(features * factors, directions=5).raw(cells * factors)
+    plain = fit_reference(features, LABELS, directions=5).raw(cells)
+    scaled = fit_reference(features * factors, LABELS, directions=5).raw(cells * factors)
     np.testing.assert_allclose(plain, scaled, atol=5e-3)
 
 
@@ -42,13 +57,13 @@ def test_a_feature_that_never_changes_is_left_out_of_the_score():
     features = np.hstack([clouds(0, KNOWN), np.ones((400, 1), np.float32)])
     odd = features.copy()
     odd[:, -1] += 1e-4  # rounding, that division by its deviation would make the greatest difference of all
-    reference = fit_reference(features, directions=5)
-    np.testing.assert_allclose(reference.raw(features), reference.raw(odd), atol=1e-3)
+    reference = fit_reference(features, LABELS, directions=5)
+    np.testing.assert_allclose(reference.raw(features), reference.raw(odd), atol=1e-2)
 
 
-def test_layers_compared_end_the_stages_before_the_feature_map():
-    assert compared_layers(mobilenet_v2(3).eval(), 64) == [13, 16, 17]
-    assert compared_layers(small_network(3).eval(), 32) == [1, 3, 5]
+def test_layers_compared_lie_between_the_first_and_the_feature_map():
+    assert compared_layers(mobilenet_v2(3)) == [10, 13, 16]
+    assert compared_layers(small_network(3)) == [3, 4, 5]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +107,7 @@ def test_the_graph_gives_the_averages_of_those_layers(exported, splits, recipe):
     with torch.inference_mode():
         for index, layer in enumerate(network.features):
             x = layer(x)
-            if index in (1, 3, 5):
+            if index in (3, 4, 5):
                 expected.append(x.mean((2, 3)))
     np.testing.assert_allclose(features_of(folder / "classifier.onnx", crops), torch.cat(expected, 1), atol=1e-4)
 

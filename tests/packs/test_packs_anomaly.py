@@ -20,29 +20,30 @@ EYE = np.eye(3, dtype=np.float32)
 
 
 def reference(**changes: object) -> AnomalyReference:
-    """Known cells along the first two of three axes."""
+    """Known cells at 1 on the first two of three axes."""
     fields = {"mean": np.zeros(3, np.float32), "projection": EYE, "known": EYE[[0, 0, 1]], "neighbours": 1}
     return AnomalyReference(**(fields | changes))  # type: ignore[arg-type]
 
 
-def test_score_is_one_minus_the_cosine_to_the_nearest_known_cell() -> None:
-    features = np.array([[2, 0, 0], [0, 0.1, 0], [1, 0, 1], [0, 0, 5], [-3, 0, 0]], np.float32)
-    expected = [0, 0, 1 - 2**-0.5, 1, 1]
+def test_score_is_the_distance_to_the_nearest_known_cell_per_direction() -> None:
+    features = np.array([[1, 0, 0], [0, 1, 0], [3, 0, 0], [1, 0, 2], [0, 0, 0]], np.float32)
+    expected = np.array([0, 0, 2, 2, 1]) / 3**0.5
     np.testing.assert_allclose(reference().raw(features), expected, atol=1e-6)
+
+
+def test_distances_are_taken_after_mean_and_projection() -> None:
+    found = reference(mean=np.float32([1, 1, 1]), projection=2 * EYE).raw(np.array([[1.5, 1, 1.5]], np.float32))
+    np.testing.assert_allclose(found, [3**-0.5], atol=1e-6)
 
 
 def test_the_neighbour_counted_is_the_kth() -> None:
     features = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
-    np.testing.assert_allclose(reference(neighbours=2).raw(features), [0, 1], atol=1e-6)
-    np.testing.assert_allclose(reference(neighbours=3).raw(features), [1, 1], atol=1e-6)
+    np.testing.assert_allclose(reference(neighbours=2).raw(features), [0, (2 / 3) ** 0.5], atol=1e-6)
+    np.testing.assert_allclose(reference(neighbours=3).raw(features), [(2 / 3) ** 0.5] * 2, atol=1e-6)
 
 
 def test_no_cell_has_no_score() -> None:
     assert reference().raw(np.zeros((0, 3), np.float32)).shape == (0,)
-
-
-def test_a_cell_at_the_very_mean_has_a_finite_score() -> None:
-    assert np.isfinite(reference().raw(np.zeros((1, 3), np.float32))).all()
 
 
 def test_a_written_reference_gives_the_same_scores(tmp_path: Path) -> None:
@@ -88,17 +89,17 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes | None) -> None:
 
 @pytest.fixture
 def anomalous(sources: dict[str, Path], tiny: SimpleNamespace, tmp_path: Path) -> Callable[..., Pack]:
-    """The small pack with an anomaly score on the mean colour: grey is known, half way to a pure colour the limit."""
+    """The small pack with an anomaly score on the mean colour: half grey is known, the limit a tenth away from it."""
 
     def build(features: str = "mean", scorer: AnomalyReference | None = None) -> Pack:
-        grey = np.full((1, 3), 3**-0.5, np.float32)
+        grey = np.full((1, 3), 0.5, np.float32)
         (scorer or reference(known=grey)).write(sources["classifier.onnx"].with_name("anomaly.npz"))
         files = sources | {"anomaly.npz": sources["classifier.onnx"].with_name("anomaly.npz")}
         stated = Anomaly(
-            method="k-nearest-neighbours",
+            method="whitened-neighbours",
             features=features,
             reference=ModelFile(file="anomaly.npz", sha256=sha256_of(files["anomaly.npz"])),
-            threshold=0.1,
+            threshold=0.1 / 3**0.5,
             quantile=0.99,
             data="three colours",
         )
@@ -116,8 +117,8 @@ def test_the_classifier_scores_cells_by_the_pack(anomalous: Callable[..., Pack])
     assert named.probabilities.shape == (40, 4)
     assert named.anomaly is not None
     assert named.anomaly.dtype == np.float32
-    np.testing.assert_allclose(named.anomaly[::2], 0, atol=1e-2)
-    np.testing.assert_allclose(named.anomaly[1::2], (1 - 3**-0.5) / 0.1, rtol=1e-2)
+    np.testing.assert_allclose(named.anomaly[::2], 0, atol=0.05)
+    np.testing.assert_allclose(named.anomaly[1::2], 0.75**0.5 / 0.1, rtol=1e-2)
 
 
 def test_no_cells_are_scored_too(anomalous: Callable[..., Pack]) -> None:

@@ -61,7 +61,7 @@ CLASSIFIER = {
     },
 }
 ANOMALY = {
-    "method": "k-nearest-neighbours",
+    "method": "whitened-neighbours",
     "features": "mean",
     "quantile": 0.99,
     "threshold": 0.25,

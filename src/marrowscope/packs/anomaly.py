@@ -4,8 +4,10 @@ Legend: ``n`` cells, ``c`` features, ``d`` directions kept, ``m`` known cells.
 
 The features of a cell are averages over its crop of several layers of the classifier: the last layer alone keeps only
 what tells the known classes apart, and an unknown type may differ in something else. Standardised and reduced to
-principal components they are compared, by cosine, with those of known cells; the raw score is one minus the similarity
-of the ``neighbours``-th nearest (Sun et al., ICML 2022). Why this one: docs/methods/anomaly.md.
+principal components they are whitened, so that cells of one class differ by one unit in every direction: what stain,
+scanner and chance do to a known cell counts less than what makes another cell. The raw score is the distance to the
+``neighbours``-th nearest of the known cells (Sun et al., ICML 2022, in the metric of Lee et al., NeurIPS 2018). Why
+this one: docs/methods/anomaly.md.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from marrowscope.errors import PackError
 
-METHOD = "k-nearest-neighbours"
+METHOD = "whitened-neighbours"
 """The only method that this program knows."""
 
 Floats = NDArray[np.float32]
@@ -28,8 +30,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class AnomalyReference:
-    """What ``anomaly.npz`` holds, all finite: ``mean (c,)`` of the features, ``projection (c, d)`` that standardises
-    and reduces what differs from it, ``known (m, d)`` cells as unit vectors, and how many ``neighbours`` count.
+    """What ``anomaly.npz`` holds, all finite: ``mean (c,)`` of the features, ``projection (c, d)`` that standardises,
+    reduces and whitens what differs from it, ``known (m, d)`` cells so projected, and how many ``neighbours`` count.
     """
 
     mean: Floats
@@ -54,16 +56,17 @@ class AnomalyReference:
         """``c``: the features of a cell that it asks for."""
         return len(self.mean)
 
-    def directions(self, features: Floats) -> Floats:
-        """Features ``(n, c)`` as unit vectors ``(n, d)``."""
-        reduced = (features - self.mean) @ self.projection
-        return np.asarray(reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-6), np.float32)
+    def places(self, features: Floats) -> Floats:
+        """Features ``(n, c)`` in the space where distances are taken, ``(n, d)``."""
+        return np.asarray((features - self.mean) @ self.projection, np.float32)
 
     def raw(self, features: Floats) -> Floats:
-        """Raw score ``(n,)`` in 0..2 from features ``(n, c)``."""
-        place = len(self.known) - self.neighbours
-        similarity = np.partition(self.directions(features) @ self.known.T, place, axis=1)[:, place]
-        return np.asarray(1.0 - similarity, np.float32)
+        """Raw score ``(n,)`` from features ``(n, c)``: a distance, in units of the spread within a class."""
+        places = self.places(features)
+        squares = np.square(self.known).sum(axis=1) - 2.0 * places @ self.known.T
+        nearest = np.partition(squares, self.neighbours - 1, axis=1)[:, self.neighbours - 1]
+        squared = np.maximum(nearest + np.square(places).sum(axis=1), 0.0)
+        return np.asarray(np.sqrt(squared / self.known.shape[1]), np.float32)
 
     @classmethod
     def read(cls, path: Path) -> Self:

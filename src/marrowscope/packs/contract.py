@@ -127,7 +127,7 @@ class Anomaly(_Strict):
     the known cells that ``data`` names, which are not in the reference.
     """
 
-    method: Literal["k-nearest-neighbours"]
+    method: Literal["whitened-neighbours"]
     features: str = Field(description="name of the classifier's ONNX output that is compared, (n, c)")
     reference: ModelFile
     threshold: float = Field(gt=0)

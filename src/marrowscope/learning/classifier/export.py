@@ -23,8 +23,8 @@ HEAD_NAME = "linear_head.npz"
 LAYERS = "layers"
 """Output with the features that the anomaly score compares, ``(n, c)``: averages of several layers."""
 
-STAGES = 3
-"""How many stages of a network those come from."""
+DEPTHS = (10 / 18, 13 / 18, 16 / 18)
+"""Depths of those layers, 1 being the feature map: in MobileNetV2 the last ones of three stages."""
 
 
 def normalised(crops: Tensor) -> Tensor:
@@ -48,18 +48,13 @@ class _Shipped(nn.Module):
         return self.network.head(x.mean((2, 3))), x, torch.cat(averages, 1)
 
 
-def compared_layers(network: CellClassifier, crop: int) -> list[int]:
-    """The last layer of each of the :data:`STAGES` stages before the feature map; a stage has layers of one width.
+def compared_layers(network: CellClassifier) -> list[int]:
+    """The layers at :data:`DEPTHS`.
 
-    The feature map itself keeps little more than what tells the known classes apart; earlier stages keep more.
+    The feature map itself keeps little more than what tells the known classes apart, the first layers know only colour
+    and edges.
     """
-    x, widths = torch.zeros(1, 3, crop, crop), []
-    with torch.inference_mode():
-        for layer in network.features:
-            x = layer(x)
-            widths.append(x.shape[1])
-    ends = [index for index, width in enumerate(widths[:-1]) if width != widths[index + 1]]
-    return ends[-STAGES:]
+    return [round(depth * (len(network.features) - 1)) for depth in DEPTHS]
 
 
 def folded(network: CellClassifier) -> CellClassifier:
@@ -81,7 +76,7 @@ def export_classifier(network: CellClassifier, crop: int, folder: Path) -> tuple
     plain = folded(network)
     example = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, crop, crop, 3), np.uint8))
     onnx = export_onnx(
-        _Shipped(plain, compared_layers(plain, crop)),
+        _Shipped(plain, compared_layers(plain)),
         example,
         folder / ONNX_NAME,
         input_name="crops",
