@@ -6,8 +6,8 @@ The mix of a specimen is the mean over a normal one and six diseases (those of :
 typical pictures by the definitions of WHO 2022 and IMWG), not the normal one, so that it does not pull a diseased
 marrow to normal; no type is given less than about :data:`RAREST`.
 
-Stages of one maturation share the sum of their lineage evenly: they pass into each other, most of their cells could be
-either of two, and a prior that prefers segmented neutrophils would hide a left shift.
+Stages that pass into each other share their sum evenly (:data:`ALIKE`): many of their cells could be either of two, and
+a prior that prefers segmented neutrophils to bands would hide a left shift.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ MIXES: dict[SpecimenName, dict[str, float]] = {
 """Percent of nucleated cells; what is missing is rarer than :data:`RAREST`."""
 
 
+ALIKE = (
+    frozenset({"promyelocyte", "myelocyte", "metamyelocyte"}),
+    frozenset({"band_neutrophil", "segmented_neutrophil"}),
+    frozenset({name for name, cell_type in CELL_TYPES.items() if cell_type.lineage is Lineage.ERYTHROID}),
+)
+"""Immature granulocytes, mature neutrophils, erythroblasts: within each, no type is expected more than another."""
+
+
 def prior(specimen: SpecimenName, classes: Sequence[str]) -> tuple[float, ...]:
     """Expected share of each of a pack's ``classes`` in a specimen; sums to 1.
 
@@ -53,8 +61,8 @@ def prior(specimen: SpecimenName, classes: Sequence[str]) -> tuple[float, ...]:
         seen = name if name in amounts else CELL_TYPES[name].parent
         if seen in amounts:
             amounts[seen] += percent
-    for lineage in (Lineage.NEUTROPHIL, Lineage.ERYTHROID):
-        stages = [name for name in classes if CELL_TYPES[name].lineage is lineage]
+    for alike in ALIKE:
+        stages = [name for name in classes if name in alike]
         amounts |= dict.fromkeys(stages, sum(amounts[name] for name in stages) / max(len(stages), 1))
     total = sum(amounts.values())
     shares = [max(amount / total, RAREST) for amount in amounts.values()]
