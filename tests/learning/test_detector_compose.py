@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marrowscope.learning.datasets.boxes import BoxPicture
+from marrowscope.learning.datasets.cells import PBC_SPACING
 from marrowscope.learning.datasets.twins import thumbnail
 from marrowscope.learning.detector.augment import Variation, deepen, vary, vary_stain
 from marrowscope.learning.detector.borders import LEAST_SEEN, OUTSIDE, seen_parts
@@ -16,12 +17,11 @@ from marrowscope.learning.detector.canvas import Canvas, turned, turned_patch
 from marrowscope.learning.detector.compose import Composition, TileComposer
 from marrowscope.learning.detector.cutouts import (
     CUTOUT_SPACING,
-    PBC_SPACING,
     Cutout,
     Cutouts,
     cut_out,
     cut_red_cells,
-    glass_colour,
+    median_of_brightest,
     naked_nucleus,
 )
 from marrowscope.learning.detector.scenery import hollow, litter
@@ -81,7 +81,7 @@ def test_red_cells_alone_give_no_cutout_of_a_nucleus() -> None:
 
 
 def test_glass_is_the_bright_part() -> None:
-    assert glass_colour(_blood(96, 72, 0.5, None)) == pytest.approx(np.array(GLASS), abs=8)
+    assert median_of_brightest(_blood(96, 72, 0.5, None)) == pytest.approx(np.array(GLASS), abs=8)
 
 
 @given(st.integers(0, 7), st.integers(1, 30), st.integers(1, 20))

@@ -35,7 +35,7 @@ def cell_mask(picture: NDArray[np.uint8], spacing: float) -> Mask:
 
 def coarse_mask(rgb: NDArray[np.uint8]) -> Mask:
     """The same of a picture at :data:`MASK_SPACING`."""
-    nucleus = _central_parts(_nuclei(rgb))
+    nucleus = _central_parts(nuclei(rgb))
     if not nucleus.any():
         return nucleus
     labels = np.full(rgb.shape[:2], cv2.GC_PR_BGD, np.uint8)
@@ -51,7 +51,8 @@ def coarse_mask(rgb: NDArray[np.uint8]) -> Mask:
     )
 
 
-def _nuclei(rgb: NDArray[np.uint8]) -> Mask:
+def nuclei(rgb: NDArray[np.uint8]) -> Mask:
+    """Mask of what is purple enough for a nucleus, anywhere in the picture; all 0 in one without contrast."""
     red, green, blue = (rgb[..., i].astype(np.float32) for i in range(3))
     purple = np.clip(np.minimum(red, blue) - green + (255 - green) / 2, 0, 255).astype(np.uint8)
     if np.ptp(purple) < _LEAST_CONTRAST:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.learning.detector.borders import seen_parts
-from marrowscope.learning.detector.cutouts import Cutout, glass_colour
+from marrowscope.learning.detector.cutouts import Cutout, median_of_brightest
 
 Boxes = NDArray[np.float32]
 Patch = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -19,7 +19,7 @@ class Canvas:
 
     def __init__(self, pixels: NDArray[np.uint8], boxes: list[Boxes], largest_cover: float) -> None:
         self.pixels = pixels
-        self.glass = glass_colour(pixels)
+        self.glass = median_of_brightest(pixels)
         self._boxes = boxes
         self._largest_cover = largest_cover
         self._owner = np.full(pixels.shape[:2], -1)  # the cell that each pixel shows, -1 for none
