@@ -2,6 +2,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import polars as pl
@@ -15,8 +16,9 @@ from marrowscope.learning.classifier.command import measure, train_classifier_co
 from marrowscope.learning.classifier.data import BalancedDraws, Cells, Splits, Views
 from marrowscope.learning.classifier.export import export_classifier, folded, normalised
 from marrowscope.learning.classifier.networks import ConvolutionNorm, small_network
-from marrowscope.learning.classifier.recipes import ClassifierRecipe, blood_11
-from marrowscope.learning.classifier.training import logits_of, train_classifier
+from marrowscope.learning.classifier.recipes import ClassifierRecipe, blood_11, load_pbc
+from marrowscope.learning.classifier.training import load_trained, logits_of, train_classifier
+from marrowscope.learning.datasets.splits import clean_split
 from marrowscope.packs.metrics import ClassifierMetrics, read_metrics
 
 COLOURS = {"monocyte": (90, 90, 160), "eosinophil": (220, 90, 60), "platelet": (190, 120, 200)}
@@ -88,6 +90,35 @@ def test_a_training_starts_from_an_earlier_one_at_another_scale(recipe, splits, 
     torch.save({"state_dict": {"network.head.weight": torch.zeros(2, 2)}}, tmp_path / "other.ckpt")
     with pytest.raises(DataError, match=r"give best\.ckpt"):
         train_classifier(finer, splits, tmp_path / "other", weights=tmp_path / "other.ckpt", workers=0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_checkpoint_cut_short_is_refused_with_what_to_give(share, trained, recipe, tmp_path):
+    whole = (trained[1] / "best.ckpt").read_bytes()
+    (tmp_path / "best.ckpt").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DataError, match=r"holds no weights of this network \(.+\); give best\.ckpt"):
+        load_trained(recipe.network(3), tmp_path / "best.ckpt")
+
+
+def _pbc_folder(folder, files):
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / file), np.full((20, 20, 3), 200, np.uint8))
+    rows = [(file, "monocyte", "train") for file in files]
+    pl.DataFrame(rows, schema=["file", "label", "split"], orient="row").write_csv(folder / "labels.csv")
+    return folder
+
+
+def test_pbc_has_its_clean_splits_and_pictures_the_list_does_not_name_are_dropped(tmp_path):
+    clean = clean_split("pbc")
+    files = [next(file for file, where in clean.items() if where == split) for split in ("train", "val", "test")]
+    loaded = load_pbc(_pbc_folder(tmp_path, [*files, "images/monocyte/MO_0.jpg"]))
+    assert [len(cells) for cells in (loaded.train, loaded.val, loaded.test)] == [1, 1, 1]
+
+
+def test_a_pbc_folder_laid_out_otherwise_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"first is MO_1\.jpg\); expected files images/CLASS/FILE"):
+        load_pbc(_pbc_folder(tmp_path, ["MO_1.jpg", "MO_2.jpg"]))
 
 
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(recipe, splits, trained, tmp_path, monkeypatch):

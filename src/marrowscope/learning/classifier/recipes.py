@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from marrowscope.errors import DataError
 from marrowscope.learning.classifier.augmentation import Augmentation
 from marrowscope.learning.classifier.data import Cells, Splits
 from marrowscope.learning.classifier.networks import CellClassifier, mobilenet_v2, small_network
@@ -108,12 +109,16 @@ def phantom_16() -> ClassifierRecipe:
 def load_pbc(folder: Path) -> Splits:
     """The PBC set in its clean splits (:mod:`marrowscope.learning.datasets.splits`), decoded (about 1.2 GB).
 
-    Pictures that the clean list does not name keep the split of the set's own table.
+    Pictures that the clean list does not name are dropped. Raises :class:`DataError` when it names none.
     """
     pictures, clean = read_pbc(folder), clean_split("pbc")
     names = [file.relative_to(folder).as_posix() for file in pictures.files]
-    splits = tuple(clean.get(name, split) for name, split in zip(names, pictures.splits, strict=True))
-    pictures = dataclasses.replace(pictures, splits=splits)
+    if clean.keys().isdisjoint(names):
+        raise DataError(
+            f"{folder / 'labels.csv'} names no picture of the clean split (its first is {names[0]}); expected files "
+            "images/CLASS/FILE of the published set: lay the folder out so"
+        )
+    pictures = dataclasses.replace(pictures, splits=tuple(clean.get(name, "dropped") for name in names))
     train, val, test = (
         Cells(decode(part, PBC_SIDE), part.labels, part.spacing)
         for part in (pictures.split(name) for name in ("train", "val", "test"))

@@ -153,9 +153,10 @@ def load_trained(network: CellClassifier, checkpoint: Path) -> None:
     try:
         stored = torch.load(checkpoint, map_location="cpu", weights_only=False)["state_dict"]
         network.load_state_dict({name.removeprefix("network."): value for name, value in stored.items()})
-    except (OSError, KeyError, RuntimeError, UnpicklingError) as error:
+    except (OSError, KeyError, RuntimeError, UnpicklingError, EOFError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{checkpoint} holds no weights of this network ({str(error).splitlines()[0]}); give best.ckpt of a "
+            f"{checkpoint} holds no weights of this network ({reason}); give best.ckpt of a "
             "training of the same classes"
         ) from error
 
