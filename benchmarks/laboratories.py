@@ -1,4 +1,4 @@
-"""How a pack names single cells of other laboratories, stains and cameras, none of which trained it.
+"""How a pack names single cells of other laboratories, stains and cameras, none of which trained its classifier.
 
     python benchmarks/laboratories.py --data ../shared/data/external [--pack blood-11] [-o elsewhere.json] [--types]
 

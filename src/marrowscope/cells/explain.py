@@ -34,7 +34,7 @@ from marrowscope.packs.loading import Pack
 Method = Literal["class activation", "occlusion"]
 
 PATCHES = 5
-"""Patches along a side of a crop for occlusion: of 24 um, 4.8 um each, about the lobe of a nucleus."""
+"""Patches along a side of a crop for occlusion: 4.5 um each of blood-11's 22.4 um, about the lobe of a nucleus."""
 
 LOOKS_APART = 0.5
 """Class activation maps are trusted from this value of :func:`looks_apart` on."""
