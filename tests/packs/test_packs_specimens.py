@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,6 +75,30 @@ def test_a_contract_takes_on_the_prior_and_the_confusions_of_its_specimen():
     assert contract.for_specimen("any") == contract
     with pytest.raises(ValueError, match="knows the specimens marrow"):
         contract.for_specimen("urine")
+
+
+def test_the_even_prior_and_its_confusions_come_back():
+    pack = load_pack("blood-11")
+    even = pack.contract
+    marrow, blood = even.for_specimen("marrow"), even.for_specimen("blood")
+    assert len({contract.confusion for contract in (even, marrow, blood)}) == 3
+    assert even.classifier.prior is None
+    for contract in (even, marrow, blood, marrow.for_specimen("blood"), blood.for_specimen("any")):
+        assert contract.for_specimen("any") == even
+        assert contract.for_specimen("marrow") == marrow
+        assert contract.for_specimen("blood") == blood
+    assert pack.for_specimen("marrow").for_specimen("any") == pack
+    assert marrow.classifier.prior == even.specimens["marrow"].prior
+    assert blood.confusion == even.specimens["blood"].confusion
+
+
+def test_what_is_kept_for_a_specimen_is_not_written():
+    marrow = load_pack("blood-11").contract.for_specimen("marrow")
+    assert set(marrow.model_dump()) == set(PackContract.model_fields) == set(json.loads(marrow.model_dump_json()))
+    assert "_even" not in PackContract.model_json_schema()["properties"]
+    renamed = marrow.model_copy(update={"title": "another"})
+    assert renamed.for_specimen("any").title == "another"
+    assert renamed.for_specimen("any").classifier.prior is None
 
 
 def test_a_pack_without_specimens_assumes_nothing():

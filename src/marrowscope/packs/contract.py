@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from marrowscope.taxonomy import CELL_TYPES, unseen_types
 
@@ -159,6 +159,8 @@ class PackContract(_Strict):
     )
     confusion: Confusion | None = Field(default=None, description="with the prior that the classifier now has")
     anomaly: Anomaly | None = None
+    _even: tuple[tuple[float, ...] | None, Confusion | None] | None = PrivateAttr(default=None)
+    """Prior and confusions of ``pack.json``, kept while those of a specimen stand in their place; never written."""
 
     @field_validator("classes")
     @classmethod
@@ -198,19 +200,26 @@ class PackContract(_Strict):
         return self
 
     def for_specimen(self, name: str) -> PackContract:
-        """The contract with the prior of a specimen and the confusions under it; :data:`ANY` leaves the even one.
+        """The contract with the prior of a specimen and the confusions under it; :data:`ANY` gives back the even ones.
 
-        Unchanged when the pack states no specimens. Raises ``ValueError`` for one that it does not state.
+        Which specimen it was for before makes no difference. Unchanged when the pack states no specimens. Raises
+        ``ValueError`` for one that it does not state.
         """
-        if name == ANY or not self.specimens or self.classifier is None:
+        if not self.specimens or self.classifier is None:
             return self
-        if name not in self.specimens:
+        even = self._even or (self.classifier.prior, self.confusion)
+        if name == ANY:
+            prior, confusion = even
+        elif name in self.specimens:
+            prior, confusion = self.specimens[name].prior, self.specimens[name].confusion
+        else:
             raise ValueError(
                 f"the pack {self.name} knows the specimens {', '.join(self.specimens)}; {ANY!r} assumes none"
             )
-        specimen = self.specimens[name]
-        classifier = self.classifier.model_copy(update={"prior": specimen.prior})
-        return self.model_copy(update={"classifier": classifier, "confusion": specimen.confusion})
+        classifier = self.classifier.model_copy(update={"prior": prior})
+        changed = self.model_copy(update={"classifier": classifier, "confusion": confusion})
+        changed._even = None if name == ANY else even
+        return changed
 
     @property
     def cannot_see(self) -> tuple[str, ...]:
