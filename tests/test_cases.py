@@ -86,7 +86,12 @@ def smear(
         overview_downsample=(downsample, downsample),
         crops={0: np.full((96, 96, 3), 200, np.uint8)},
         crop_spacing=0.25,
-        run={"time": time, "slide_sha256": label, "seconds": {"total": 9}, "options": {"cells": 40}},
+        run={
+            "time": time,
+            "slide_sha256": label,
+            "seconds": {"total": 9},
+            "options": {"cells": 40, "specimen": "marrow"},
+        },
         quality=(f"a note of {label}",),
         fields=(Box(*trail.bounds),),
     )
@@ -169,7 +174,7 @@ def test_one_slide_has_no_table_of_smears(smears: list[ReportContent]) -> None:
 def test_the_run_of_a_case_is_no_smears_run(smears: list[ReportContent]) -> None:
     later = replace(smears[1], run=dict(smears[1].run) | {"time": "2026-11-20T21:00:00+01:00"})
     case = pool_case("case 17", [smears[0], later], PACK, OPTIONS)
-    assert case.run == {"options": {"cells": 40}, "time": "2026-11-20T21:00:00+01:00"}
+    assert case.run == {"options": {"cells": 40, "specimen": "marrow"}, "time": "2026-11-20T21:00:00+01:00"}
 
 
 def test_particles_are_unknown_where_nobody_looked(smears: list[ReportContent]) -> None:
@@ -183,3 +188,42 @@ def test_a_smear_given_twice_is_refused(smears: list[ReportContent]) -> None:
         pool_case("case 17", [*smears, smears[0]], PACK, OPTIONS)
     with pytest.raises(MarrowscopeError, match="two slides or more"):
         pool_case("case 17", smears[:1], PACK, OPTIONS)
+
+
+def _of(content: ReportContent, **options: object) -> ReportContent:
+    return replace(content, run=dict(content.run) | {"options": options})
+
+
+def test_smears_of_different_specimens_are_refused(smears: list[ReportContent]) -> None:
+    mixed = [smears[0], _of(smears[1], specimen="blood")]
+    for options in (None, OPTIONS, CountOptions(specimen="blood")):
+        with pytest.raises(MarrowscopeError, match=r"thick for marrow, thin for blood\); count all of them again"):
+            pool_case("case 17", mixed, PACK, options)
+    unnamed = [smears[0], _of(smears[1], cells=40)]
+    with pytest.raises(MarrowscopeError, match="thin for any"):
+        pool_case("case 17", unnamed, PACK)
+
+
+def test_the_specimen_of_a_case_is_that_of_its_smears(smears: list[ReportContent]) -> None:
+    pack = load_pack("blood-11")
+    with pytest.raises(MarrowscopeError, match="counted for the specimen marrow, not blood; set it with --specimen ma"):
+        pool_case("case 17", smears, PACK, CountOptions(specimen="blood"))
+    for specimen in ("marrow", "blood", "any"):
+        counted = [_blood_11(_of(one, specimen=specimen)) for one in smears]
+        case = pool_case("case 17", counted, pack)
+        assert case.run["options"] == {"specimen": specimen}
+        named = pack.for_specimen(specimen).contract
+        assert case.pack.classifier is not None
+        assert named.classifier is not None
+        assert case.pack.classifier.prior == named.classifier.prior
+        assert case.differential.corrected is not None
+        assert named.confusion is not None
+        assert case.differential.corrected.data == named.confusion.data
+
+
+def _blood_11(content: ReportContent) -> ReportContent:
+    """The content with its cells named by the blood pack, under the specimen of its run."""
+    pack = load_pack("blood-11").for_specimen(content.run["options"]["specimen"]).contract
+    cells = content.cells.with_columns(type=pl.lit("lymphocyte")).select(pl.exclude("^p_.*$"))
+    cells = cells.with_columns(**{f"p_{name}": pl.lit(float(name == "lymphocyte")) for name in pack.classes})
+    return replace(content, pack=pack, cells=cells.cast(dict(cell_schema(pack.classes))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 
 from marrowscope.batch import count_file
 from marrowscope.cases import pool_case
+from marrowscope.cells.finding import Tiling
 from marrowscope.cells.gallery import DOUBTFUL, most_doubtful
 from marrowscope.options import CountOptions
 from marrowscope.packs import load_pack
 from marrowscope.report.content import ReportContent
 from marrowscope.report.evidence import evidence_view
+from marrowscope.slides import open_slide
+from marrowscope.stored import read_content
 
 OPTIONS = CountOptions(cells=60)
 
@@ -58,6 +62,26 @@ def test_a_case_shows_the_least_certain_of_all_its_smears(twice: list[ReportCont
     assert len(view.cells) == DOUBTFUL
     assert {cell.where for cell in view.cells} == {smear.slide.label for smear in smears}
     assert [cell.label for cell in view.cells] == [f"cell {n}" for n in most_doubtful(case.cells)["cell_id"]]
+
+
+def test_a_stored_count_is_read_under_its_own_specimen(phantom: Path, tmp_path: Path) -> None:
+    pack, options = load_pack("blood-11"), CountOptions(cells=20, specimen="blood", tiling=Tiling(threads=1))
+    fresh = count_file(phantom, tmp_path / "out", pack, options).content
+    assert fresh is not None
+    assert fresh.evidence is not None
+    run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    with open_slide(phantom) as slide:
+        for given in (pack, pack.for_specimen("marrow")):
+            stored = read_content(tmp_path / "out", slide, given)
+            assert stored is not None
+            assert stored.pack == fresh.pack == pack.for_specimen("blood").contract
+            assert stored.evidence is not None
+            for cell_id, maps in fresh.evidence.maps.items():
+                np.testing.assert_allclose(maps, stored.evidence.maps[cell_id], atol=0.05 * np.abs(maps).max())
+        for asked, contract in (({}, pack.contract), ({"specimen": "urine"}, None), (7, None)):
+            (tmp_path / "out" / "run.json").write_text(json.dumps(run | {"options": asked}), encoding="utf-8")
+            stored = read_content(tmp_path / "out", slide, pack.for_specimen("marrow"))
+            assert (stored and stored.pack) == contract
 
 
 def _renamed(content: ReportContent) -> ReportContent:

@@ -29,6 +29,7 @@ from marrowscope.pipeline import stopping_rule
 from marrowscope.regions import Region, RegionFinding
 from marrowscope.report.content import Evidence, ReportContent, SmearFacts
 from marrowscope.slides import Picture
+from marrowscope.stored import counted_as
 
 GAP_PX = 24
 """Between two overviews in the picture of a case."""
@@ -39,16 +40,23 @@ def pool_case(
 ) -> ReportContent:
     """Add the smears of a case up: one content for one report.
 
-    The overviews stand side by side in one picture, at one scale. Raises ``MarrowscopeError`` for fewer than two smears
-    and for a smear that is given twice (one label names one smear).
+    The overviews stand side by side in one picture, at one scale. Without ``options`` the specimen is that of the
+    smears. Raises ``MarrowscopeError`` for fewer than two smears, for a smear that is given twice (one label names one
+    smear), and for smears that were counted for different specimens or for another than ``options`` name.
     """
-    options = options or CountOptions()
     if len(smears) < 2:
         raise MarrowscopeError(f"the case {name!r} has {len(smears)} smear; --case pools two slides or more")
     labels = [smear.slide.label for smear in smears]
     if twice := [label for label, times in Counter(labels).items() if times > 1]:
         raise MarrowscopeError(f"the smear {twice[0]!r} is given twice in the case {name!r}; give each slide once")
-    pack = pack.for_specimen(options.specimen)
+    specimen = _specimen(name, smears)
+    options = options or CountOptions(specimen=specimen)
+    if options.specimen != specimen:
+        raise MarrowscopeError(
+            f"the smears of the case {name!r} were counted for the specimen {specimen}, not {options.specimen}; "
+            f"set it with --specimen {specimen}, or count them again"
+        )
+    pack = pack.for_specimen(specimen)
     rule = stopping_rule(options, pack)
     by_smear = {smear.slide.label: Counter(smear.cells["type"].to_list()) for smear in smears}
     counted = NDC_WITH_MITOSES if options.count_mitoses else NDC
@@ -68,6 +76,18 @@ def pool_case(
         notes=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
     )
     return _beside_each_other(name, smears, differential)
+
+
+def _specimen(name: str, smears: Sequence[ReportContent]) -> str:
+    """The specimen that all smears were counted for: what one prior calls a type, another may call otherwise."""
+    by_smear = {smear.slide.label: counted_as(smear.run) for smear in smears}
+    if len(set(by_smear.values())) > 1:
+        found = ", ".join(f"{label} for {specimen}" for label, specimen in by_smear.items())
+        raise MarrowscopeError(
+            f"the smears of the case {name!r} were counted for different specimens ({found}); count all of them again "
+            "with one --specimen"
+        )
+    return next(iter(by_smear.values()))
 
 
 def _particles(smears: Sequence[ReportContent]) -> int | None:

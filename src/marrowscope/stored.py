@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from marrowscope.cells.gallery import read_missing
 from marrowscope.cells.table import cell_schema
 from marrowscope.differential.result import Differential
-from marrowscope.errors import RegionError
+from marrowscope.errors import PackError, RegionError
 from marrowscope.geometry import Box
+from marrowscope.packs.contract import ANY
 from marrowscope.packs.loading import Pack
 from marrowscope.pipeline import OVERVIEW_PIXELS, explain_doubtful, slide_facts
 from marrowscope.regions import load_regions
@@ -20,10 +23,19 @@ from marrowscope.runs import read_run
 from marrowscope.slides import Slide, overview
 
 
+def counted_as(run: Mapping[str, Any]) -> str:
+    """The specimen that a run was counted for; one that names none assumed none.
+
+    Raises ``TypeError`` or ``ValueError`` when its options are damaged.
+    """
+    return str(dict(run.get("options", {})).get("specimen", ANY))
+
+
 def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None:
     """The content of a finished run of ``slide`` with ``pack``; None when the folder holds none that can be read.
 
-    A table of cells of an earlier version is none. Pictures of cells are read from the slide again.
+    The pack takes on the specimen of the run. A table of cells of an earlier version is none, nor is a run for a
+    specimen that the pack does not know. Pictures of cells are read from the slide again.
     """
     run = read_run(folder)
     if run is None or not all((folder / name).is_file() for name in WRITERS):
@@ -34,7 +46,8 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
         finding = load_regions(folder / "regions.geojson", slide)
         fields = tuple(Box(*corners) for corners in run["fields"])
         label, source, quality = run["slide"], run["spacing_source"], tuple(run["quality"])
-    except (OSError, KeyError, TypeError, ValueError, RegionError, pl.exceptions.PolarsError):
+        pack = pack.for_specimen(counted_as(run))
+    except (OSError, KeyError, TypeError, ValueError, RegionError, PackError, pl.exceptions.PolarsError):
         return None
     contract = pack.contract
     if cells.schema != pl.Schema(cell_schema(contract.classes)):
