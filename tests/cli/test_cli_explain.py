@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from inspect import signature
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from marrowscope.cli import build_app
+from marrowscope.cli.count import command as count_command
+from marrowscope.cli.explain import command as explain_command
+from marrowscope.options import CountOptions
 from marrowscope.phantom import FieldOptions, render_cells
 
 
@@ -97,3 +101,67 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     one_pixel = tmp_path / "one.png"
     cv2.imwrite(str(one_pixel), np.full((1, 1, 3), 200, np.uint8))
     assert run(one_pixel, "--spacing", 0.25, "--pack", "phantom-16").exit_code == 0
+
+
+@pytest.mark.parametrize("pack", ["phantom-16", "blood-11"])
+def test_the_specimen_is_marrow_as_in_a_count_and_never_unheard_of(pictures: list[Path], pack: str) -> None:
+    common = (*pictures, "--spacing", 0.25, "--pack", pack, "--method", "cam", "--json")
+    certainties = {
+        specimen: [row["certainty"] for row in json.loads(run(*common, *arguments).stdout)]
+        for specimen, arguments in {
+            "": (),
+            "marrow": ("--specimen", "marrow"),
+            "blood": ("--specimen", "blood"),
+            "any": ("--specimen", "any"),
+        }.items()
+    }
+    assert certainties[""] == certainties["marrow"]
+    assert (certainties["marrow"] == certainties["any"]) == (pack == "phantom-16")
+    assert (certainties["marrow"] == certainties["blood"]) == (pack == "phantom-16")
+    unheard = run(*common, "--specimen", "urine")
+    assert unheard.exit_code != 0
+    assert "--specimen knows marrow, blood, any" in " ".join(unheard.output.split())
+    default = {one.default for one in signature(explain_command).parameters.values() if one.name == "specimen"}
+    assert default == {signature(count_command).parameters["specimen"].default} == {CountOptions().specimen}
+
+
+def test_one_unreadable_picture_does_not_stop_the_others(pictures: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    common = ("--pack", "phantom-16", "--spacing", 0.25)
+    result = run(pictures[0], broken, tmp_path / "absent.png", pictures[1], *common, "-o", tmp_path / "sheet")
+    assert result.exit_code == 1
+    assert "broken.png" in result.stderr
+    assert "absent.png" in result.stderr
+    assert "2 of 4 pictures explained" in result.stderr
+    with (tmp_path / "sheet" / "explanations.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+    assert len(list((tmp_path / "sheet").glob("*.png"))) == 2
+    printed = run(broken, pictures[0], *common, "--json")
+    assert printed.exit_code == 1
+    assert [row["file"] for row in json.loads(printed.stdout)] == ["cell"]
+
+
+def test_a_folder_stands_for_the_pictures_in_it(pictures: list[Path], tmp_path: Path) -> None:
+    folder, common = tmp_path / "cells", ("--pack", "phantom-16", "--spacing", 0.25)
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("b.png", "a.PNG", "deeper/c.png"):
+        (folder / name).write_bytes(pictures[0].read_bytes())
+    (folder / "notes.txt").write_text("no picture")
+    found = run(folder, folder / "b.png", pictures[0], *common, "--json")
+    assert [row["file"] for row in json.loads(found.stdout)] == ["a", "b", "cell"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run(empty, *common)
+    assert result.exit_code == 1
+    assert "no picture lies in the folder" in result.output
+    assert "give pictures" in result.output
+
+
+def test_a_sheet_never_replaces_the_pictures_it_explains(pictures: list[Path], tmp_path: Path) -> None:
+    cell = tmp_path / "cell.png"
+    cell.write_bytes(pictures[0].read_bytes())
+    result = run(tmp_path, "--pack", "phantom-16", "--spacing", 0.25, "-o", tmp_path)
+    assert result.exit_code == 1
+    assert "choose another folder with -o" in result.output
+    assert cell.read_bytes() == pictures[0].read_bytes()

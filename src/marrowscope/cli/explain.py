@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 WIDEST_UM = 100.0
 """Longest side of a picture that can be of a single cell, with its surroundings."""
 
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+"""Endings of the files that are taken from a folder."""
+
 METHODS = {"auto": None, "cam": "class activation", "occlusion": "occlusion"}
 
 
 def command(
-    images: Annotated[list[Path], typer.Argument(help="Pictures of single cells, each cell in the middle.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures of single cells, each cell in the middle; or folders of them.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the page, the pictures and the table.")
     ] = None,
@@ -31,7 +36,7 @@ def command(
     ] = None,
     specimen: Annotated[
         str, typer.Option(help="marrow or blood: which types are common; any: none more than another.")
-    ] = "any",
+    ] = "marrow",
     method: Annotated[
         str, typer.Option(help="cam: class activation maps; occlusion; auto: cam where the pack's can be trusted.")
     ] = "auto",
@@ -43,32 +48,71 @@ def command(
     [bold]marrowscope explain cell.png --spacing 0.2 -o sheet[/bold] names the cell and writes explanations.html,
     explanations.csv and for each cell a PNG: the cell, the evidence for its type, for the second type, and for the
     first rather than the second. A map shows on which places a type depended, not why, and proves no type right.
+    A picture that cannot be read does not stop the others; the exit code is 1.
     """
     import numpy as np
 
     from marrowscope.cells.classification import Classifier
     from marrowscope.cells.explain import explain
     from marrowscope.cli.console import say_where, stdout
+    from marrowscope.errors import SlideError
+    from marrowscope.options import SPECIMENS
     from marrowscope.packs import load_pack
     from marrowscope.report.sheet import explained_rows, write_sheet
     from marrowscope.runs import output_names
 
     if method not in METHODS:
         raise typer.BadParameter(f"--method knows {', '.join(METHODS)}, found {method!r}")
-    images = list(dict.fromkeys(images))
+    if specimen not in SPECIMENS:
+        raise typer.BadParameter(f"--specimen knows {', '.join(SPECIMENS)}, found {specimen!r}")
+    images = _pictures(images, output)
     loaded = load_pack(pack).for_specimen(specimen)
     classifier = Classifier(loaded, threads=threads)
-    crops = np.stack([_crop(image, spacing, classifier.contract) for image in images])
-    found = explain(crops, loaded, method=METHODS[method], threads=threads)  # type: ignore[arg-type]
-    rows = explained_rows(output_names(images), found, classifier.classify(crops), loaded.contract)
-    if output is not None:
-        write_sheet(rows, crops, found, loaded.contract, output)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    stdout.print(_table(rows))
-    if output is not None:
-        say_where("look at ", output / "explanations.html")
+    read: dict[str, Picture] = {}
+    for image, name in zip(images, output_names(images), strict=True):
+        try:
+            read[name] = _crop(image, spacing, classifier.contract)
+        except SlideError as error:
+            typer.secho(f"marrowscope: {error}", fg="red", err=True)
+    if read:
+        crops = np.stack(list(read.values()))
+        found = explain(crops, loaded, method=METHODS[method], threads=threads)  # type: ignore[arg-type]
+        rows = explained_rows(list(read), found, classifier.classify(crops), loaded.contract)
+        if output is not None:
+            write_sheet(rows, crops, found, loaded.contract, output)
+        if as_json:
+            typer.echo(json.dumps(rows, indent=2))
+        else:
+            stdout.print(_table(rows))
+            if output is not None:
+                say_where("look at ", output / "explanations.html")
+    if len(read) < len(images):
+        if len(images) > 1:
+            typer.echo(f"marrowscope: {len(read)} of {len(images)} pictures explained", err=True)
+        raise typer.Exit(1)
+
+
+def _pictures(given: list[Path], output: Path | None) -> list[Path]:
+    """Each picture once, a folder standing for the pictures in it, in the order of their names.
+
+    Raises ``SlideError`` for a folder without any, ``OutputError`` when the sheet would replace pictures.
+    """
+    from marrowscope.errors import OutputError, SlideError
+
+    images: dict[Path, None] = {}
+    for path in given:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
+        if not inside:
+            raise SlideError(
+                f"no picture lies in the folder {path}, whose own folders are not searched; expected files that end "
+                f"in {', '.join(sorted(PICTURES))}: give pictures, or the folder that holds them"
+            )
+        images |= dict.fromkeys(inside)
+    if output is not None and (taken := [image for image in images if image.resolve().parent == output.resolve()]):
+        raise OutputError(f"the sheet would be written over pictures such as {taken[0]}; choose another folder with -o")
+    return list(images)
 
 
 def _crop(image: Path, spacing: float | None, contract: ClassifierContract) -> Picture:
