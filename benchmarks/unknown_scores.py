@@ -79,8 +79,9 @@ def _mahalanobis(
     return score
 
 
-def _vim(known: Seen, directions: int = 256) -> Callable[[Seen], Floats]:
+def _vim(known: Seen) -> Callable[[Seen], Floats]:
     """Length outside the principal space, scaled to the logits, less the energy."""
+    directions = min(256, known.last.shape[1] // 2)
     mean = known.last.mean(axis=0)
     _, axes = np.linalg.eigh(np.cov((known.last - mean).T))
     outside = axes[:, :-directions]
