@@ -249,6 +249,24 @@ def test_withheld_for_too_few_cells_of_the_differential(confused_phantom):
     assert corrected({}, confused_phantom).rows == ()
 
 
+def test_withheld_where_the_pack_says_that_cells_look_otherwise(normal, confused_phantom):
+    cells = sum(normal.values())
+    tenth, more = (Tally(normal, cells, anomalous=n) for n in (cells // 10, cells // 10 + 1))
+    assert correct(Counted(confused_phantom, tenth, FixedCount(500), 1.0)).withheld is None
+    found = correct(Counted(confused_phantom, more, FixedCount(500), 1.0))
+    assert found.rows == ()
+    assert found.withheld is not None
+    assert "% of the cells are unlike those that the pack was trained on" in found.withheld
+
+
+def test_what_is_nearly_nothing_is_nothing(confused_phantom):
+    """The steps come ever closer to 0 and never reach it; nobody should read 6.3e-88 %."""
+    found = corrected({"blast": 1000, "eosinophil": 1000}, confused_phantom).rows
+    numbers = [number for row in found for number in (row.percent, row.low, row.high)]
+    assert min(numbers) == 0
+    assert all(number == 0 or number >= 1e-6 for number in numbers)
+
+
 def test_withheld_after_adaptive_counting(normal, confused_phantom):
     found = corrected(normal, confused_phantom, until_precise(confused_phantom))
     assert found.withheld is not None

@@ -248,11 +248,12 @@ def cells_table(types: list[str], flags: list[list[str]]) -> pl.DataFrame:
 def test_a_table_of_cells_is_tallied():
     found = tally(
         cells_table(
-            ["blast", "blast", "smudge", "lymphocyte"], [["unsure"], [], ["smudged", "blurred"], ["blurred", "unsure"]]
+            ["blast", "blast", "smudge", "lymphocyte"],
+            [["unsure"], [], ["smudged", "blurred", "anomalous"], ["blurred", "unsure"]],
         )
     )
     assert found.counts == {"blast": 2, "smudge": 1, "lymphocyte": 1}
-    assert (found.detected, found.unsure, found.blurred) == (4, {"blast": 1, "lymphocyte": 1}, 2)
+    assert (found.detected, found.unsure, found.blurred, found.anomalous) == (4, {"blast": 1, "lymphocyte": 1}, 2, 1)
     assert found.by_certainty == ({"blast": 1, "lymphocyte": 1}, {}, {"blast": 1, "smudge": 1})
 
 
@@ -261,8 +262,9 @@ def test_an_empty_table_is_an_empty_tally():
 
 
 def test_smears_are_added_up():
-    one, other = Tally({"blast": 3, "smudge": 1}, 4, {"blast": 1}, 2), Tally({"blast": 2}, 2, {}, 1)
-    assert one + other == Tally({"blast": 5, "smudge": 1}, 6, {"blast": 1}, 3)
+    one = Tally({"blast": 3, "smudge": 1}, 4, {"blast": 1}, 2, anomalous=3)
+    other = Tally({"blast": 2}, 2, {}, 1, anomalous=1)
+    assert one + other == Tally({"blast": 5, "smudge": 1}, 6, {"blast": 1}, 3, anomalous=4)
 
 
 def test_erythroblasts_count_once_whether_pooled_or_not():
@@ -282,3 +284,9 @@ def test_erythroblasts_count_once_whether_pooled_or_not():
 def test_a_tally_that_contradicts_itself_is_refused(counts, detected, unsure, blurred):
     with pytest.raises(ValueError, match=r"add up|unknown|cannot be more"):
         Tally(counts, detected, unsure, blurred)
+
+
+@pytest.mark.parametrize("anomalous", [-1, 4])
+def test_more_anomalous_cells_than_cells_are_refused(anomalous):
+    with pytest.raises(ValueError, match="anomalous cells of 3"):
+        Tally({"blast": 3}, 3, anomalous=anomalous)

@@ -13,11 +13,12 @@ from marrowscope.differential.intervals import anytime_interval, sequence_interv
 from marrowscope.differential.result import Agreement
 from marrowscope.differential.stopping import CountAll, FixedCount, until_precise
 from marrowscope.differential.tally import Tally
+from marrowscope.packs.contract import Anomaly, ModelFile
 from marrowscope.taxonomy import NDC_TYPES
 
 
-def flags(pack, counts, *, rule=None, particles=3, unsure=None, blurred=0, area_mm2=1.0, agreement=None):
-    tally = Tally(counts, sum(counts.values()), unsure or {}, blurred)
+def flags(pack, counts, *, rule=None, particles=3, unsure=None, blurred=0, anomalous=0, area_mm2=1.0, agreement=None):
+    tally = Tally(counts, sum(counts.values()), unsure or {}, blurred, anomalous=anomalous)
     differential = make_differential(
         tally,
         pack,
@@ -336,6 +337,25 @@ def test_unsure_cells_ask_for_review_above_a_tenth(complete):
 def test_unsure_cells_outside_the_differential_do_not_count(complete):
     counts = marrow(blast=100) | {"smudge": 90}
     assert "unsure" not in flags(complete, counts, unsure={"blast": 10, "smudge": 90})
+
+
+def test_many_cells_unlike_those_of_the_training_are_told(complete):
+    assert "anomalous" not in flags(complete, marrow(), anomalous=50)
+    anomaly = Anomaly(
+        method="whitened-neighbours",
+        features="features",
+        reference=ModelFile(file="anomaly.npz", sha256="0" * 64),
+        threshold=1.0,
+        quantile=0.99,
+        data="made up",
+    )
+    flag = flags(complete.model_copy(update={"anomaly": anomaly}), marrow(), anomalous=185)["anomalous"]
+    assert (flag.verdict, flag.value, flag.threshold) == ("note", 37, 10)
+    assert flag.text == (
+        "37 % of the cells are unlike those that the pack was trained on (about 1 % would be usual): another stain, "
+        "camera or types that it does not know; percentages are less sure than their intervals say."
+    )
+    assert "usual" not in flags(complete, marrow(), anomalous=51)["anomalous"].text
 
 
 def test_out_of_focus(complete):

@@ -23,7 +23,7 @@ FLAGS: dict[str, str] = {
     "blurred": "out of focus",
     "smudged": "smudged or bare nucleus by its looks",
     "unsure": "no type is probable enough",
-    "anomalous": "like none of the cells that the pack was trained on",
+    "anomalous": "unlike nearly all cells that the pack was trained on",
 }
 """Quality flags of a cell and their meaning."""
 

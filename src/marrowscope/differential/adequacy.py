@@ -21,6 +21,9 @@ PRECISE_CELLS = 500
 UNSURE_ABOVE = 0.10
 """Share of unsure cells above which a person should go through them first."""
 
+ANOMALOUS_ABOVE = 0.10
+"""Share of anomalous cells above which what was measured on held-out cells says little of these."""
+
 BLURRED_ABOVE = 0.20
 """Share of cells out of focus above which the scan, not the smear, limits the count."""
 
@@ -42,6 +45,7 @@ def adequacy_flags(counted: Counted, agreement: Agreement | None = None) -> tupl
         *_particles(counted),
         *_enough(counted),
         *_unsure(counted),
+        *_anomalous(counted),
         *_focus(counted),
         *_dilution(counted),
         *_thickness(counted),
@@ -88,6 +92,18 @@ def _unsure(counted: Counted) -> list[Flag]:
     share = counted.unsure / counted.n
     text = f"Review: {counted.unsure:,} of {counted.n:,} cells ({percent(share)}) are unsure; look at them first."
     return [_flag("unsure", "Unsure cells", text, value=100 * share, limit=100 * UNSURE_ABOVE)]
+
+
+def _anomalous(counted: Counted) -> list[Flag]:
+    share, anomaly = counted.anomalous, counted.contract.anomaly
+    if share <= ANOMALOUS_ABOVE:
+        return []
+    usual = f" (about {100 * (1 - anomaly.quantile):.2g} % would be usual)" if anomaly else ""
+    text = (
+        f"{100 * share:.0f} % of the cells are unlike those that the pack was trained on{usual}: another stain, camera "
+        "or types that it does not know; percentages are less sure than their intervals say."
+    )
+    return [_flag("anomalous", "Anomalous cells", text, value=100 * share, limit=100 * ANOMALOUS_ABOVE)]
 
 
 def _focus(counted: Counted) -> list[Flag]:

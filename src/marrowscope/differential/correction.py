@@ -9,8 +9,9 @@ Cells that a pack is unsure of are confused more often. Where it tells its confu
 another certainty counts as another call: the certain ones say what is there, the others how much of it was missed.
 
 The only assumption is *label shift*: cells of one type look here as they did in the held-out data, however many there
-are. Another stain breaks it, and nothing in the counts can tell: the corrected differential stands beside the raw one,
-never in its place, and no flag is made of it. Why each choice: docs/methods/correction.md.
+are. Another stain breaks it, and nothing in the counts can tell, though many anomalous cells do: the corrected
+differential stands beside the raw one, never in its place, and no flag is made of it. Why each choice:
+docs/methods/correction.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from marrowscope.differential.adequacy import ANOMALOUS_ABOVE
 from marrowscope.differential.counted import Counted, listed
 from marrowscope.differential.result import CorrectedRow, Correction
 from marrowscope.differential.rounding import round_percentages
@@ -34,6 +36,9 @@ LEAST_OF_A_TYPE = 20
 
 LEAST_SINGULAR_VALUE = 0.15
 """Of P: to what a difference between two mixes may shrink in what is called. With 0.22 it pays, with 0.11 not."""
+
+LEAST_SHARE = 1e-8
+"""Smaller shares are what the steps towards 0 have left: they are 0."""
 
 REPLICATES = 2000
 """Bootstrap draws."""
@@ -62,6 +67,7 @@ def correct(counted: Counted) -> Correction:
     replicates = _share_of(bootstrap_mixes(called, known, generator, REPLICATES), inside)
     low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     low, high = np.minimum(low, mix), np.maximum(high, mix)
+    mix, low, high = (np.where(shares < LEAST_SHARE, 0.0, shares) for shares in (mix, low, high))
     rounded = round_percentages(np.rint(mix * 1e9).astype(int).tolist())
     by_type = dict(zip(np.array(classes)[inside].tolist(), zip(mix, rounded, low, high, strict=True), strict=True))
     return Correction(
@@ -161,6 +167,11 @@ def _why_not(counted: Counted, known: NDArray[np.int64]) -> str:
     """Why nothing is corrected; empty when it can be."""
     if counted.rule.kind == "sequence":
         return "counting ended because of what was counted, and its interval holds for a number of cells fixed before"
+    if counted.anomalous > ANOMALOUS_ABOVE:
+        return (
+            f"{100 * counted.anomalous:.0f} % of the cells are unlike those that the pack was trained on, so it need "
+            "not confuse types here as it did there"
+        )
     if counted.n < LEAST_CELLS:
         return f"with fewer than {LEAST_CELLS} cells a correction adds more error than it takes away"
     sizes = zip(counted.contract.classes, known.sum(1).tolist(), strict=True)

@@ -44,6 +44,11 @@ class Counted:
         return ndc_total(self.tally.unsure, self.rule.counted)
 
     @property
+    def anomalous(self) -> float:
+        """Share of anomalous cells among all that were found, of whatever type."""
+        return self.tally.anomalous / max(1, self.tally.detected)
+
+    @property
     def nucleated(self) -> int:
         """Everything that was found but platelets and artefacts."""
         return self.tally.detected - self.count("platelet", "artefact")

@@ -29,8 +29,9 @@ class Tally:
 
     ``counts`` by most probable type; ``detected`` cells of whatever type; ``unsure`` by type: those whose certainty is
     below the pack's threshold (they are in ``counts`` too); ``blurred`` cells out of focus; ``by_certainty``: the
-    counts divided into ``packs.contract.CERTAINTY_BANDS``, the least certain first, or empty where nobody knows. Raises
-    ``ValueError`` when these contradict each other.
+    counts divided into ``packs.contract.CERTAINTY_BANDS``, the least certain first, or empty where nobody knows;
+    ``anomalous`` cells unlike nearly all that the pack was trained on. Raises ``ValueError`` when these contradict each
+    other.
     """
 
     counts: Mapping[str, int]
@@ -38,6 +39,7 @@ class Tally:
     unsure: Mapping[str, int] = field(default_factory=dict)
     blurred: int = 0
     by_certainty: tuple[Mapping[str, int], ...] = ()
+    anomalous: int = 0
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.counts if name not in CELL_TYPES]:
@@ -46,6 +48,8 @@ class Tally:
             raise ValueError(f"counts {dict(self.counts)} must be >= 0 and add up to {self.detected} detected cells")
         if any(n > self.counts.get(name, 0) for name, n in self.unsure.items()) or self.blurred > self.detected:
             raise ValueError("there cannot be more unsure or blurred cells than cells")
+        if not 0 <= self.anomalous <= self.detected:
+            raise ValueError(f"there cannot be {self.anomalous} anomalous cells of {self.detected}")
         if self.by_certainty and any(
             sum(band.get(name, 0) for band in self.by_certainty) != n for name, n in self.counts.items()
         ):
@@ -59,6 +63,7 @@ class Tally:
             _sum(self.unsure, other.unsure),
             self.blurred + other.blurred,
             tuple(_sum(one, two) for one, two in zip(self.by_certainty, other.by_certainty, strict=False)),
+            self.anomalous + other.anomalous,
         )
 
 
@@ -77,6 +82,7 @@ def tally(cells: pl.DataFrame) -> Tally:
             dict(bands.filter(pl.col("band") == number)["type"].value_counts().iter_rows())
             for number in range(len(CERTAINTY_BANDS) + 1)
         ),
+        anomalous=int(cells["flags"].list.contains("anomalous").sum()),
     )
 
 
