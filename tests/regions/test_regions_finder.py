@@ -124,7 +124,7 @@ def test_thick_part_is_left_out_and_noted(sketch_slide: SketchSlide) -> None:
 
 def test_smear_that_is_too_thick_everywhere_is_an_error(sketch_slide: SketchSlide) -> None:
     _, slide = sketch_slide(thick=shapely.box(0, 0, 4, 4))
-    with pytest.raises(RegionError, match="too thick"):
+    with pytest.raises(RegionError, match=r"too thick.*--region whole.*check the spacing \(2 um per pixel\)"):
         find_regions(slide, UM)
 
 

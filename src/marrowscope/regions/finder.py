@@ -43,6 +43,9 @@ NEAR_UM = 2000.0
 
 WHOLE_NOTE = "no particle was looked for"
 
+MOSTLY_THICK = 0.5
+"""Share of the cellular area: from here on thickness is why nothing was found, if the spacing is right."""
+
 HALO_UM = 16.0
 CELL_UM2 = 70.0
 """Nuclear matter of one cell."""
@@ -74,7 +77,8 @@ def find_regions(slide: Slide, spacing: Spacing, progress: Progress | None = Non
     judged = judge(slide, seen, look)
     regions = _regions(seen, judged.score, slide, spacing)
     if not regions:
-        raise RegionError(f"{slide.name}: {judged.why_nothing}; {_OTHERWISE}")
+        check = f", or check the spacing ({spacing.mean:g} um per pixel)" if judged.too_thick > MOSTLY_THICK else ""
+        raise RegionError(f"{slide.name}: {judged.why_nothing}; {_OTHERWISE}{check}")
     outlines = _outlines(seen, slide, spacing)
     particles = sum(outlined.kind == "particle" for outlined in outlines)
     return RegionFinding(regions, outlines, _notes(particles, judged), particles)
@@ -101,7 +105,7 @@ class Judged:
 
     @property
     def why_nothing(self) -> str:
-        if self.too_thick > 0.5:
+        if self.too_thick > MOSTLY_THICK:
             return "the smear is too thick to count anywhere"
         if (self.out_of_focus or 0.0) > 0.5:
             return "the cellular parts of the smear are out of focus"
