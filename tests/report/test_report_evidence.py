@@ -12,6 +12,7 @@ import pytest
 
 from marrowscope.cells.gallery import DOUBTFUL
 from marrowscope.packs.contract import Anomaly
+from marrowscope.packs.loading import BUILT_IN
 from marrowscope.report.content import Evidence
 from marrowscope.report.evidence import evidence_view, overlay
 from marrowscope.report.facts import slide_facts
@@ -144,3 +145,9 @@ def test_the_method_repeats_what_the_card_says_of_unsure_cells(content):
     assert unsure_by_card("| unsure | 1 |\n\n- **Unsure**: half of the unsure are right; all is well.") == (
         "Unsure: half of the unsure are right."
     )
+
+
+def test_of_the_shipped_card_only_whole_sentences_are_told():
+    told = unsure_by_card((BUILT_IN / "blood-11" / "card.md").read_text(encoding="utf-8"))
+    assert re.match(r'A cell whose largest probability is below 0\.\d+ is "unsure"\.', told)
+    assert "test split" not in told

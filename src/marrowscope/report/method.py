@@ -95,10 +95,11 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
 
 
 def unsure_by_card(card: str) -> str:
-    """What the pack's card (Markdown) says of unsure cells: its sentences, not its tables."""
+    """What the pack's card (Markdown) says of unsure cells: its sentences, not its tables nor what leads to them."""
     lines = (line.lstrip("-*# ") for line in card.splitlines() if not line.startswith("|"))
     paragraphs = "\n".join(lines).split("\n\n")
-    sentences = [sentence for words in paragraphs for sentence in re.split(r"(?<=[.;])\s+", " ".join(words.split()))]
+    whole_sentences = [told for words in paragraphs for told in re.split(r"(?<=[.])\s+", " ".join(words.split()))]
+    sentences = [part for told in whole_sentences if not told.endswith(":") for part in re.split(r"(?<=;)\s+", told)]
     told = [tidy(words.rstrip(";").replace("**", "")) for words in sentences if re.search(r"\bunsure\b", words, re.I)]
     return " ".join(_sentence(sentence) for sentence in told)
 
