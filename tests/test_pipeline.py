@@ -125,6 +125,11 @@ def test_asking_for_more_cells_than_there_are_says_so(phantom: Path) -> None:
     assert "all regions counted" in content.differential.stopped
 
 
+def test_a_count_of_blood_says_that_the_rest_of_the_report_is_for_marrow(phantom: Path) -> None:
+    assert "Counted as blood" in counted(phantom, cells=40, specimen="blood").differential.flags[0].text
+    assert not any("Counted as blood" in flag.text for flag in counted(phantom, cells=40).differential.flags)
+
+
 def test_an_aml_with_a_pack_that_knows_no_blasts_reads_not_assessable(aml_phantom: Path) -> None:
     with open_slide(aml_phantom) as slide:
         differential = count_slide(slide, load_pack("blood-11"), CountOptions(cells=200)).differential
@@ -184,8 +189,8 @@ def test_the_same_question_is_answered_from_the_folder_and_another_is_not(phanto
     assert again.earlier
     assert again.differential == first.differential
     assert (folder / "report.html").stat().st_mtime_ns == stamp
-    with pytest.raises(OutputError, match=r"made otherwise.*--force"):
-        count_file(phantom, folder, pack, CountOptions(cells=120))
+    with pytest.raises(OutputError, match=r"made otherwise \(cells 100, specimen marrow\).*--force"):
+        count_file(phantom, folder, pack, CountOptions(cells=120, specimen="blood"))
     assert (folder / "report.html").stat().st_mtime_ns == stamp
     assert not count_file(phantom, folder, pack, CountOptions(cells=120), force=True).earlier
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,9 +146,8 @@ def count_file(
                 )
             if earlier.get("fingerprint") != asked:
                 raise OutputError(
-                    f"{folder} holds an earlier count of this slide, made otherwise (pack "
-                    f"{earlier.get('pack', {}).get('name', 'unknown')}): choose another folder with -o, or replace it "
-                    "with --force"
+                    f"{folder} holds an earlier count of this slide, made otherwise "
+                    f"({_differs(earlier, pack, options)}): choose another folder with -o, or replace it with --force"
                 )
             if (stored := read_content(folder, slide, pack)) is not None:
                 seconds = perf_counter() - started
@@ -172,6 +171,15 @@ def count_file(
     )
     checkpoint.remove()
     return Outcome(label, folder, content.differential, perf_counter() - started, False, None, identity, content)
+
+
+def _differs(earlier: Mapping[str, Any], pack: Pack, options: CountOptions) -> str:
+    """In what an earlier run differs from what is asked now, in words."""
+    was, now = earlier.get("options", {}), options.question() | {"region": options.region_words}
+    found = [f"{name.replace('_', ' ')} {was.get(name)}" for name in now if was.get(name) != now[name]]
+    if earlier.get("pack", {}).get("sha256") != pack.sha256:
+        found.insert(0, f"pack {earlier.get('pack', {}).get('name', 'unknown')}, of other content")
+    return ", ".join(found) or "another version, spacing or label"
 
 
 def count_case(

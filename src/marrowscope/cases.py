@@ -25,7 +25,7 @@ from marrowscope.errors import MarrowscopeError
 from marrowscope.geometry import Box, Size
 from marrowscope.options import CountOptions
 from marrowscope.packs.loading import Pack
-from marrowscope.pipeline import stopping_rule
+from marrowscope.pipeline import BLOOD, stopping_rule
 from marrowscope.regions import Region, RegionFinding
 from marrowscope.report.content import Evidence, ReportContent, SmearFacts
 from marrowscope.slides import Picture
@@ -74,6 +74,7 @@ def pool_case(
         references=load_references(options.reference_ranges),
         agreement=tested,
         notes=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
+        warnings=(BLOOD,) if specimen == "blood" else (),
     )
     return _beside_each_other(name, smears, differential)
 

@@ -40,6 +40,12 @@ from marrowscope.slides.protocol import Picture
 from marrowscope.slides.red_cells import spacing_contradiction
 from marrowscope.tiles import CountingField, plan_fields
 
+BLOOD = (
+    "Counted as blood: reference ranges, M:E, the other flags and the lines for comments are those of a marrow and do "
+    "not apply."
+)
+"""A warning where the specimen is no marrow."""
+
 OVERVIEW_PIXELS = 1600
 """Longer side of the overview in the report."""
 
@@ -101,7 +107,9 @@ def count_slide(
         particles=finding.particles,
         references=load_references(options.reference_ranges),
         notes=notes,
-        warnings=tuple(note for note in (contradiction, counted.coarse) if note),
+        warnings=tuple(
+            note for note in (contradiction, counted.coarse, BLOOD if options.specimen == "blood" else None) if note
+        ),
     )
     crops, evidence = explain_doubtful(slide, counted.cells, counted.crops, pack, options.tiling.threads)
     watch.lap("explain")
