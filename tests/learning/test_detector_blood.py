@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from marrowscope.learning.datasets.boxes import BoxPicture
-from marrowscope.learning.datasets.twins import thumbnail
 from marrowscope.learning.detector.augment import Variation
 from marrowscope.learning.detector.blood import PHANTOM_EVERY, BloodSource
 from marrowscope.learning.detector.borders import LEAST_SEEN
@@ -19,9 +18,7 @@ TINT = (240, 170, 120)
 
 def _field(source: str, boxes: list[list[int]]) -> BoxPicture:
     pixels = np.full((70, 90, 3), TINT, np.uint8)
-    return BoxPicture(
-        source, "made", "train", pixels, np.array(boxes, np.float32), np.zeros((0, 4), np.float32), thumbnail(pixels)
-    )
+    return BoxPicture(source, "made", "train", pixels, np.array(boxes, np.float32), np.zeros((0, 4), np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from marrowscope.learning.datasets.boxes import BoxPicture
 from marrowscope.learning.datasets.cells import PBC_SPACING
-from marrowscope.learning.datasets.twins import thumbnail
 from marrowscope.learning.detector.augment import Variation, deepen, vary, vary_stain
 from marrowscope.learning.detector.borders import LEAST_SEEN, OUTSIDE, seen_parts
 from marrowscope.learning.detector.canvas import Canvas, turned, turned_patch
@@ -48,7 +47,7 @@ def _composer(composition: Composition) -> TileComposer:
     pixels = _blood(96, 72, 0.5, (20.0, 16.0))
     boxes = np.array([[28, 20, 52, 44]], np.float32)
     red = np.array([[57, 1, 71, 15], [75, 55, 89, 69], [30, 30, 44, 44], [90, 60, 96, 70]], np.float32)
-    field = BoxPicture("made", "field", "train", pixels, boxes, red, thumbnail(pixels))
+    field = BoxPicture("made", "field", "train", pixels, boxes, red)
     cutout = cut_out(_blood(180, 180, PBC_SPACING, (18.0, 18.0)))
     assert cutout is not None
     red_cells = cut_red_cells([field], 0.5, 5, np.random.default_rng(0))

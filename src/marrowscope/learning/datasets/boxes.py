@@ -1,14 +1,12 @@
-"""Public fields of blood with boxes of white cells: TXL-PBC and BCCD (both MIT), at one spacing, leaks removed.
+"""Public fields of blood with boxes of white cells: TXL-PBC and BCCD (both MIT), at one spacing, in their own splits.
 
 Both sets are annotated with white cells, red cells and platelets; here a white cell is a positive and all else is
-background. The sets share pictures with each other and with the single-cell PBC set, across their published splits.
-:func:`without_leaks` takes every picture out of the training part that has a twin in any part kept for choosing or
-testing.
+background. Their published splits leak: learn from the clean ones (:mod:`marrowscope.learning.datasets.splits`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +17,6 @@ import polars
 from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
-from marrowscope.learning.datasets.twins import find_twins, thumbnail
 
 Split = Literal["train", "val", "test"]
 
@@ -39,8 +36,7 @@ Pictures of another size are left out: the 416 x 416 ones of TXL-PBC are BCCD fi
 class BoxPicture:
     """One field: ``pixels (h, w, 3)`` uint8 RGB; ``boxes (n, 4)`` float32 x0, y0, x1, y1 of its white cells.
 
-    ``red_cells (m, 4)`` are those of its red cells. All are at the spacing that was asked for; ``thumbnail`` is that
-    of the published picture.
+    ``red_cells (m, 4)`` are those of its red cells. All are at the spacing that was asked for.
     """
 
     source: str
@@ -49,16 +45,6 @@ class BoxPicture:
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     red_cells: NDArray[np.float32]
-    thumbnail: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class LeakReport:
-    """How many pictures were read, and how many left a split because a twin of theirs is kept for judging."""
-
-    read: dict[str, int]
-    twins_dropped: dict[str, int]
-    kept: dict[str, int]
 
 
 def read_txl_pbc(folder: Path, spacing: float) -> list[BoxPicture]:
@@ -75,29 +61,6 @@ def read_bccd(folder: Path, spacing: float) -> list[BoxPicture]:
             raise DataError(f"{folder} is not the BCCD set: there is no {names.relative_to(folder)}")
         splits |= dict.fromkeys(names.read_text().split(), _split_name(split))
     return _read(folder, "bccd", spacing, lambda file: splits[Path(file).stem])
-
-
-def without_leaks(
-    pictures: Sequence[BoxPicture], protected: Sequence[NDArray[np.float32]] = ()
-) -> tuple[dict[Split, list[BoxPicture]], LeakReport]:
-    """The pictures by split, each in one split only: a test picture wins over its twins in val, those over train.
-
-    ``protected`` holds thumbnails of pictures of other sets that training must not have seen either. Twins within
-    val and test are counted once; within train they may stay.
-    """
-    by_split: dict[Split, list[BoxPicture]] = {"train": [], "val": [], "test": []}
-    for picture in pictures:
-        by_split[picture.split].append(picture)
-    test = _once(by_split["test"])
-    val = _without_twins(_once(by_split["val"]), [picture.thumbnail for picture in by_split["test"]])
-    judged = [picture.thumbnail for split in ("test", "val") for picture in by_split[_split_name(split)]]
-    train = _without_twins(by_split["train"], [*judged, *protected])
-    kept: dict[Split, list[BoxPicture]] = {"train": train, "val": val, "test": test}
-    return kept, LeakReport(
-        read={split: len(found) for split, found in by_split.items()},
-        twins_dropped={split: len(by_split[split]) - len(kept[split]) for split in kept},
-        kept={split: len(found) for split, found in kept.items()},
-    )
 
 
 def resample(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
@@ -142,7 +105,6 @@ def _read(folder: Path, source: str, spacing: float, split_of: Callable[[str], S
                 small,
                 white.astype(np.float32) * scale,
                 red.astype(np.float32) * scale,
-                thumbnail(pixels),
             )
         )
     return pictures
@@ -153,15 +115,3 @@ def _split_name(name: str) -> Split:
         case "train" | "val" | "test":
             return name
     raise DataError(f"unknown split {name!r}: expected train, val or test")
-
-
-def _once(pictures: list[BoxPicture]) -> list[BoxPicture]:
-    """The pictures without the later ones of each pair of twins."""
-    thumbnails = [picture.thumbnail for picture in pictures]
-    later = {int(b) for a, b in find_twins(thumbnails, thumbnails) if a < b}
-    return [picture for index, picture in enumerate(pictures) if index not in later]
-
-
-def _without_twins(pictures: list[BoxPicture], thumbnails: Iterable[NDArray[np.float32]]) -> list[BoxPicture]:
-    twins = {int(a) for a, _ in find_twins([picture.thumbnail for picture in pictures], list(thumbnails))}
-    return [picture for index, picture in enumerate(pictures) if index not in twins]
