@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from marrowscope.cells.explain import Method
     from marrowscope.packs.contract import ClassifierContract
     from marrowscope.slides.protocol import Picture
 
@@ -18,7 +19,7 @@ WIDEST_UM = 100.0
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Endings of the files that are taken from a folder."""
 
-METHODS = {"auto": None, "cam": "class activation", "occlusion": "occlusion"}
+METHODS: dict[str, Method | None] = {"auto": None, "cam": "class activation", "occlusion": "occlusion"}
 
 
 def command(
@@ -76,7 +77,7 @@ def command(
             typer.secho(f"marrowscope: {error}", fg="red", err=True)
     if read:
         crops = np.stack(list(read.values()))
-        found = explain(crops, loaded, method=METHODS[method], threads=threads)  # type: ignore[arg-type]
+        found = explain(crops, loaded, method=METHODS[method], threads=threads)
         rows = explained_rows(list(read), found, classifier.classify(crops), loaded.contract)
         if output is not None:
             write_sheet(rows, crops, found, loaded.contract, output)
@@ -142,8 +143,9 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     from marrowscope.taxonomy import CELL_TYPES
 
     table = Table(box=box.SIMPLE_HEAD)
-    for heading, justify in (("picture", "left"), ("type", "left"), ("second type", "left"), ("anomaly", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("picture", "type", "second type"):
+        table.add_column(heading)
+    table.add_column("anomaly", justify="right")
     table.add_column("flags")
     for row in rows:
         first = f"{CELL_TYPES[row['type']].title} {100 * row['certainty']:.0f} %"

@@ -162,7 +162,7 @@ def evaluation_loader(cells: Cells, crop: int, spacing: float, batch: int = 128)
     pairs: list[tuple[Tensor, int]] = [
         (torch.from_numpy(view), int(label)) for view, label in zip(crops, cells.labels, strict=True)
     ]
-    return DataLoader(pairs, batch, collate_fn=collated)  # type: ignore[arg-type]
+    return DataLoader(pairs, batch, collate_fn=collated)  # type: ignore[arg-type]  # a list of pairs is a Dataset
 
 
 def collated(pairs: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
