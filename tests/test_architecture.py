@@ -19,7 +19,7 @@ LINE = ["slides", "regions", "tiles", "detection", "cells", "differential", "rep
 """Each room may import the words and the rooms before it."""
 
 BESIDE_SLIDES = {"phantom"}
-BESIDE_DETECTION = {"packs", "evaluation"}
+BESIDE_DETECTION = {"packs", "evaluation", "annotations"}
 JOINING = {path.stem for path in SOURCE.glob("[a-z]*.py")} - WORDS
 """Modules that join the rooms (the pipeline and what is around it): no room imports them."""
 
@@ -37,6 +37,7 @@ def may_import() -> dict[str, set[str]]:
         if room == "detection":
             # What stands beside may use the line up to here; detection and all after it may use what stands beside.
             allowed["evaluation"] = set(before)
+            allowed["annotations"] = set(before)
             allowed["packs"] = before | {"evaluation"}  # a model card states intervals
             before |= BESIDE_DETECTION
         allowed[room] = set(before)

@@ -1,0 +1,17 @@
+"""Annotated cells of slides: read and written in the formats of other programs, cut into tiles to train on."""
+
+from marrowscope.annotations.table import ANNOTATION_SCHEMA, Annotations, read_annotations, write_annotations
+from marrowscope.annotations.tiles import LabelledTiles, TilePart, TileWriter, cut_tiles, read_tiles, write_tiles
+
+__all__ = [
+    "ANNOTATION_SCHEMA",
+    "Annotations",
+    "LabelledTiles",
+    "TilePart",
+    "TileWriter",
+    "cut_tiles",
+    "read_annotations",
+    "read_tiles",
+    "write_annotations",
+    "write_tiles",
+]
