@@ -1,0 +1,119 @@
+"""Jobs of a study: each in a process of its own, resumed one by one, refused when another question made the folder."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from marrowscope.errors import DataError
+from marrowscope.studies.jobs import Job, State, failures, read_job, run_jobs
+
+WORK = """
+import os, signal, time
+from pathlib import Path
+from marrowscope.errors import DataError
+
+def work(folder, word, seconds=0.0):
+    print("working on", word)
+    if word == "crash":
+        raise RuntimeError("a defect")
+    if word == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "wrong":
+        raise DataError("no cell of that type; label some")
+    time.sleep(seconds)
+    with (folder / "lines.txt").open("a") as handle:
+        handle.write(word + " " + os.environ["OMP_NUM_THREADS"] + "\\n")
+    return {"word": word}
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module that a new process can import, as the studies of the package are."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "work_of_a_test.py").write_text(WORK)
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    importlib.invalidate_caches()
+    return importlib.import_module("work_of_a_test")
+
+
+def job(module: ModuleType, name: str, word: str = "well", needs: tuple[str, ...] = (), **arguments: object) -> Job:
+    return Job(name, "test", module.work, {"word": word, **arguments}, {"recipe": {"word": word, "epochs": 3}}, needs)
+
+
+def test_a_crashed_job_takes_no_other_with_it(module: ModuleType, tmp_path: Path) -> None:
+    jobs = [
+        job(module, "fold-0/plain", "crash"),
+        job(module, "fold-1/plain"),
+        job(module, "fold-2/plain", "killed"),
+        job(module, "fold-3/plain", "wrong"),
+        job(module, "time", needs=("fold-1/plain",)),
+        job(module, "more", needs=("fold-0/plain",)),
+    ]
+    run = run_jobs(jobs, tmp_path, processes=2, threads=3)
+    assert list(run.states.values()) == [
+        *(State.FAILED, State.DONE, State.FAILED, State.FAILED, State.DONE, State.BLOCKED)
+    ]
+    assert run.failures["fold-0/plain"].startswith("unforeseen RuntimeError: a defect")
+    assert "signal 9" in run.failures["fold-2/plain"]
+    assert run.failures["fold-3/plain"] == "no cell of that type; label some"
+    assert failures(tmp_path) == run.failures
+    assert not run.complete
+    done = read_job(tmp_path / "jobs/fold-1/plain")
+    assert done is not None
+    assert (done["facts"], done["threads"]) == ({"word": "well"}, 3)
+    assert "working on well" in (tmp_path / "jobs/fold-1/plain/log.txt").read_text()
+    assert (tmp_path / "jobs/fold-1/plain/lines.txt").read_text() == "well 3\n"
+
+
+def test_a_second_run_does_only_what_is_left(module: ModuleType, tmp_path: Path) -> None:
+    run_jobs([job(module, "a"), job(module, "b", "crash")], tmp_path)
+    run = run_jobs([job(module, "a"), job(module, "c")], tmp_path)
+    assert run.states == {"a": State.EARLIER, "c": State.DONE}
+    assert (tmp_path / "jobs/a/lines.txt").read_text().count("well") == 1
+
+
+def test_a_job_of_another_recipe_is_refused_before_anything_starts(module: ModuleType, tmp_path: Path) -> None:
+    run_jobs([job(module, "a")], tmp_path)
+    changed = job(module, "a", "other")
+    with pytest.raises(DataError, match=r"recipe.word: well, now other\).*-o, or make it again with --force"):
+        run_jobs([job(module, "b"), changed], tmp_path)
+    assert not (tmp_path / "jobs/b").exists()
+    run = run_jobs([job(module, "b"), changed], tmp_path, force=True)
+    assert run.complete
+    assert (tmp_path / "jobs/a/lines.txt").read_text() == "other 1\n"
+
+
+def test_a_begun_checkpoint_of_another_recipe_is_refused(module: ModuleType, tmp_path: Path) -> None:
+    """A training that was cut off leaves its checkpoint: another recipe must not go on from it."""
+    run_jobs([job(module, "a", "killed")], tmp_path)
+    assert not (tmp_path / "jobs/a/job.json").exists()
+    with pytest.raises(DataError, match="made with another recipe or other data"):
+        run_jobs([job(module, "a")], tmp_path)
+
+
+def test_a_damaged_job_file_is_no_result(module: ModuleType, tmp_path: Path) -> None:
+    run_jobs([job(module, "a")], tmp_path)
+    (tmp_path / "jobs/a/job.json").write_text("{")
+    assert run_jobs([job(module, "a")], tmp_path).states == {"a": State.DONE}
+
+
+def test_when_time_is_up_nothing_more_starts(module: ModuleType, tmp_path: Path) -> None:
+    started = time.monotonic()
+    run = run_jobs([job(module, str(n), seconds=1.2) for n in range(4)], tmp_path, minutes=1.5 / 60)
+    assert run.states["0"] is State.DONE
+    assert run.count(State.WAITING) >= 2
+    assert time.monotonic() - started < 30
+    assert json.loads((tmp_path / "jobs/0/job.json").read_text())["seconds"] >= 1.2
+
+
+def test_nothing_starts_that_would_not_fit(module: ModuleType, tmp_path: Path) -> None:
+    run_jobs([job(module, "a", seconds=1.5)], tmp_path)
+    run = run_jobs([job(module, "a", seconds=1.5), job(module, "b")], tmp_path, minutes=1 / 60)
+    assert run.states == {"a": State.EARLIER, "b": State.WAITING}
