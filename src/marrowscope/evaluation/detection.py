@@ -65,19 +65,24 @@ class DetectionScores:
         return 2 * pairs / sides if sides else float("nan")
 
 
+def judge(picture: LabelledPicture, iou: float = 0.5) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which predictions ``(p,)`` are right when matched by score at ``iou``, and which count at all."""
+    matching = match_by_score(picture.boxes, picture.scores, picture.truth, iou)
+    matched = np.zeros(matching.n_predicted, bool)
+    matched[matching.predicted] = True
+    counted = np.ones(matching.n_predicted, bool)
+    on_ignored = overlapping_pairs(picture.boxes, picture.ignored, iou)[0]
+    counted[on_ignored] = matched[on_ignored]
+    return matched, counted
+
+
 def rank_predictions(pictures: Sequence[LabelledPicture], iou: float = 0.5) -> Ranking:
     """Match every picture by score at ``iou`` and pool the predictions, best first (ties in given order)."""
     scores: list[NDArray[np.float64]] = []
     right: list[NDArray[np.bool_]] = []
     n_truth = 0
     for picture in pictures:
-        matching = match_by_score(picture.boxes, picture.scores, picture.truth, iou)
-        matched = np.zeros(matching.n_predicted, bool)
-        matched[matching.predicted] = True
-        counted = matched.copy()
-        counted[matching.spurious] = True
-        on_ignored = overlapping_pairs(picture.boxes, picture.ignored, iou)[0]
-        counted[on_ignored] = matched[on_ignored]
+        matched, counted = judge(picture, iou)
         scores.append(np.asarray(picture.scores, dtype=np.float64)[counted])
         right.append(matched[counted])
         n_truth += len(as_boxes(picture.truth))
