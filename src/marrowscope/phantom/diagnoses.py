@@ -12,6 +12,7 @@ Smudged nuclei, mitoses, megakaryocytes and macrophages (``other``) are outside 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -60,6 +61,47 @@ def marrow_composition(diagnosis: str) -> NDArray[np.float64]:
     """Expected share of each of PHANTOM_TYPES among nucleated marrow cells; sums to 1."""
     percent = dict(zip(_ORDER, _PERCENT[diagnosis], strict=True))
     return _shares(percent)
+
+
+_UNCOUNTED = ("mitotic_cell", "megakaryocyte", "smudge", "other")
+_ALIKE = 150.0
+"""How alike patients of one diagnosis are: concentration of the Dirichlet distribution (10 % is 10 +- 2.4 %)."""
+
+
+def patient_composition(diagnosis: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """One patient's expected shares of PHANTOM_TYPES: round the diagnosis' own, and always meeting its definition.
+
+    Counted types vary together (Dirichlet), those outside the count each by a factor (log-normal, sigma 0.3).
+    """
+    usual = marrow_composition(diagnosis)
+    counted = ~np.isin(PHANTOM_TYPES, _UNCOUNTED)
+    while True:
+        shares = usual * rng.lognormal(0.0, 0.3, len(usual))
+        drawn = rng.dirichlet(_ALIKE * usual[counted] / usual[counted].sum())
+        if meets_definition(diagnosis, dict(zip(np.array(PHANTOM_TYPES)[counted].tolist(), drawn, strict=True))):
+            shares[counted] = drawn * usual[counted].sum()
+            composition: NDArray[np.float64] = shares / shares.sum()
+            return composition
+
+
+def meets_definition(diagnosis: str, counted: Mapping[str, float]) -> bool:
+    """Whether shares of the counted types fit the diagnosis as the head of this module defines it."""
+    blast, monocyte, plasma = (counted[name] for name in ("blast", "monocyte", "plasma_cell"))
+    match diagnosis:
+        case "aml":
+            return blast >= 0.2
+        case "all":
+            return blast >= 0.5
+        case "mds":
+            return 0.05 <= blast < 0.1
+        case "cmml":
+            return monocyte >= 0.1 and blast < 0.2
+        case "cml":
+            return blast < 0.1 and counted["basophil"] + counted["eosinophil"] >= 0.05
+        case "mm":
+            return plasma >= 0.1
+        case _:
+            return blast < 0.04 and plasma < 0.04 and monocyte < 0.06
 
 
 def blood_composition(diagnosis: str) -> NDArray[np.float64]:

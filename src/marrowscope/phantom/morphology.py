@@ -65,10 +65,15 @@ class Morphology:
 
 @dataclass(slots=True)
 class Looks:
-    """One cell drawn from a :class:`Morphology`: the same fields, one number each."""
+    """One cell drawn from a :class:`Morphology`: the same fields, one number each.
+
+    ``share`` (0..0.45) says how far it was moved towards the type ``neighbour`` ("" where there is none).
+    """
 
     values: dict[str, float]
     nucleus: str
+    neighbour: str = ""
+    share: float = 0.0
 
     def __getattr__(self, name: str) -> float:
         try:
@@ -203,7 +208,8 @@ def draw_looks(name: str, difficulty: str, rng: np.random.Generator) -> Looks:
         neighbours = NEIGHBOURS.get(name, ())
         share = 0.45 * rng.beta(1.2, 2.0)
         if neighbours:
-            other = _draw(MORPHOLOGY[neighbours[int(rng.integers(len(neighbours)))]], rng)
+            looks.neighbour, looks.share = neighbours[int(rng.integers(len(neighbours)))], share
+            other = _draw(MORPHOLOGY[looks.neighbour], rng)
             for key, value in other.values.items():
                 looks.values[key] += share * (value - looks.values[key])
         looks.values["diameter"] *= float(rng.normal(1.0, 0.06))

@@ -8,7 +8,11 @@ from typing import Any
 from marrowscope.errors import MarrowscopeError
 from marrowscope.geometry import Size
 from marrowscope.phantom.diagnoses import DIAGNOSES
-from marrowscope.phantom.stains import STAIN_NAMES
+from marrowscope.phantom.scanners import SCANNERS
+from marrowscope.phantom.stains import STAINS
+from marrowscope.taxonomy import PHANTOM_TYPES
+
+ANY_STAIN: tuple[str, ...] = (*STAINS, "random")
 
 DIFFICULTIES: tuple[str, ...] = ("easy", "paper")
 """``easy``: types apart at a glance. ``paper``: continuous maturation, more touching, more variation."""
@@ -34,7 +38,9 @@ class PhantomOptions:
 
     ``size`` in level-0 pixels (None: chosen so that the trails cover about a fifth of the slide); ``spacing`` um per
     level-0 pixel; ``density`` nucleated cells per mm2 of trail; ``factor`` between levels of the pyramid (2 or 4);
-    ``quality`` of the JPEG tiles. Raises :class:`PhantomError` for values that cannot be drawn.
+    ``quality`` of the JPEG tiles; ``scanner`` through which the smear is seen (``scanners.SCANNERS``); ``composition``
+    expected share of each of PHANTOM_TYPES in the trails, in place of the diagnosis' (one patient's own differential);
+    ``variants`` drawings of each type. Raises :class:`PhantomError` for values that cannot be drawn.
     """
 
     cells: int
@@ -48,9 +54,14 @@ class PhantomOptions:
     blood_strip: bool = True
     factor: int = 4
     quality: int = 90
+    scanner: str = "plain"
+    composition: tuple[float, ...] | None = None
+    variants: int = 40
 
     def __post_init__(self) -> None:
-        _check_choice("stain", self.stain, STAIN_NAMES)
+        _check_choice("stain", self.stain, ANY_STAIN)
+        _check_choice("scanner", self.scanner, tuple(SCANNERS))
+        _check_range("number of variants", self.variants, 1, 2000)
         _check_choice("diagnosis", self.diagnosis, DIAGNOSES)
         _check_choice("difficulty", self.difficulty, DIFFICULTIES)
         _check_range("number of cells", self.cells, 1, 300_000)
@@ -63,12 +74,20 @@ class PhantomOptions:
         if self.size is not None:
             _check_range("width (pixels)", self.size.width, 512, 1_000_000)
             _check_range("height (pixels)", self.size.height, 512, 1_000_000)
+        if self.composition is not None:
+            found = len(self.composition)
+            if found != len(PHANTOM_TYPES) or min(self.composition) < 0:
+                raise PhantomError(f"the composition has {found} shares; give {len(PHANTOM_TYPES)}, none below 0")
+            _check_range("sum of the composition", sum(self.composition), 0.999, 1.001)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the truth file."""
+        """For the truth file. What was added after version 1 is left out where it has its default."""
         values = asdict(self)
         values["size"] = None if self.size is None else list(self.size)
-        return values
+        if self.composition is not None:
+            values["composition"] = list(self.composition)
+        later = {"scanner": "plain", "composition": None, "variants": 40}
+        return {name: value for name, value in values.items() if name not in later or value != later[name]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +104,7 @@ class FieldOptions:
     density: float = 1500.0
 
     def __post_init__(self) -> None:
-        _check_choice("stain", self.stain, STAIN_NAMES)
+        _check_choice("stain", self.stain, ANY_STAIN)
         _check_choice("composition", self.composition, (*DIAGNOSES, "even"))
         _check_choice("difficulty", self.difficulty, DIFFICULTIES)
         _check_range("spacing (um per pixel)", self.spacing, 0.04, 1.0)

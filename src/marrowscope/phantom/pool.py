@@ -41,6 +41,11 @@ class CellPool:
             self._cells[key] = draw_cell(looks, self.spacing, rng)
         return self._cells[key]
 
+    def likeness(self, kind: int, variant: int) -> tuple[str, float]:
+        """The neighbouring type towards which a drawing was moved ("" for none) and how far, 0..0.45."""
+        looks = draw_looks(PHANTOM_TYPES[kind], self.difficulty, np.random.default_rng([self.seed, 11, kind, variant]))
+        return looks.neighbour, looks.share
+
 
 @lru_cache(maxsize=4)
 def cell_pool(seed: int, spacing: float, difficulty: str) -> CellPool:

@@ -20,6 +20,7 @@ from marrowscope.phantom.options import PhantomOptions
 from marrowscope.phantom.painter import paint
 from marrowscope.phantom.pool import CellPool, Palette
 from marrowscope.phantom.pyramid import PyramidWriter, cut_tiles, level_sizes, reduce
+from marrowscope.phantom.scanners import SCANNERS
 from marrowscope.phantom.scatter import boxes_of
 from marrowscope.phantom.scene import BLOCK, Scene
 from marrowscope.phantom.smear import Smear, make_smear
@@ -43,9 +44,20 @@ def render_phantom(
     strip of each coarser level. Both files appear whole or not at all. Raises ``PhantomError`` for options that
     cannot be drawn and ``OutputError`` when the files cannot be written.
     """
-    path = Path(path)
     pool = CellPool(options.seed, options.spacing, options.difficulty)
-    smear = make_smear(options, pool)
+    return render_smear(Path(path), make_smear(options, pool), pool, options, progress, threads=threads)
+
+
+def render_smear(
+    path: Path,
+    smear: Smear,
+    pool: CellPool,
+    options: PhantomOptions,
+    progress: Progress | None = None,
+    *,
+    threads: int = 2,
+) -> Truth:
+    """:func:`render_phantom` for a smear that is laid out already (``make_smear(options, pool)``)."""
     stain = make_stain(options.stain, options.difficulty, np.random.default_rng([options.seed, 51]))
     truth = _truth(smear, pool, options)
     try:
@@ -90,14 +102,15 @@ def _render(
     progress: Progress | None,
     threads: int,
 ) -> None:
-    size, factor = scene.size, options.factor
+    size, factor, scanner = scene.size, options.factor, SCANNERS[options.scanner]
     columns, rows = -(-size.width // BLOCK), -(-size.height // BLOCK)
     has_levels = len(level_sizes(size, factor)) > 1
 
     def block(row: int, column: int) -> _Block:
-        x0, y0 = column * BLOCK, row * BLOCK
+        x0, y0, margin = column * BLOCK, row * BLOCK, scanner.margin
         part = Size(min(BLOCK, size.width - x0), min(BLOCK, size.height - y0))
-        picture = paint(scene, palette, x0, y0, part)
+        outer = Size(part.width + 2 * margin, part.height + 2 * margin)
+        picture = scanner.see(paint(scene, palette, x0 - margin, y0 - margin, outer), x0, y0)
         return _Block(cut_tiles(picture, options.quality), reduce(picture, factor))
 
     with ThreadPoolExecutor(threads) as workers:

@@ -25,9 +25,6 @@ from marrowscope.phantom.scene import Cells, Maps, Scene
 from marrowscope.phantom.textures import Field, slow_noise
 from marrowscope.taxonomy import PHANTOM_TYPES
 
-VARIANTS = 40
-"""Drawings of each type on one slide; each is turned and mirrored at will."""
-
 BETWEEN_PER_MM2 = 16.0
 """Nucleated cells strewn over the smear outside of trails (blood that came with the marrow)."""
 
@@ -65,10 +62,12 @@ def make_smear(options: PhantomOptions, pool: CellPool) -> Smear:
     width, height = size.width * spacing, size.height * spacing
     layout = lay_out(width, height, max(options.cells / options.density, SMALLEST_MM2), options.blood_strip, rng)
     maps = _make_maps(layout, size, options, rng)
-    crowd = Crowd(pool, VARIANTS, rng)
+    crowd = Crowd(pool, options.variants, rng)
     for x, y, r in layout.fat[:, :3]:
         crowd.block(x, y, r)
     marrow, blood = marrow_composition(options.diagnosis), blood_composition(options.diagnosis)
+    if options.composition is not None:
+        marrow = np.array(options.composition) / sum(options.composition)
     trails = unary_union(layout.trails)
     prepare(trails)
     in_trails = Ground(_trail_places(layout, rng), lambda x, y: bool(shapely.contains_xy(trails, x, y)))
