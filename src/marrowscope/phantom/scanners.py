@@ -24,8 +24,8 @@ Row = tuple[float, float, float]
 @dataclass(frozen=True, slots=True)
 class Scanner:
     """One machine. ``sharpen``: how much of the difference to a blurred copy is added (below 0: the optics blur),
-    ``radius`` its sigma in pixels; ``colour``: rows of the matrix from RGB to RGB, 0..1; ``gamma`` of the tone curve (above 1:
-    darker) and ``contrast`` round middle grey; ``noise``: deviation, grey levels; ``quality`` of its JPEG."""
+    ``radius`` its sigma in pixels; ``colour``: rows of the matrix from RGB to RGB, 0..1; ``gamma`` of the tone curve
+    (above 1: darker) and ``contrast`` round middle grey; ``noise``: deviation, grey levels; ``quality`` of its JPEG."""
 
     name: str
     sharpen: float = 0.0
