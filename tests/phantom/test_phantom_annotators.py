@@ -98,7 +98,7 @@ def test_agreed_labels_are_wrong_in_2_to_4_per_cent(cells: Cells) -> None:
     same = first == second
     assert (agreed[same] == first[same]).all()
     assert ((agreed == first) | (agreed == second) | (agreed == truth)).all()
-    assert (agreed[~same] == truth[~same]).mean() == pytest.approx(0.95, abs=0.02)
+    assert (agreed[~same] == truth[~same]).mean() == pytest.approx(0.97, abs=0.015)
     assert 0.02 < (agreed != truth).mean() < 0.04
 
 
@@ -148,8 +148,8 @@ def test_boxes_are_drawn_by_hand() -> None:
     for edge in ("x0", "y0", "x1", "y1"):
         shift = (labels[edge] - true[edge]) / 50
         assert shift.std() == pytest.approx(0.025, rel=0.15)
-        assert abs(float(shift.abs().max())) < 0.07  # type: ignore[arg-type]
-    assert labels["x1"].max() <= 4000  # type: ignore[operator]
+        assert abs(float(shift.abs().max())) < 0.07
+    assert labels["x1"].max() <= 4000
 
 
 def test_annotators_look_for_megakaryocytes() -> None:

@@ -31,7 +31,7 @@ FIELD_UM = 160.0
 JITTER = 0.025
 """Deviation of each edge of a hand-drawn box, share of the side."""
 
-ADJUDICATED = 0.95
+ADJUDICATED = 0.97
 """Where the two readers differ, so often is what they settle on the truth; else it is one of their wrong readings."""
 
 LABELLED: dict[str, float] = {

@@ -195,16 +195,20 @@ def make_cohort(
     """
     folder = Path(folder)
     plans = plan_cohort(folder, scale, seed)
-    todo = [plan for plan in plans if force or not _is_there(plan)]
+    todo = [
+        plan
+        for plan in plans
+        if force or _rendered(plan) is None or not all(file.exists() for file in plan.slide.files)
+    ]
     done = len(plans) - len(todo)
     if threads == 1 or len(todo) < 2:
         for i, plan in enumerate(todo, start=1):
-            make_slide(plan, threads=threads)
+            make_slide(plan, threads=threads, force=force)
             if progress is not None:
                 progress(done + i, len(plans), plan.slide.name)
     else:
         with ProcessPoolExecutor(min(threads, len(todo)), mp_context=get_context("spawn")) as workers:
-            jobs = {workers.submit(make_slide, plan): plan.slide.name for plan in todo}
+            jobs = {workers.submit(make_slide, plan, force=force): plan.slide.name for plan in todo}
             try:
                 for i, job in enumerate(as_completed(jobs), start=1):
                     job.result()
@@ -228,27 +232,29 @@ def make_cohort(
     return Cohort(folder, NAME, DIFFICULTY, slides)
 
 
-def _is_there(plan: SlidePlan) -> bool:
-    slide, truth, *_ = plan.slide.files
+def _rendered(plan: SlidePlan) -> Truth | None:
+    """The truth of the slide when it is there already. Raises ``OutputError`` when another one has its name."""
+    slide, *_ = plan.slide.files
     if not slide.exists():
-        return False
+        return None
     try:
-        same = truth.exists() and read_truth(slide).options == plan.options.as_dict()
+        truth = read_truth(slide)
     except DataError:
-        return False
-    if not same:
+        return None
+    if truth.options != plan.options.as_dict():
         raise OutputError(
             f"{slide} is there already, made with other options; take another folder or add --force to write over it"
         )
-    return all(file.exists() for file in plan.slide.files)
+    return truth
 
 
-def make_slide(plan: SlidePlan, *, threads: int = 1) -> None:
-    """Render one slide, have it read and labelled. The slide's own files appear last, each whole or not at all."""
+def make_slide(plan: SlidePlan, *, threads: int = 1, force: bool = False) -> None:
+    """Render one slide unless it is there, have it read and labelled. Each file appears whole or not at all."""
     slide, options = plan.slide, plan.options
+    rendered = None if force else _rendered(plan)
     pool = CellPool(options.seed, options.spacing, options.difficulty)
     smear = make_smear(options, pool)
-    truth = render_smear(slide.path, smear, pool, options, threads=threads)
+    truth = rendered or render_smear(slide.path, smear, pool, options, threads=threads)
     drawings = list(zip(smear.scene.cells.kind.tolist(), smear.scene.cells.variant.tolist(), strict=True))
     known = {drawing: pool.likeness(*drawing) for drawing in set(drawings)}
     true = truth.cells["type"].to_numpy().astype(str)
