@@ -1,0 +1,136 @@
+"""Feature pyramids on the backbones of timm: ResNet-101 as in the paper, ResNet-18/50 or a MobileNet by the same call.
+
+Legend of shapes: ``n`` pictures, ``h w`` their sides (multiples of the coarsest stride), ``c`` channels of the pyramid.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.layers import freeze_batch_norm_2d
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from marrowscope.errors import DataError
+
+HUB = "hub"
+"""In place of a weights file: timm's own, downloaded from its hub where the network allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneShape:
+    """``name`` of a timm network; ``strides`` of its maps that the pyramid takes; ``channels`` of the pyramid.
+
+    One coarser level is added by pooling. ``frozen_norm`` keeps the statistics of batch norm as they were loaded, which
+    is right only for a network that starts from weights.
+    """
+
+    name: str
+    strides: tuple[int, ...] = (8, 16)
+    channels: int = 96
+    frozen_norm: bool = False
+
+
+class Pyramid(nn.Module):
+    """Normalised pictures ``(n, 3, h, w)`` to maps ``(n, c, h / s, w / s)``, the finest first, one for each of
+    :attr:`strides`. Raises :class:`DataError` for a network that timm does not know or that has no map of a stride.
+    """
+
+    def __init__(self, shape: BackboneShape) -> None:
+        super().__init__()
+        reductions = cast("list[int]", _create(shape.name).feature_info.reduction())
+        missing = [stride for stride in shape.strides if stride not in reductions]
+        if missing:
+            raise DataError(f"{shape.name} has no maps of stride {missing}; it has {sorted(set(reductions))}")
+        places = tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in shape.strides)
+        self.body = _create(shape.name, out_indices=places)
+        self.frozen_norm = shape.frozen_norm
+        widths = cast("list[int]", self.body.feature_info.channels())
+        self.neck = FeaturePyramidNetwork(widths, shape.channels, extra_blocks=LastLevelMaxPool())
+        self.strides: tuple[int, ...] = (*shape.strides, 2 * shape.strides[-1])
+        self.channels = shape.channels
+        if self.frozen_norm:
+            self.body = freeze_batch_norm_2d(self.body)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        maps: Sequence[Tensor] = self.body(pictures)
+        named = OrderedDict((str(number), value) for number, value in enumerate(maps))
+        return list(self.neck(named).values())
+
+
+def _create(name: str, **settings: Any) -> Any:
+    try:
+        return timm.create_model(name, features_only=True, pretrained=False, **settings)
+    except (RuntimeError, ValueError) as error:
+        raise DataError(f"timm has no network {name!r} that gives feature maps ({error}); see timm.list_models()") from (
+            error
+        )
+
+
+def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None:
+    """Fill the backbone from a file (``.safetensors``, ``.pth``: a state dict of timm's ``name``), or from the hub.
+
+    The classifier's layers, which a pyramid has not, are left out; everything that it has must be there in the right
+    shape. Raises :class:`DataError` for an unreadable file, for weights of another network, and for a hub that cannot
+    be reached.
+    """
+    found = _from_hub(name) if weights == HUB else _from_file(Path(weights))
+    body: nn.Module = pyramid.body
+    wanted = body.state_dict()
+    # Networks that are cut into stages by timm's feature extractor name their layers with _ in place of the first dots.
+    renamed = {key: found.get(key, found.get(_undivided(key, found), None)) for key in wanted}
+    missing = [key for key, value in renamed.items() if value is None and not key.endswith("num_batches_tracked")]
+    other = [key for key, value in renamed.items() if value is not None and value.shape != wanted[key].shape]
+    if missing or other:
+        what = f"lack {missing[0]!r} and {len(missing) - 1} more" if missing else f"have another shape of {other[0]!r}"
+        raise DataError(f"the weights in {weights} {what}: they are not of timm's {name}; give its own with --weights")
+    body.load_state_dict({key: value for key, value in renamed.items() if value is not None}, strict=False)
+
+
+def _undivided(key: str, found: dict[str, Tensor]) -> str:
+    head, _, rest = key.partition(".")
+    return f"{head.replace('_', '.')}.{rest}" if head not in found else key
+
+
+def _from_hub(name: str) -> dict[str, Tensor]:
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=True)
+    except Exception as error:  # noqa: BLE001  # the hub's client raises whatever its transport raises
+        raise DataError(
+            f"the weights of {name} cannot be downloaded ({type(error).__name__}); fetch them elsewhere and give the "
+            "file with --weights FILE, or train from random initialisation without it"
+        ) from error
+    return network.state_dict()
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; give a state dict of the backbone with --weights FILE") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise DataError(f"{path} holds no weights that can be read ({error}); give a .safetensors or .pth file") from (
+            error
+        )
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise DataError(f"{path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
+    return loaded
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers training can change."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

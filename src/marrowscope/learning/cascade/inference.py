@@ -1,0 +1,66 @@
+"""A trained cascade, loaded again, and what it finds in pictures."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from marrowscope.detection.table import Detections
+from marrowscope.errors import DataError
+from marrowscope.learning.cascade.backbones import BackboneShape
+from marrowscope.learning.cascade.network import CascadeRCNN, CascadeShape
+from marrowscope.learning.cascade.proposals import ProposalSettings
+
+LEAST_SCORE = 0.02
+
+
+def load_cascade(path: Path) -> CascadeRCNN:
+    """The network of ``model.pt``, ready to look. Raises :class:`DataError` for anything else."""
+    try:
+        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; train one with: marrowscope train cascade") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(f"{path} is no trained cascade ({error}); train it again") from error
+    if not isinstance(stored, dict) or stored.get("format") != "marrowscope cascade 1":
+        raise DataError(f"{path} is no trained cascade of this version; train it again")
+    shape = dict(stored["shape"])
+    backbone, proposals = BackboneShape(**shape.pop("backbone")), ProposalSettings(**shape.pop("proposals"))
+    network = CascadeRCNN(CascadeShape(backbone, proposals, **shape))
+    network.load_state_dict(stored["weights"])
+    return network.eval()
+
+
+def predict(
+    network: CascadeRCNN,
+    pictures: Iterable[NDArray[np.uint8]],
+    *,
+    batch: int = 4,
+    least_score: float = LEAST_SCORE,
+) -> Iterator[Detections]:
+    """Detections of each picture ``(h, w, 3)`` uint8 RGB, best first, in its pixels, with type probabilities.
+
+    Pictures of one batch must be of one size; sides that are no multiple of the coarsest stride are padded with white.
+    """
+    device = next(network.parameters()).device
+    stride = network.pyramid.strides[-1]
+    waiting = iter(pictures)
+    while chosen := list(islice(waiting, batch)):
+        height, width = chosen[0].shape[:2]
+        padding = ((0, -height % stride), (0, -width % stride), (0, 0))
+        tiles = np.stack([np.pad(picture, padding, constant_values=245) for picture in chosen])
+        found = network.find(torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous().to(device))
+        for boxes, scores, probabilities in zip(found.boxes, found.scores, found.probabilities, strict=True):
+            kept = scores >= least_score
+            yield Detections(
+                boxes[kept].double().cpu().numpy(),
+                scores[kept].float().cpu().numpy(),
+                probabilities[kept].float().cpu().numpy(),
+            )

@@ -1,0 +1,138 @@
+"""How a cascade is trained: each recipe is a function that returns one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from marrowscope.learning.cascade.augmentation import Augmentation
+from marrowscope.learning.cascade.backbones import BackboneShape
+from marrowscope.learning.cascade.negatives import NegativeRule
+from marrowscope.learning.cascade.network import RGB_MEAN, RGB_MEAN_PAPER, RGB_SPREAD, CascadeShape
+from marrowscope.learning.cascade.proposals import ProposalSettings
+
+CELL_ANCHORS = ((34.0, 52.0), (68.0, 96.0), (150.0, 224.0))
+"""Sides of anchors at strides 8, 16, 32 for cells of 8 to 58 um at 0.25 um/px."""
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeRecipe:
+    """``steps`` batches of ``batch`` tiles; 0: ``step_factor`` x tiles, as wang-2022 sets it, for each of ``drops`` + 1
+    learning rates. ``schedule``: ``steps`` (x 0.1 at each drop) or ``cosine`` (one cycle). ``average``: decay of the
+    moving average of the weights, 0 for none. ``rare``: share of annotated tiles below which those that hold a type are
+    drawn more often (repeat-factor sampling, Gupta et al. 2019), 0 for none."""
+
+    name: str
+    backbone: BackboneShape = field(default_factory=lambda: BackboneShape("mobilenetv4_conv_small"))
+    proposals: ProposalSettings = field(default_factory=lambda: ProposalSettings(CELL_ANCHORS))
+    stages: tuple[float, ...] = (0.5, 0.6, 0.7)
+    hidden: int = 256
+    pooling: Literal["finest", "by-size"] = "finest"
+    mean: tuple[float, float, float] = RGB_MEAN
+    spread: tuple[float, float, float] = RGB_SPREAD
+    spacing: float = 0.25
+    side: int = 640
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    negatives: NegativeRule = field(default_factory=NegativeRule)
+    soft_boxes: bool = False
+    balance: float = 0.0
+    rare: float = 0.0
+    smoothing: float = 0.0
+    optimiser: Literal["sgd", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    schedule: Literal["steps", "cosine"] = "cosine"
+    steps: int = 600
+    step_factor: int = 0
+    drops: int = 2
+    batch: int = 2
+    average: float = 0.0
+    clip: float = 10.0
+    seed: int = 0
+
+    def shape(self, classes: tuple[str, ...]) -> CascadeShape:
+        """The network of this recipe for these types."""
+        return CascadeShape(
+            self.backbone,
+            self.proposals,
+            classes,
+            self.stages,
+            self.hidden,
+            self.pooling,
+            mean=self.mean,
+            spread=self.spread,
+        )
+
+
+def paper() -> CascadeRecipe:
+    """wang-2022: ResNet-101 with FPN, soft sampling on the box loss as eq. 14 writes it, mean subtraction in BGR, steps of
+    10 x the tiles, learning rate 5e-4, weight decay 1e-4.
+
+    The paper does not name the optimiser (ours: SGD with momentum, as Cascade R-CNN was published), the batch (1), the
+    number of drops (2), the anchors (32 to 512 px, three aspects: those of FPN) nor the angles of its rotation
+    (quarter turns). Its input of 640 x 1120 leaves tiles of 640 x 640 as they are.
+    """
+    return CascadeRecipe(
+        name="paper",
+        backbone=BackboneShape("resnet101", (4, 8, 16, 32), 256, frozen_norm=True),
+        proposals=ProposalSettings(
+            ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,)),
+            aspects=(0.5, 1.0, 2.0),
+            before=2000,
+            after=512,
+            positive=0.7,
+        ),
+        hidden=1024,
+        pooling="by-size",
+        mean=RGB_MEAN_PAPER,
+        spread=(1.0, 1.0, 1.0),
+        augmentation=Augmentation(turns=True, contrast=0.2, saturation=0.2, brightness=0.1),
+        soft_boxes=True,
+        optimiser="sgd",
+        learning_rate=5e-4,
+        weight_decay=1e-4,
+        schedule="steps",
+        steps=0,
+        step_factor=10,
+        batch=1,
+    )
+
+
+def modern() -> CascadeRecipe:
+    """Ours: a small backbone, the colours of other stains and scanners in training, rare types drawn more often and
+    weighed up, unlabelled cells that the network sees ignored, one cycle of AdamW, averaged weights."""
+    return CascadeRecipe(
+        name="modern",
+        augmentation=Augmentation(turns=True, contrast=0.15, saturation=0.2, brightness=0.1, stain=0.15, focus=0.5),
+        negatives=NegativeRule("ignore-confident"),
+        balance=0.5,
+        rare=0.3,
+        average=0.99,
+    )
+
+
+def plain() -> CascadeRecipe:
+    """The comparison: one head (Faster R-CNN), no tricks; flips and quarter turns, same backbone, steps and schedule as
+    :func:`modern`."""
+    return CascadeRecipe(name="plain", stages=(0.5,), augmentation=Augmentation(turns=True))
+
+
+def tiny() -> CascadeRecipe:
+    """For tests of the wiring: a toy network that learns little in a few steps."""
+    return replace(
+        modern(),
+        name="tiny",
+        backbone=BackboneShape("test_resnet", (8, 16), 32),
+        hidden=64,
+        steps=6,
+        batch=2,
+    )
+
+
+RECIPES: dict[str, Callable[[], CascadeRecipe]] = {
+    "paper": paper,
+    "modern": modern,
+    "plain": plain,
+    "tiny": tiny,
+}

@@ -1,0 +1,199 @@
+"""Training a cascade with Lightning: one device or many, resumable, from one recipe to one checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from marrowscope.annotations.tiles import LabelledTiles
+from marrowscope.errors import DataError
+from marrowscope.files import whole_file
+from marrowscope.learning.cascade.backbones import load_start_weights
+from marrowscope.learning.cascade.data import RareFirst, TileExamples, frequencies, repeat_factors, together
+from marrowscope.learning.cascade.labels import Target
+from marrowscope.learning.cascade.network import CascadeRCNN, CascadeShape, LossSettings
+from marrowscope.learning.cascade.recipes import CascadeRecipe
+
+MODEL_FILE = "model.pt"
+SAVED_EVERY = 100
+"""Steps between checkpoints."""
+
+Batch = tuple[Tensor, list[Target]]
+
+
+class CascadeTraining(lightning.LightningModule):
+    """The network with its losses and its optimiser."""
+
+    def __init__(self, recipe: CascadeRecipe, shape: CascadeShape, losses: LossSettings, steps: int) -> None:
+        super().__init__()
+        self.network = CascadeRCNN(shape)
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+            if recipe.average
+            else None
+        )
+        self.recipe, self.losses, self.steps = recipe, losses, steps
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        tiles, targets = batch
+        moved = [target.to(tiles.device) for target in targets]
+        losses = self.network.losses(tiles, moved, self.losses, self.global_step)
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            worst = ", ".join(f"{name} {float(value.detach()):g}" for name, value in losses.items())
+            raise DataError(
+                f"the loss of step {self.global_step} is no number ({worst}): train with a lower learning rate, "
+                "or look at the labels with: marrowscope data check"
+            )
+        self.log("loss", total.detach(), prog_bar=True)
+        return total
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def configure_optimizers(self) -> lightning.pytorch.utilities.types.OptimizerLRScheduler:
+        recipe = self.recipe
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        optimiser: torch.optim.Optimizer
+        if recipe.optimiser == "sgd":
+            optimiser = torch.optim.SGD(parameters, recipe.learning_rate, 0.9, weight_decay=recipe.weight_decay)
+        else:
+            optimiser = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if recipe.schedule == "steps":
+            drops = [self.steps * (i + 1) // (recipe.drops + 1) for i in range(recipe.drops)]
+            schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, drops, 0.1)
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, recipe.learning_rate, max(self.steps, 2), pct_start=0.15
+            )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def training_steps(recipe: CascadeRecipe, tiles: int) -> int:
+    """Batches of a training: as the recipe says, or for each learning rate ``step_factor`` x tiles."""
+    return recipe.steps or recipe.step_factor * tiles * (recipe.drops + 1)
+
+
+def recipe_fingerprint(recipe: CascadeRecipe, tiles: LabelledTiles, rows: Sequence[int]) -> str:
+    """What a checkpoint was trained for: recipe, classes and labels, in 16 hex digits."""
+    digest = hashlib.sha256(json.dumps([asdict(recipe), tiles.classes, tiles.spacing, list(rows)]).encode())
+    digest.update(str(tiles.cells.hash_rows().sum()).encode())
+    return digest.hexdigest()[:16]
+
+
+def train_cascade(
+    recipe: CascadeRecipe,
+    tiles: LabelledTiles,
+    rows: Sequence[int],
+    output: Path,
+    *,
+    weights: Path | str | None = None,
+    resume: bool = False,
+    silent: bool = False,
+    limit: int | None = None,
+) -> Path:
+    """Train on the tiles ``rows`` and write ``output/model.pt``, whole or not at all; returns its path.
+
+    ``weights`` starts the backbone (a file, or ``"hub"``). A checkpoint is kept in ``output/work``; ``resume`` goes on
+    from it. ``limit`` ends after that many steps of the same schedule, for a try. Raises :class:`DataError` for tiles of
+    another spacing, for a class without a cell, for a loss that is no number and for a checkpoint of another recipe.
+    """
+    if abs(tiles.spacing / recipe.spacing - 1) > 0.01:
+        raise DataError(
+            f"the tiles have {tiles.spacing:g} um per pixel, the recipe {recipe.name} is for {recipe.spacing:g}: cut them "
+            f"again with --tile-spacing {recipe.spacing:g}"
+        )
+    work = output / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    mark = recipe_fingerprint(recipe, tiles, rows)
+    last = _checkpoint(work, mark) if resume else None
+    lightning.seed_everything(recipe.seed, verbose=False)
+    steps = training_steps(recipe, len(rows))
+    counted = tuple(float(n) for n in frequencies(tiles, rows))
+    losses = LossSettings(recipe.negatives, recipe.soft_boxes, recipe.balance, counted, recipe.smoothing)
+    module = CascadeTraining(recipe, recipe.shape(tiles.classes), losses, steps)
+    if weights is not None:
+        load_start_weights(module.network.pyramid, recipe.backbone.name, weights)
+    done = int(torch.load(last, map_location="cpu", weights_only=False)["global_step"]) if last else 0
+    examples = TileExamples(tiles, rows, recipe.augmentation, recipe.seed)
+    draws = RareFirst(repeat_factors(tiles, rows, recipe.rare), steps * recipe.batch, recipe.seed, done * recipe.batch)
+    loader = DataLoader(
+        examples,
+        recipe.batch,
+        sampler=draws,
+        drop_last=True,
+        collate_fn=together,
+        num_workers=2 if torch.cuda.is_available() else 0,
+        persistent_workers=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available(),
+    )
+    (work / "mark.txt").write_text(mark, encoding="utf-8")
+    trainer = lightning.Trainer(
+        max_steps=min(steps, limit or steps),
+        accelerator="auto",
+        devices="auto" if torch.cuda.is_available() else 1,
+        precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
+        gradient_clip_val=recipe.clip or None,
+        callbacks=[
+            ModelCheckpoint(work, "step", save_last=True, every_n_train_steps=SAVED_EVERY),
+            *([] if silent else [RichProgressBar()]),
+        ],
+        logger=False,
+        enable_model_summary=False,
+        enable_progress_bar=not silent,
+        log_every_n_steps=10,
+        default_root_dir=work,
+    )
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning|torch", category=UserWarning)
+        warnings.filterwarnings("ignore", module="lightning|torch", category=FutureWarning)
+        trainer.fit(module, loader, ckpt_path=last)
+    network = module.average.module if module.average is not None else module.network
+    path = output / MODEL_FILE
+    if trainer.is_global_zero:
+        save_cascade(network, recipe, path, steps=trainer.global_step, tiles=len(rows), cells=int(sum(counted)))
+    return path
+
+
+def save_cascade(network: Any, recipe: CascadeRecipe, path: Path, **facts: int) -> None:
+    """Write weights, shape and recipe as one file, whole or not at all."""
+    with whole_file(path) as beside:
+        torch.save(
+            {
+                "format": "marrowscope cascade 1",
+                "shape": asdict(network.shape),
+                "recipe": recipe.name,
+                "spacing": recipe.spacing,
+                "facts": facts,
+                "weights": {name: value.detach().cpu() for name, value in network.state_dict().items()},
+            },
+            beside,
+        )
+
+
+def _checkpoint(work: Path, mark: str) -> Path | None:
+    last, noted = work / "last.ckpt", work / "mark.txt"
+    if not last.is_file():
+        return None
+    if not noted.is_file() or noted.read_text(encoding="utf-8") != mark:
+        raise DataError(
+            f"the checkpoint in {work} is of another recipe or of other labels: train without --resume, or into another "
+            "folder"
+        )
+    return last
