@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marrowscope.errors import DataError
-from marrowscope.studies.folds import as_folds, balanced_folds, empty_classes, grouped_folds, leave_one_out, usable_folds
+from marrowscope.studies.folds import (
+    as_folds,
+    balanced_folds,
+    empty_classes,
+    grouped_folds,
+    leave_one_out,
+    usable_folds,
+)
 
 
 @st.composite

@@ -23,11 +23,14 @@ VERBS = {
     "demo": "Make a phantom slide, count it and write the report: the whole line in one go.",
     "count": "Count one or more slides: differential, report, tables.",
     "regions": "Show where on a slide counting would take place.",
+    "evaluate": "Hold a pack against labelled slides: scores with intervals, a verification to sign.",
     "explain": "Show where in pictures of single cells the evidence for their types lies.",
     "phantom": "Generate a smear with known truth.",
     "packs": "List, show, verify, add and build packs of models.",
+    "annotations": "Annotated cells of slides: import, export, tiles to train on.",
     "data": "Check data to learn from; make the clean splits of the public sets.",
     "train": "Train a detector or a classifier (needs the extra 'train').",
+    "study": "Run the experiment of a paper and set its figures beside ours.",
     "doctor": "Check this installation.",
 }
 """Verb to one line of help, in the order of ``marrowscope --help``."""

@@ -41,7 +41,8 @@ class Job:
 
     ``work(folder, **arguments)`` is a function of a module (it is pickled by name); what it returns stands under
     ``facts`` in ``job.json``. ``question`` is all that decides the result: recipe, rows, identity of the data. Jobs of
-    one ``kind`` take about equally long. A job starts when those named in ``needs`` are done.
+    one ``kind`` take about equally long. A job starts when those named in ``needs`` are done; ``alone``: only when no
+    other runs, and none starts beside it (what measures time).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Job:
     arguments: Mapping[str, Any]
     question: Mapping[str, Any]
     needs: tuple[str, ...] = ()
+    alone: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -124,7 +126,10 @@ def run_jobs(
 
     try:
         while True:
-            for job in [job for job in pending if ready(job) and fits(job)][: processes - len(running)]:
+            for job in [job for job in pending if ready(job) and fits(job)]:
+                beside = [other for other, _, _ in running.values()]
+                if len(beside) >= processes or any(other.alone for other in beside) or (job.alone and beside):
+                    break
                 pending.remove(job)
                 process = context.Process(target=_in_process, args=(job, output / "jobs" / job.name, threads))
                 with _thread_limits(threads):  # libraries read them when they are loaded
@@ -137,8 +142,9 @@ def run_jobs(
             )
             if not running:
                 break
-            for sentinel in wait(list(running), timeout=1.0):
-                job, process, began = running.pop(int(sentinel))  # type: ignore[call-overload]
+            finished = wait(list(running), timeout=1.0)
+            for sentinel in [sentinel for sentinel in running if sentinel in finished]:
+                job, process, began = running.pop(sentinel)
                 process.join()
                 folder = output / "jobs" / job.name
                 if process.exitcode == 0 and read_job(folder) is not None:

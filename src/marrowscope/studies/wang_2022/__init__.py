@@ -1,0 +1,86 @@
+"""Wang et al. 2022: whole-slide differential of the marrow by two cascaded detectors, trained and measured.
+
+Medical Image Analysis 75: 102270. Protocol: docs/methods/studies.md. What the paper printed is in ``paper.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from marrowscope.errors import DataError
+from marrowscope.files import write_json
+from marrowscope.studies.jobs import JobsRun, run_jobs
+from marrowscope.studies.study import About, RunOptions
+from marrowscope.studies.wang_2022.data import prepare_data
+from marrowscope.studies.wang_2022.planning import plan_folds, plan_jobs
+from marrowscope.studies.wang_2022.scales import SCALES
+from marrowscope.studies.wang_2022.work import Learner
+
+if TYPE_CHECKING:
+    from marrowscope.options import Progress
+
+ABOUT = About(
+    name="wang-2022",
+    paper="Wang et al., Deep learning for bone marrow cell detection and classification on whole-slide images, "
+    "Medical Image Analysis 75 (2022) 102270",
+    data="a cohort (marrowscope phantom cohort wang-2022 DIR) or labelled tiles (marrowscope annotations tiles)",
+    scales={scale.name: scale.words for scale in SCALES.values()},
+)
+
+
+def run(
+    data: Path, output: Path, options: RunOptions, progress: Progress, *, learner: Learner | None = None
+) -> JobsRun:
+    """Cut the tiles, fill the folds, do the jobs that are not done yet. Another ``learner`` is for tests.
+
+    Raises ``DataError`` for an unknown scale, for data of another kind, for a folder that holds another study or scale,
+    and for a fold in which a class cannot be learnt.
+    """
+    if options.scale not in SCALES:
+        raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
+    scale = SCALES[options.scale]
+    if learner is None:
+        from marrowscope.studies.wang_2022.learner import CascadeLearner
+
+        learner = CascadeLearner()
+    facts = {"study": ABOUT.name, "scale": scale.name, "data": str(data)}
+    if (begun := read_facts(output)) is not None and begun["scale"] != scale.name and not options.force:
+        raise DataError(
+            f"{output} holds the scale {begun['scale']}: choose another folder with -o, go on with --scale "
+            f"{begun['scale']}, or take it over with --force"
+        )
+    prepared = prepare_data(data, output, progress)
+    plan = plan_folds(prepared, scale)
+    jobs = plan_jobs(plan, prepared, scale, learner, output, weights=options.weights, threads=options.threads)
+    write_json(output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs]})
+    return run_jobs(
+        jobs,
+        output,
+        processes=options.jobs,
+        threads=options.threads,
+        minutes=options.minutes,
+        force=options.force,
+        progress=progress,
+    )
+
+
+def read_facts(output: Path) -> dict[str, str] | None:
+    """``study.json`` of a study begun in ``output``, or None. Raises ``DataError`` when it is another study's."""
+    try:
+        facts = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{output / 'study.json'} is damaged ({error}); delete it and run the study again") from error
+    if facts.get("study") != ABOUT.name:
+        raise DataError(f"{output} holds the study {facts.get('study')}: choose another folder with -o")
+    return dict(facts)
+
+
+def report(output: Path, page: Path, command: str) -> list[Path]:
+    """Write the six tables and the figures; see :mod:`marrowscope.studies.wang_2022.report`."""
+    from marrowscope.studies.wang_2022.report import write_report
+
+    return write_report(output, page, command)

@@ -1,0 +1,102 @@
+"""``marrowscope study``: run the experiment of a paper and set its figures beside ours."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marrowscope.cli.console import Stages, say_where, stderr, stdout
+from marrowscope.errors import MarrowscopeError
+
+app = typer.Typer(no_args_is_help=True, help="Run the experiment of a paper and set its figures beside ours.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Study, as marrowscope study list names it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print for programs.")]
+
+
+@app.command("list")
+def list_studies(as_json: AsJson = False) -> None:
+    """List the studies: paper, data and scales."""
+    from marrowscope.studies.study import STUDIES, find_study
+
+    abouts = [find_study(name).ABOUT for name in STUDIES]
+    if as_json:
+        entries = [{"name": a.name, "paper": a.paper, "data": a.data, "scales": dict(a.scales)} for a in abouts]
+        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        return
+    for about in abouts:
+        stdout.print(f"[bold]{about.name}[/bold]  {about.paper}", highlight=False)
+        stdout.print(f"  data: {about.data}", highlight=False)
+        for scale, words in about.scales.items():
+            stdout.print(f"  --scale {scale}: {words}", highlight=False)
+
+
+@app.command("run")
+def run(
+    name: Name,
+    data: Annotated[Path, typer.Option("--data", help="Folder of the cohort or of labelled tiles.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the study; a second run goes on in it.")],
+    scale: Annotated[str, typer.Option("--scale", help="smoke, cpu, gpu or full.")] = "smoke",
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Jobs (folds) at a time, each a process.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each job.")] = 2,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.0, help="Start no further job after so many minutes.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Start weights of the backbone.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make jobs again that another recipe or data made.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study job by job: what is done stays done, a crashed job stops no other (exit code 1 at the end)."""
+    if find_spec("torch") is None:
+        raise MarrowscopeError("a study trains models, and that needs more: pip install 'marrowscope[train]'")
+    from marrowscope.studies.jobs import State
+    from marrowscope.studies.study import RunOptions, find_study
+
+    with Stages() as stages:
+        result = find_study(name).run(
+            data, output, RunOptions(scale, jobs, threads, minutes, weights, force), stages.report
+        )
+    if as_json:
+        typer.echo(json.dumps({"jobs": result.states, "failures": result.failures}, indent=2))
+    for job, message in result.failures.items():
+        stderr.print(f"{job} failed: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    done, waiting = result.count(State.DONE, State.EARLIER), result.count(State.WAITING)
+    if not as_json:
+        say_where(f"{done} of {len(result.states)} jobs done in ", output)
+    if waiting:
+        stderr.print(
+            f"{waiting} jobs were not started, as their time was up: run the same command again to go on",
+            highlight=False,
+        )
+    if result.failures or result.count(State.BLOCKED):
+        raise typer.Exit(1)
+
+
+@app.command("report")
+def report(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study, finished or not.")],
+    page: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Markdown page to write; default: OUT/report.md.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the paper's tables with its figures beside ours: Markdown, figures as SVG, and one HTML file."""
+    from marrowscope.studies.study import find_study
+
+    try:
+        name = str(json.loads((output / "study.json").read_text(encoding="utf-8"))["study"])
+    except (OSError, ValueError, KeyError) as error:
+        raise MarrowscopeError(f"{output} holds no study: begin with marrowscope study run") from error
+    page = page or output / "report.md"
+    command = shlex.join(["marrowscope", "study", "report", str(output), "-o", str(page)])
+    written = find_study(name).report(output, page, command)
+    if as_json:
+        typer.echo(json.dumps([str(path) for path in written], indent=2))
+        return
+    say_where("page in ", written[0])
+    say_where("and as one file in ", written[1])

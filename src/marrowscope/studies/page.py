@@ -1,0 +1,135 @@
+"""The page of a study: tables and figures in Markdown for the repository and as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from marrowscope.files import whole_file
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as text; ``notes`` stand below it, one line each. Raises ``ValueError`` for a row of another length."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.head):
+                raise ValueError(f"{self.title}: expected {len(self.head)} cells a row, found {len(row)}: {row}")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An SVG picture; ``name`` is its file beside the Markdown page, without ending."""
+
+    title: str
+    name: str
+    svg: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Paragraphs under a heading."""
+
+    title: str
+    paragraphs: tuple[str, ...]
+
+
+Block = Table | Figure | Text
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is written: a title, what the data are, and the blocks in order."""
+
+    title: str
+    intro: tuple[str, ...]
+    command: str
+    blocks: tuple[Block, ...]
+
+
+def write_page(page: Page, path: Path) -> list[Path]:
+    """Write ``NAME.md``, ``NAME.html`` and, in the folder ``NAME``, one SVG a figure; each file whole or not at all."""
+    written = [path, path.with_suffix(".html")]
+    for block in page.blocks:
+        if isinstance(block, Figure):
+            written.append(path.parent / path.stem / f"{block.name}.svg")
+            _write(written[-1], block.svg)
+    _write(path, markdown(page, path.stem))
+    _write(written[1], html(page))
+    return written
+
+
+def markdown(page: Page, folder: str) -> str:
+    """The page as Markdown; figures are linked from ``folder``."""
+    lines = [f"# {page.title}", "", *_spaced(page.intro), f"    {page.command}", ""]
+    for block in page.blocks:
+        lines += [f"## {block.title}", ""]
+        match block:
+            case Table():
+                lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in (block.head,)]
+                lines += ["|---|" + "---:|" * (len(block.head) - 1)]
+                lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in block.rows]
+                lines += ["", *_spaced(block.notes)]
+            case Figure():
+                lines += [f"![{_cell(block.title)}]({folder}/{block.name}.svg)", "", *_spaced(block.notes)]
+            case Text():
+                lines += _spaced(block.paragraphs)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}
+th,td{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}
+pre{background:#f4f4f4;padding:.6rem;overflow-x:auto}
+.note{font-size:13px;color:#444}
+svg{max-width:100%;height:auto}
+"""
+
+
+def html(page: Page) -> str:
+    """The page as one HTML file: no script, no picture, no font from elsewhere."""
+    body = [f"<h1>{escape(page.title)}</h1>", *(f"<p>{escape(words)}</p>" for words in page.intro)]
+    body.append(f"<pre>{escape(page.command)}</pre>")
+    for block in page.blocks:
+        body.append(f"<h2>{escape(block.title)}</h2>")
+        match block:
+            case Table():
+                head = "".join(f"<th>{escape(words)}</th>" for words in block.head)
+                rows = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in block.rows)
+                body.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+                body += [f'<p class="note">{escape(note)}</p>' for note in block.notes]
+            case Figure():
+                body += [block.svg, *(f'<p class="note">{escape(note)}</p>' for note in block.notes)]
+            case Text():
+                body += [f"<p>{escape(words)}</p>" for words in block.paragraphs]
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f"<title>{escape(page.title)}</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body>"
+        "</html>\n"
+    )
+
+
+def _spaced(paragraphs: Sequence[str]) -> list[str]:
+    return [line for words in paragraphs for line in (words, "")]
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|").replace("\n", " ")
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")

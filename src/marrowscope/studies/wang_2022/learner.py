@@ -1,0 +1,78 @@
+"""The cascade of ``marrowscope.learning`` as the learner of this study; the only door of the studies to torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marrowscope.annotations import LabelledTiles
+from marrowscope.detection.table import Detections
+from marrowscope.errors import DataError
+from marrowscope.studies.wang_2022.work import Picture
+
+if TYPE_CHECKING:
+    from marrowscope.learning.cascade.recipes import CascadeRecipe
+
+
+def recipes() -> dict[str, Callable[[], CascadeRecipe]]:
+    """The recipes of ``learning`` by name, and those that only this study needs to compare like with like."""
+    from marrowscope.learning.cascade.augmentation import Augmentation
+    from marrowscope.learning.cascade.recipes import RECIPES, modern, paper, plain, tiny
+
+    def tiny_plain() -> CascadeRecipe:
+        """The plain detector with the toy network of :func:`tiny`."""
+        small = tiny()
+        return replace(plain(), name="tiny-plain", backbone=small.backbone, hidden=small.hidden, steps=small.steps)
+
+    def modern_resnet101() -> CascadeRecipe:
+        """:func:`modern` with the backbone of the paper: what the larger network alone brings."""
+        return replace(modern(), name="modern-resnet101", backbone=paper().backbone)
+
+    def plain_resnet101() -> CascadeRecipe:
+        """The paper's schedule and backbone with one head, flips and quarter turns, every unlabelled box background."""
+        augmentation = Augmentation(turns=True)
+        return replace(paper(), name="plain-resnet101", stages=(0.5,), soft_boxes=False, augmentation=augmentation)
+
+    own = (tiny_plain, modern_resnet101, plain_resnet101)
+    return RECIPES | {recipe.__name__: recipe for recipe in own}
+
+
+def recipe_named(name: str) -> CascadeRecipe:
+    """Raises ``DataError`` with the known names when there is none of this one."""
+    known = recipes()
+    if name not in known:
+        raise DataError(f"no recipe is called {name!r}; known: {', '.join(known)}")
+    return known[name]()
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeLearner:
+    """Trains and applies :class:`marrowscope.learning.cascade.CascadeRCNN`."""
+
+    def question(self, recipe: str) -> Mapping[str, Any]:
+        return asdict(recipe_named(recipe))
+
+    def train(
+        self,
+        recipe: str,
+        tiles: LabelledTiles,
+        rows: Sequence[int],
+        folder: Path,
+        *,
+        weights: Path | None,
+        threads: int,
+    ) -> Path:
+        from marrowscope.learning.cascade import train_cascade
+        from marrowscope.learning.threads import use_threads
+
+        use_threads(threads)
+        return train_cascade(recipe_named(recipe), tiles, rows, folder, weights=weights, resume=True, silent=True)
+
+    def predict(self, model: Path, pictures: Iterable[Picture], *, threads: int) -> list[Detections]:
+        from marrowscope.learning.cascade import load_cascade, predict
+        from marrowscope.learning.threads import use_threads
+
+        use_threads(threads)
+        return list(predict(load_cascade(model), pictures))

@@ -1,0 +1,107 @@
+"""How much of the study is run: which folds, which detector, how many slides are timed.
+
+Two detectors ("arms") are compared in the same run on the same tiles: ``plain`` has one head and no trick but flips,
+``cascade`` is the method with its recipe. A recipe is named after its function in ``marrowscope.learning.cascade``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from marrowscope.errors import DataError
+from marrowscope.studies.folds import Fold
+
+Protocol = Literal["tile", "slide", "patient"]
+Pick = tuple[int, ...] | Literal["all", "each diagnosis"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One arm on some folds of a protocol. ``pick``: numbers of the folds, all, or one slide of each diagnosis."""
+
+    protocol: Protocol
+    pick: Pick
+    arm: str
+    recipe: str
+
+    def chosen(self, folds: Sequence[Fold], diagnoses: Sequence[str]) -> list[Fold]:
+        """The picked ones; ``diagnoses`` are those of the folds' test slides, one each (for "each diagnosis")."""
+        if self.pick == "all":
+            return list(folds)
+        if self.pick == "each diagnosis":
+            return [fold for n, fold in enumerate(folds) if diagnoses.index(diagnoses[n]) == n]
+        if beyond := [number for number in self.pick if number >= len(folds)]:
+            raise DataError(f"the scale asks for fold {beyond[0]}, but there are {len(folds)} folds: use more data")
+        return [folds[number] for number in self.pick]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A size of the study.
+
+    ``folds`` tile-wise and ``patient_folds`` patient-wise folds are filled. ``skip_empty`` leaves folds out, and says
+    so, in which a class cannot be learnt; otherwise such a fold is an error. ``timed_slides``: of the second cohort.
+    """
+
+    name: str
+    words: str
+    folds: int
+    parts: tuple[Part, ...]
+    timed_slides: int
+    patient_folds: int = 5
+    skip_empty: bool = False
+    seed: int = 2022
+
+
+def _both(pick: Pick, plain: str, cascade: str) -> tuple[Part, Part]:
+    return Part("tile", pick, "plain", plain), Part("tile", pick, "cascade", cascade)
+
+
+SMOKE = Scale(
+    "smoke",
+    "2 folds, 2 left-out slides, a tiny network, a few steps: that all parts fit together, no measurement",
+    folds=2,
+    parts=(*_both("all", "tiny_plain", "tiny"), Part("slide", (0, 1), "cascade", "tiny")),
+    timed_slides=1,
+    patient_folds=2,
+    skip_empty=True,
+)
+CPU = Scale(
+    "cpu",
+    "small backbone, 3 of 10 folds, one left-out slide of each diagnosis; at most 100 minutes on two cores",
+    folds=10,
+    parts=(
+        *_both((0, 1, 2), "plain", "modern"),
+        Part("slide", "each diagnosis", "cascade", "modern"),
+    ),
+    timed_slides=2,
+    skip_empty=True,
+)
+GPU = Scale(
+    "gpu",
+    "small backbone, all folds; ResNet-101 for one fold; at most 20 minutes of one large GPU, in parts of 9 minutes",
+    folds=10,
+    parts=(
+        *_both("all", "plain", "modern"),
+        Part("slide", "all", "cascade", "modern"),
+        Part("patient", "all", "cascade", "modern"),
+        Part("tile", (0,), "cascade-resnet101", "modern_resnet101"),
+    ),
+    timed_slides=5,
+    skip_empty=True,
+)
+FULL = Scale(
+    "full",
+    "ResNet-101 with the paper's schedule, all folds, all left-out slides",
+    folds=10,
+    parts=(
+        *_both("all", "plain_resnet101", "paper"),
+        Part("slide", "all", "cascade", "paper"),
+        Part("slide", "all", "plain", "plain_resnet101"),
+        Part("patient", "all", "cascade", "paper"),
+    ),
+    timed_slides=10,
+)
+SCALES: dict[str, Scale] = {scale.name: scale for scale in (SMOKE, CPU, GPU, FULL)}
