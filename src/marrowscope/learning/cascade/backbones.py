@@ -16,7 +16,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.layers import freeze_batch_norm_2d
+from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -60,7 +60,7 @@ class Pyramid(nn.Module):
         self.strides: tuple[int, ...] = (*shape.strides, 2 * shape.strides[-1])
         self.channels = shape.channels
         if self.frozen_norm:
-            self.body = freeze_batch_norm_2d(self.body)
+            self.body = freeze_batch_norm_2d(self.body)  # type: ignore[no-untyped-call]
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         maps: Sequence[Tensor] = self.body(pictures)
@@ -72,9 +72,8 @@ def _create(name: str, **settings: Any) -> Any:
     try:
         return timm.create_model(name, features_only=True, pretrained=False, **settings)
     except (RuntimeError, ValueError) as error:
-        raise DataError(f"timm has no network {name!r} that gives feature maps ({error}); see timm.list_models()") from (
-            error
-        )
+        what = f"timm has no network {name!r} that gives feature maps ({error})"
+        raise DataError(f"{what}; see timm.list_models()") from error
 
 
 def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None:
@@ -105,7 +104,7 @@ def _undivided(key: str, found: dict[str, Tensor]) -> str:
 def _from_hub(name: str) -> dict[str, Tensor]:
     try:
         network: nn.Module = timm.create_model(name, pretrained=True)
-    except Exception as error:  # noqa: BLE001  # the hub's client raises whatever its transport raises
+    except Exception as error:  # the hub's client raises whatever its transport raises
         raise DataError(
             f"the weights of {name} cannot be downloaded ({type(error).__name__}); fetch them elsewhere and give the "
             "file with --weights FILE, or train from random initialisation without it"
@@ -121,9 +120,8 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; give a state dict of the backbone with --weights FILE") from None
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise DataError(f"{path} holds no weights that can be read ({error}); give a .safetensors or .pth file") from (
-            error
-        )
+        what = f"{path} holds no weights that can be read ({error})"
+        raise DataError(f"{what}; give a .safetensors or .pth file") from error
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):

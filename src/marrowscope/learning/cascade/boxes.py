@@ -17,7 +17,7 @@ LARGEST_LOG_RATIO = log(1000.0 / 16)
 
 
 def encode(boxes: Tensor, anchors: Tensor, weights: Weights) -> Tensor:
-    """Offsets ``(b, 4)`` that lead from ``anchors`` to ``boxes``: (dx / w, dy / h, log dw, log dh) times the weights."""
+    """Offsets ``(b, 4)`` that lead from ``anchors`` to ``boxes``: (dx / w, dy / h, log dw, log dh) x weights."""
     size = (anchors[:, 2:] - anchors[:, :2]).clamp(min=1e-3)
     target = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-3)
     shift = ((boxes[:, :2] + boxes[:, 2:]) - (anchors[:, :2] + anchors[:, 2:])) / 2 / size
@@ -45,7 +45,8 @@ def best_overlap(boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Largest IoU ``(b,)`` of each box with any label, and the row of that label; 0 and 0 without labels."""
     if not len(labels):
         return boxes.new_zeros(len(boxes)), torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
-    low, high = torch.maximum(boxes[:, None, :2], labels[None, :, :2]), torch.minimum(boxes[:, None, 2:], labels[None, :, 2:])
+    low = torch.maximum(boxes[:, None, :2], labels[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], labels[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(2)
     areas = [(b[:, 2:] - b[:, :2]).clamp(min=0).prod(1) for b in (boxes, labels)]
     union = areas[0][:, None] + areas[1][None] - shared

@@ -35,7 +35,7 @@ def frequencies(tiles: LabelledTiles, rows: Sequence[int]) -> NDArray[np.int64]:
 
 
 def repeat_factors(tiles: LabelledTiles, rows: Sequence[int], rare: float) -> NDArray[np.float64]:
-    """How often each tile is drawn: the largest of ``sqrt(rare / share)`` over its types, at least 1 (Gupta et al. 2019).
+    """How often each tile is drawn: the largest ``sqrt(rare / share)`` of its types, at least 1 (Gupta et al. 2019).
 
     ``share`` is the share of tiles that hold a type. With ``rare`` 0 every tile is drawn once.
     """

@@ -14,8 +14,8 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.ops import roi_align
 
 Pooling = Literal["finest", "by-size"]
-"""``finest``: every box reads the finest map, which is enough for cells and quick. ``by-size``: each box reads the level
-that fits its size (Lin et al. 2017, eq. 1), as Faster R-CNN with FPN does."""
+"""``finest``: every box reads the finest map, which is enough for cells and quick. ``by-size``: each box reads the
+level that fits its size (Lin et al. 2017, eq. 1), as Faster R-CNN with FPN does."""
 
 SIDE = 7
 """Cells a side of a box's features."""
@@ -33,7 +33,7 @@ def pool(maps: Sequence[Tensor], strides: Sequence[int], boxes: Tensor, pooling:
     levels = list(zip(maps, strides, strict=True))
     if pooling == "finest":
         levels = levels[:1]
-    read = [
+    read: list[Tensor] = [
         roi_align(values, rois, SIDE, spatial_scale=1 / stride, sampling_ratio=2, aligned=True)
         for values, stride in levels
     ]

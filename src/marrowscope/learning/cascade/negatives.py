@@ -20,7 +20,7 @@ MISSING_LABELS: tuple[MissingLabels, ...] = ("background", "soft-sampling", "ign
 
 
 def soft_sampling_weight(overlap: Tensor, a: float = 0.25, b: float = 50.0, c: float = 20.0) -> Tensor:
-    """Gompertz weight ``a + (1 - a) exp(-b exp(-c o))`` of the largest IoU ``o`` with any label (Wu et al. 2019, eq. 2)."""
+    """Gompertz weight ``a + (1 - a) exp(-b exp(-c o))``, ``o`` the largest IoU with a label (Wu et al. 2019, eq. 2)."""
     return a + (1 - a) * torch.exp(-b * torch.exp(-c * overlap))
 
 
@@ -37,7 +37,7 @@ class NegativeRule:
     warm_up: int = 100
 
     def weigh(self, overlap: Tensor, foreground: Tensor, step: int) -> Tensor:
-        """Weights ``(b,)`` from the largest IoU with a label and the probability of being no background, both ``(b,)``."""
+        """Weights ``(b,)`` from the largest IoU with a label and the probability of being a cell, both ``(b,)``."""
         match self.kind:
             case "background":
                 return torch.ones_like(overlap)

@@ -1,6 +1,7 @@
 """Cascade R-CNN: proposals, then stage after stage, each starting from the boxes of the one before.
 
-Legend of shapes: ``n`` tiles of ``h x w`` pixels, ``k`` proposals a tile, ``t`` types, ``s`` stages; class 0 is background.
+Legend of shapes: ``n`` tiles of ``h x w`` pixels, ``k`` proposals a tile, ``t`` types, ``s`` stages; class 0 is
+background.
 
 What was chosen where implementations differ (docs/methods/cascade.md): offsets are the same for all types; the stages
 weigh alike and their gradient into the shared features is divided by their number (detectron2); at test the
@@ -10,7 +11,7 @@ probabilities of the stages, each on its own boxes, are averaged and the boxes a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +54,11 @@ class CascadeShape:
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
-    """``negatives`` weighs unlabelled boxes in the classification losses; ``soft_boxes`` puts the soft-sampling weight on
-    the box loss instead, as wang-2022 writes it. ``balance``: how far rare types are favoured, by adding that share of
-    the log of the types' frequencies to the logits in training (Menon et al. 2021); ``frequencies`` as counted."""
+    """``negatives`` weighs unlabelled boxes in the classification losses; ``soft_boxes`` puts the soft-sampling weight
+    on the box loss instead, as wang-2022 writes it. ``balance``: how far rare types are favoured, by adding that share
+    of the log of the types' frequencies to the logits in training (Menon et al. 2021); ``frequencies`` as counted."""
 
-    negatives: NegativeRule = NegativeRule()
+    negatives: NegativeRule = field(default_factory=NegativeRule)
     soft_boxes: bool = False
     balance: float = 0.0
     frequencies: tuple[float, ...] = ()
@@ -66,8 +67,8 @@ class LossSettings:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``boxes (n, k, 4)`` tile pixels, best first; ``scores (n, k)``: no background; ``probabilities (n, k, t)`` sum to 1
-    over the types. Rows that are not used score 0."""
+    """``boxes (n, k, 4)`` tile pixels, best first; ``scores (n, k)``: no background; ``probabilities (n, k, t)`` sum to
+    1 over the types. Rows that are not used score 0."""
 
     boxes: Tensor
     scores: Tensor

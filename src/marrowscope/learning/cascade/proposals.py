@@ -27,8 +27,8 @@ SMOOTH_L1_BETA = 1 / 9
 
 @dataclass(frozen=True, slots=True)
 class ProposalSettings:
-    """``sizes``: anchor sides in pixels by level; ``aspects``: height over width. ``before`` and ``after``: boxes a picture
-    that enter and leave the suppression at ``iou``; ``samples`` of the loss, of which at most half are objects."""
+    """``sizes``: anchor sides in pixels by level; ``aspects``: height over width. ``before`` and ``after``: boxes a
+    picture that enter and leave the suppression at ``iou``; ``samples`` of the loss, at most half of them objects."""
 
     sizes: tuple[tuple[float, ...], ...]
     aspects: tuple[float, ...] = (1.0,)
@@ -107,9 +107,7 @@ class ProposalNetwork(nn.Module):
         """Losses of objectness and of boxes, each summed over the sampled anchors and divided by their number."""
         settings, scored, shifted = self.settings, [], []
         for score, offset, target in zip(logits, offsets, targets, strict=True):
-            found = assign(
-                anchors, target, positive=settings.positive, negative=settings.negative, keep_best=True
-            )
+            found = assign(anchors, target, positive=settings.positive, negative=settings.negative, keep_best=True)
             rows = sample(found.classes, settings.samples, 0.5)
             cell = found.classes[rows] > 0
             weight = torch.where(cell, 1.0, rule.weigh(found.overlap[rows], score[rows].sigmoid(), step))

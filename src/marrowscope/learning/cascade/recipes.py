@@ -66,8 +66,8 @@ class CascadeRecipe:
 
 
 def paper() -> CascadeRecipe:
-    """wang-2022: ResNet-101 with FPN, soft sampling on the box loss as eq. 14 writes it, mean subtraction in BGR, steps of
-    10 x the tiles, learning rate 5e-4, weight decay 1e-4.
+    """wang-2022: ResNet-101 with FPN, soft sampling on the box loss as eq. 14 writes it, mean subtraction in BGR, steps
+    of 10 x the tiles, learning rate 5e-4, weight decay 1e-4.
 
     The paper does not name the optimiser (ours: SGD with momentum, as Cascade R-CNN was published), the batch (1), the
     number of drops (2), the anchors (32 to 512 px, three aspects: those of FPN) nor the angles of its rotation

@@ -41,7 +41,11 @@ class CascadeTraining(lightning.LightningModule):
         super().__init__()
         self.network = CascadeRCNN(shape)
         self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+            AveragedModel(
+                self.network,
+                multi_avg_fn=get_ema_multi_avg_fn(recipe.average),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
             if recipe.average
             else None
         )
@@ -110,13 +114,13 @@ def train_cascade(
     """Train on the tiles ``rows`` and write ``output/model.pt``, whole or not at all; returns its path.
 
     ``weights`` starts the backbone (a file, or ``"hub"``). A checkpoint is kept in ``output/work``; ``resume`` goes on
-    from it. ``limit`` ends after that many steps of the same schedule, for a try. Raises :class:`DataError` for tiles of
-    another spacing, for a class without a cell, for a loss that is no number and for a checkpoint of another recipe.
+    from it. ``limit`` ends after that many steps of the same schedule, for a try. Raises :class:`DataError` for tiles
+    of another spacing, for a class without a cell, for a loss that is no number and for a checkpoint of another recipe.
     """
     if abs(tiles.spacing / recipe.spacing - 1) > 0.01:
         raise DataError(
-            f"the tiles have {tiles.spacing:g} um per pixel, the recipe {recipe.name} is for {recipe.spacing:g}: cut them "
-            f"again with --tile-spacing {recipe.spacing:g}"
+            f"the tiles have {tiles.spacing:g} um per pixel, the recipe {recipe.name} is for {recipe.spacing:g}: cut "
+            f"them again with --tile-spacing {recipe.spacing:g}"
         )
     work = output / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -193,7 +197,7 @@ def _checkpoint(work: Path, mark: str) -> Path | None:
         return None
     if not noted.is_file() or noted.read_text(encoding="utf-8") != mark:
         raise DataError(
-            f"the checkpoint in {work} is of another recipe or of other labels: train without --resume, or into another "
-            "folder"
+            f"the checkpoint in {work} is of another recipe or of other labels: train without --resume, or into "
+            "another folder"
         )
     return last
