@@ -131,3 +131,10 @@ def test_wrong_input_is_refused() -> None:
         make_calls(["blastt"], ["blast"], complete=True)
     with pytest.raises(ValueError, match="neither a label nor a call"):
         make_calls([None], [None], complete=True)
+
+
+def test_a_single_stage_is_averaged_once() -> None:
+    table = type_table(make_calls(["proerythroblast", "blast"], ["blast", "blast"], complete=False))
+    assert table.averaged == ("blast", "proerythroblast")
+    assert table.macro_recall.value == 0.5
+    assert table["erythroblast"].pooled

@@ -112,7 +112,7 @@ def type_table(
                 precision=Proportion(meant, called),
                 accuracy=Proportion(total - (n - hits) - (called - meant), total),
                 f1=estimate(float(f1[at]), drawn_f1[:, at], n, calls.units),
-                pooled=len(group) > 1,
+                pooled=group != (name,),
                 why="no labelled cell" if not n else "the pack cannot name it" if unseen else None,
             )
         )

@@ -7,7 +7,7 @@ Detections without a label are false positives too, so average precision needs c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,16 +51,28 @@ class TypePrecision:
 
 
 def average_precisions(
-    pictures: Sequence[TypedPicture], types: Iterable[str] = (), *, draws: int = 200, seed: int = 0
+    pictures: Sequence[TypedPicture],
+    types: Iterable[str] = (),
+    *,
+    owners: Sequence[Hashable] | None = None,
+    draws: int = 200,
+    seed: int = 0,
 ) -> list[TypePrecision]:
     """AP50 and AP50:95 of cells of whatever type first, then of each type that was true or called or is in ``types``.
 
-    COCO's definition (101 points, no cap of detections a picture), pictures redrawn for the intervals.
+    COCO's definition (101 points, no cap of detections a picture). For the intervals pictures are redrawn, or their
+    ``owners`` (the slide of each picture).
     """
     named = {name for picture in pictures for name in (*picture.called, *picture.types)} | set(types)
     merged = _merge(pictures)
-    weights = draw_weights(len(pictures), draws=draws, seed=seed) if pictures else np.zeros((draws, 0))
-    return [merged.precision(name, weights) for name in (None, *(name for name in CELL_TYPES if name in named))]
+    numbers: dict[Hashable, int] = {}
+    rows = range(len(pictures)) if owners is None else owners
+    owner = np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.intp)
+    if len(owner) != len(pictures):
+        raise ValueError(f"one owner a picture is needed, found {len(owner)} for {len(pictures)} pictures")
+    units = len(numbers)
+    weights = draw_weights(units, draws=draws, seed=seed)[:, owner] if units else np.zeros((draws, 0))
+    return [merged.precision(name, weights, units) for name in (None, *(name for name in CELL_TYPES if name in named))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +89,7 @@ class _Merged:
     truth_picture: NDArray[np.intp]
     ignored: Floats
 
-    def precision(self, name: str | None, weights: Floats) -> TypePrecision:
+    def precision(self, name: str | None, weights: Floats, units: int) -> TypePrecision:
         found = np.ones(len(self.boxes), bool) if name is None else self.called == name
         true = np.ones(len(self.truth), bool) if name is None else self.types == name
         scores = (self.scores if name is None else self.type_scores)[found]
@@ -95,8 +107,8 @@ class _Merged:
         every = np.array(drawn)
         return TypePrecision(
             type=name,
-            ap50=estimate(values[0], every[0], n, n_pictures),
-            ap50_95=estimate(float(np.mean(values)), mean_of_defined(every.T), n, n_pictures),
+            ap50=estimate(values[0], every[0], n, units),
+            ap50_95=estimate(float(np.mean(values)), mean_of_defined(every.T), n, units),
             detections=int(found.sum()),
         )
 

@@ -1,0 +1,216 @@
+"""A pack held against labelled slides: count every slide, find its labels, judge, write the verification.
+
+Slides are independent: one that cannot be counted or whose labels cannot be read does not stop the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from marrowscope.annotations.naming import ClassMap
+from marrowscope.annotations.reading import ENDINGS, read_for_slide
+from marrowscope.batch import Outcome, count_slides
+from marrowscope.differential.result import Differential
+from marrowscope.errors import DataError, MarrowscopeError
+from marrowscope.evaluation.judging import Boxes, JudgedSlide, judge_slide
+from marrowscope.evaluation.summary import summarise
+from marrowscope.options import CountOptions, Progress, silent
+from marrowscope.packs.loading import Pack
+from marrowscope.phantom.truth import read_truth, truth_path
+from marrowscope.pipeline import run_facts
+from marrowscope.regions import load_regions
+from marrowscope.report.verification import write_verification
+from marrowscope.report.verified import Verification, VerifiedSlide
+from marrowscope.runs import output_names, read_run, slide_name
+from marrowscope.slides import Slide, open_slide, require_spacing
+
+SLIDE_ENDINGS = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tif", ".tiff", ".dcm", ".png", ".jpg", ".jpeg"})
+TRUTH_ENDING = ".truth.json.gz"
+"""The truth of a phantom: complete but inside particles. It goes before labels that lie beside it."""
+
+COUNTS = "counts"
+"""Folder in the output for the counts, one folder a slide as ``marrowscope count`` writes them."""
+
+
+def find_slides(folder: Path) -> list[Path]:
+    """The slides of a folder, by name. Raises ``DataError`` when there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder: give --slides a folder of slides")
+    slides = [
+        path for path in folder.iterdir() if path.suffix.lower() in SLIDE_ENDINGS and not path.name.startswith(".")
+    ]
+    slides += [path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.dcm"))]
+    if not slides:
+        raise DataError(f"{folder} holds no slide; expected {', '.join(sorted(SLIDE_ENDINGS))}")
+    return sorted(set(slides))
+
+
+def find_labels(slide: Path, folder: Path) -> Path:
+    """The labels of a slide: the file of its name in ``folder``; the truth of a phantom goes first.
+
+    Raises ``DataError`` when there is none.
+    """
+    name = slide_name(slide)
+    for ending in (TRUTH_ENDING, *ENDINGS):
+        found = folder / f"{name}{ending}"
+        if found.is_file() and found.resolve() != slide.resolve():
+            return found
+    raise DataError(
+        f"no labels of {name} in {folder}; expected {name} with one of {', '.join((TRUTH_ENDING, *ENDINGS))}"
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Labelled cells of a slide (id, type and corners) and the part in which every cell is labelled, if any."""
+
+    cells: pl.DataFrame
+    complete: BaseGeometry | None
+    notes: tuple[str, ...] = ()
+
+
+def read_labels(path: Path, slide: Slide, classes: ClassMap | None = None) -> Labels:
+    """The labels of an open slide from a file of :func:`find_labels`. Raises ``DataError``."""
+    if path.name.endswith(TRUTH_ENDING):
+        truth = read_truth(path)
+        if truth.size != slide.size:
+            raise DataError(
+                f"{path.name} is the truth of a phantom of {truth.size.width} x {truth.size.height} pixels, the slide "
+                f"has {slide.size.width} x {slide.size.height}: put the truth that was rendered with it beside it"
+            )
+        cells = truth.cells.with_row_index("id").with_columns(pl.col("id").cast(pl.String))
+        whole = shapely.box(0, 0, *truth.size).difference(shapely.union_all(truth.particles))
+        return Labels(cells, whole, truth.notes)
+    found = read_for_slide(path, slide, classes)
+    return Labels(found.cells, shapely.union_all(found.areas) if found.areas else None, found.notes)
+
+
+def verify(
+    slides: Sequence[Path],
+    labels: Path,
+    output: Path,
+    pack: Pack,
+    options: CountOptions | None = None,
+    *,
+    spacing: float | None = None,
+    classes: ClassMap | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Verification:
+    """Count all cells of the slides into ``output/counts``, judge them, and write the verification into ``output``.
+
+    ``labels`` is the folder with the labels. What failed is in the slides of the result; nothing is written when
+    nothing could be judged, which raises ``DataError``.
+    """
+    options = replace(options or CountOptions(), cells="all")
+    files: dict[Path, Path | MarrowscopeError] = {}
+    for slide in slides:
+        try:
+            files[slide] = find_labels(slide, labels)
+        except DataError as error:
+            files[slide] = error
+    labelled = [slide for slide in slides if isinstance(files[slide], Path)]
+    outcomes = dict(
+        zip(
+            labelled,
+            count_slides(labelled, output / COUNTS, pack, options, spacing=spacing, force=force, progress=progress),
+            strict=True,
+        )
+    )
+    told, judged = [], []
+    for slide, name in zip(slides, output_names(slides), strict=True):
+        file = files[slide]
+        phantom = truth_path(slide).is_file() or str(file).endswith(TRUTH_ENDING)
+        failed = VerifiedSlide(name, file.name if isinstance(file, Path) else None, phantom, 0, 0.0, ())
+        try:
+            if not isinstance(file, Path):
+                raise file
+            one, cells, notes = _judge(slide, name, file, outcomes[slide], pack, spacing, classes)
+        except MarrowscopeError as error:
+            told.append(replace(failed, error=str(error)))
+            continue
+        seconds = float((read_run(outcomes[slide].folder) or {}).get("seconds", {}).get("total", "nan"))
+        told.append(VerifiedSlide(name, file.name, phantom, cells[0], seconds, cells[1], notes))
+        judged.append(one)
+    if not judged:
+        reasons = "; ".join(f"{slide.name}: {slide.error}" for slide in told)
+        raise DataError(f"none of {len(told)} slides could be judged: {reasons}")
+    used = [slide for slide in told if slide.error is None]
+    facts = run_facts(pack.for_specimen(options.specimen), options, {})
+    content = Verification(
+        pack=pack.contract,
+        pack_sha256=pack.sha256,
+        versions=facts["versions"],
+        options={name: facts["options"][name] for name in ("region", "specimen", "seed", "count_mitoses")}
+        | {"spacing": spacing},
+        time=datetime.now(UTC).astimezone(),
+        slides=tuple(told),
+        summary=summarise(
+            judged,
+            pack.contract.classes,
+            cells=[slide.counted for slide in used],
+            seconds=[slide.seconds for slide in used],
+        ),
+    )
+    progress("writing the verification", 1.0, "")
+    write_verification(content, output)
+    return content
+
+
+def _judge(
+    path: Path,
+    name: str,
+    file: Path,
+    outcome: Outcome,
+    pack: Pack,
+    spacing: float | None,
+    classes: ClassMap | None,
+) -> tuple[JudgedSlide, tuple[int, tuple[str, ...]], tuple[str, ...]]:
+    """One slide judged, its number of found cells and the ids of its labels, and what its labels note."""
+    if outcome.error is not None or outcome.differential is None:
+        raise DataError(f"could not be counted: {outcome.error}")
+    with open_slide(path, spacing) as slide:
+        um = require_spacing(slide)
+        labels = read_labels(file, slide, classes)
+        regions = load_regions(outcome.folder / "regions.geojson", slide).regions
+    found = pl.read_parquet(outcome.folder / "cells.parquet")
+    corners = ("x0", "y0", "x1", "y1")
+    judged = judge_slide(
+        name,
+        Boxes(
+            found.select(corners).to_numpy(),
+            found["type"].to_list(),
+            score=found["score"].to_numpy().astype(float),
+            certainty=found["certainty"].to_numpy().astype(float),
+            unsure=found["flags"].list.contains("unsure").to_numpy(),
+        ),
+        Boxes(labels.cells.select(corners).to_numpy(), labels.cells["type"].to_list()),
+        shapely.union_all([region.polygon for region in regions]),
+        labels.complete,
+        um,
+        classes=pack.contract.classes,
+        pooled=pack.contract.pooled,
+        printed=_printed(outcome.differential),
+    )
+    if not judged.asked:
+        raise DataError(
+            f"none of the {labels.cells.height} labelled cells of {file.name} lies in the counted regions; use "
+            "--region whole, or a GeoJSON file of where the labels are"
+        )
+    return judged, (found.height, tuple(labels.cells["id"].to_list())), labels.notes
+
+
+def _printed(differential: Differential) -> Mapping[str, tuple[float, float, float]]:
+    """Percentage and interval of each type that the report prints."""
+    return {
+        row.type: (row.percent, row.low, row.high)
+        for row in differential.rows
+        if row.assessable and row.percent is not None and row.low is not None and row.high is not None
+    }
