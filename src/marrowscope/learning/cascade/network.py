@@ -106,8 +106,8 @@ class CascadeRCNN(nn.Module):
         objectness, shift = self.proposals.loss(logits, offsets, anchors, targets, settings.negatives, step)
         losses = {"objectness": objectness, "proposals": shift}
         with torch.no_grad():
-            boxes, _ = self.proposals.propose(logits.detach(), offsets.detach(), anchors, height, width)
-            boxes = self._sampled(boxes, targets)
+            boxes, scores = self.proposals.propose(logits.detach(), offsets.detach(), anchors, height, width)
+            boxes = self._sampled(boxes.nan_to_num(), scores, targets)  # RoIAlign crashes where a corner is no number
         for number, (stage, positive) in enumerate(zip(self.stages, self.shape.stages, strict=True)):
             features = scale_gradient(pool(maps, self.pyramid.strides, boxes, self.shape.pooling), 1 / len(self.stages))
             scores, offset = stage(features)
@@ -117,17 +117,19 @@ class CascadeRCNN(nn.Module):
             losses[f"types_{number}"], losses[f"boxes_{number}"] = stage_losses(
                 scores, offset, boxes, found, weights, settings, step
             )
-            boxes = clip(decode(offset.detach(), boxes, weights), height, width)
+            boxes = clip(decode(offset.detach(), boxes, weights), height, width).nan_to_num()
         return losses
 
-    def _sampled(self, boxes: Tensor, targets: Sequence[Target]) -> Tensor:
+    def _sampled(self, boxes: Tensor, objectness: Tensor, targets: Sequence[Target]) -> Tensor:
         """``samples`` boxes a tile for the first stage: proposals and the labels themselves. Later stages keep them.
 
         Where there are fewer, some stand twice, so that all tiles have as many.
         """
         chosen = []
-        for of_tile, target in zip(boxes, targets, strict=True):
-            pooled = torch.cat((of_tile, target.boxes))
+        for of_tile, score, target in zip(boxes, objectness, targets, strict=True):
+            used = score != 0
+            used[0] = True  # of a tile without labels that takes all for background something must remain
+            pooled = torch.cat((of_tile[used], target.boxes))
             found = assign(pooled, target, positive=self.shape.stages[0], negative=self.shape.stages[0])
             rows = sample(found.classes, self.shape.samples, self.shape.positive_share)
             if not len(rows):
