@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from marrowscope.detection.table import Detections
 from marrowscope.errors import DataError
 from marrowscope.learning.cascade.backbones import BackboneShape
+from marrowscope.learning.cascade.boxes import clip
 from marrowscope.learning.cascade.network import CascadeRCNN, CascadeShape
 from marrowscope.learning.cascade.proposals import ProposalSettings
 
@@ -57,8 +58,9 @@ def predict(
         padding = ((0, -height % stride), (0, -width % stride), (0, 0))
         tiles = np.stack([np.pad(picture, padding, constant_values=245) for picture in chosen])
         found = network.find(torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous().to(device))
-        for boxes, scores, probabilities in zip(found.boxes, found.scores, found.probabilities, strict=True):
-            kept = scores >= least_score
+        inside = clip(found.boxes, height, width)  # a cell at the border may reach into the padding
+        for boxes, scores, probabilities in zip(inside, found.scores, found.probabilities, strict=True):
+            kept = (scores >= least_score) & (boxes[:, 2:] > boxes[:, :2]).all(1)
             yield Detections(
                 boxes[kept].double().cpu().numpy(),
                 scores[kept].float().cpu().numpy(),

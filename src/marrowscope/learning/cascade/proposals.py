@@ -88,11 +88,11 @@ class ProposalNetwork(nn.Module):
         self, logits: Tensor, offsets: Tensor, anchors: Tensor, height: int, width: int
     ) -> tuple[Tensor, Tensor]:
         """Suppress and keep the best, from :meth:`raw` and :meth:`anchors`."""
-        best, index = logits.topk(self.settings.before, dim=1)
+        best, index = logits.topk(torch.sym_min(self.settings.before, logits.shape[1]), dim=1)
         chosen = offsets.gather(1, index[:, :, None].expand(-1, -1, 4))
         boxes = clip(decode(chosen, anchors[index], PLAIN), height, width)
         scores = suppress(boxes, best.sigmoid(), self.settings.iou)
-        kept, index = scores.topk(self.settings.after, dim=1)
+        kept, index = scores.topk(torch.sym_min(self.settings.after, scores.shape[1]), dim=1)
         return boxes.gather(1, index[:, :, None].expand(-1, -1, 4)), kept
 
     def loss(
@@ -128,7 +128,7 @@ def suppress(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
     All pictures go through one call, each moved to a place of its own.
     """
     n, k = scores.shape
-    apart = torch.arange(n, device=boxes.device, dtype=boxes.dtype)[:, None, None] * (boxes.detach().amax() + 1)
+    apart = torch.arange(n, device=boxes.device, dtype=boxes.dtype)[:, None, None] * (boxes.detach().max() + 1)
     kept = nms((boxes + apart).reshape(-1, 4), scores.reshape(-1), iou)
     mask = torch.zeros_like(scores).reshape(-1).index_fill(0, kept, 1.0)
     return scores * mask.reshape(n, k)
