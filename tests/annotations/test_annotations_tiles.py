@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marrowscope.annotations import (
@@ -124,6 +124,7 @@ def test_tiles_of_a_painted_slide(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.floats(0, 280), st.floats(0, 180), st.floats(4, 60), st.floats(4, 60)), min_size=1, max_size=8

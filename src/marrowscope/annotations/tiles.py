@@ -173,6 +173,10 @@ def cut_tiles(
         yield TilePart(name or slide.name, u, v, picture, table, patient, diagnosis, cohort)
 
 
+class NoTilesError(DataError):
+    """There is nothing to write: no slide gave a tile."""
+
+
 class TileWriter:
     """Writes a folder of labelled tiles slide by slide, beside its place; it takes its place when the block ends well.
 
@@ -251,7 +255,7 @@ class TileWriter:
 
     def _finish(self) -> None:
         if not self._tiles:
-            raise DataError(f"no tile to write to {self._folder}: no slide has an annotated cell")
+            raise NoTilesError(f"no tile to write to {self._folder}: no slide has an annotated cell")
         tiles = pl.DataFrame(self._tiles, schema=TILE_SCHEMA)
         cells = pl.concat(self._cells)
         _check(tiles, cells, self._side)

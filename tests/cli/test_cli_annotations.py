@@ -1,0 +1,128 @@
+"""The verb ``annotations``: the path of a laboratory from QuPath to tiles, and what it does with a bad slide."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from marrowscope.annotations import Annotations, read_annotations, read_tiles, write_annotations
+from marrowscope.annotations.table import CORNERS
+from marrowscope.cli import build_app
+from marrowscope.phantom import read_truth
+from marrowscope.taxonomy import WANG_2022_TYPES
+
+
+def run(*arguments: object) -> Result:
+    words = ["annotations", *map(str, arguments)]
+    return CliRunner().invoke(build_app("annotations"), words, env={"COLUMNS": "160"})
+
+
+@pytest.fixture
+def labels(phantom: Path, tmp_path: Path) -> Path:
+    """Thirty cells of the phantom as annotations."""
+    marrow = read_truth(phantom).cells.filter("in_trail").head(30).with_row_index("id")
+    write_annotations(
+        Annotations(marrow.select(pl.col("id").cast(pl.String), "type", *CORNERS)), tmp_path / "labels.parquet"
+    )
+    return tmp_path / "labels.parquet"
+
+
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [("qupath", "smear.geojson.gz"), ("coco", "smear.json"), ("voc", "smear.xml"), ("yolo", "smear.txt")],
+)
+def test_out_and_in_again(to: str, name: str, phantom: Path, labels: Path, tmp_path: Path) -> None:
+    out, back = tmp_path / name, tmp_path / "back.parquet"
+    result = run("export", labels, "--to", to, "--slide", phantom, "-o", out)
+    assert result.exit_code == 0, result.output
+    result = run("import", out, "--slide", phantom, "-o", back, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    made, found = read_annotations(labels).annotations.cells, read_annotations(back).annotations.cells
+    assert facts["cells"] == sum(facts["types"].values()) == 30
+    assert found["type"].to_list() == made["type"].to_list()
+    assert (found.select(CORNERS) - made.select(CORNERS)).select(pl.all().abs().max()).max_horizontal()[0] < 0.01
+    again = run("import", out, "--slide", phantom, "-o", back)
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+
+
+def test_tiles_of_several_slides(phantom: Path, labels: Path, tmp_path: Path) -> None:
+    """One slide has labels, one has none, one is no slide: the first is cut, the others are told, exit code 1."""
+    slides, given, output = tmp_path / "slides", tmp_path / "given", tmp_path / "tiles"
+    slides.mkdir()
+    given.mkdir()
+    for name in ("P1_a.tif", "P2_b.tif"):
+        shutil.copy(phantom, slides / name)
+    (slides / "P3_c.tif").write_text("no slide")
+    for name in ("P1_a.labels.parquet", "P1_a.parquet", "P3_c.parquet"):
+        shutil.copy(labels, given / name)
+    arguments = ["tiles", *sorted(slides.iterdir()), "--annotations", given, "-o", output, "--tile", 256]
+    result = run(*arguments, "--tile-spacing", 0.5, "--patient-from-name", "^([^_]+)_", "--json")
+    assert result.exit_code == 1
+    facts = json.loads(result.stdout)
+    first, second, third = facts["slides"]
+    assert (first["error"], first["cells"]) == (None, 30)
+    assert "has no annotations for P2_b" in second["error"]
+    assert "this is no slide" in third["error"]
+    assert "P2_b" in result.stderr
+    made = read_tiles(output)
+    assert (made.side, made.spacing, made.classes) == (256, 0.5, WANG_2022_TYPES)
+    assert made.cells["owned"].sum() == facts["counts"]["cells"] == 30
+    assert set(made.tiles["patient"]) == {"P1"}
+    document = json.loads((output / "tiles.json").read_text())
+    assert "P1_a: P1_a.labels.parquet was taken, not P1_a.parquet" in document["notes"]
+    assert [len(source["annotations_sha256"]) for source in document["sources"]] == [64]
+
+    table = tmp_path / "slides.csv"
+    table.write_text("slide,patient,diagnosis\nP1_a.tif,7,aml\n")
+    again = [*arguments[:2], *arguments[4:], "--slide-table", table, "--classes-from", "file"]
+    assert "--force" in run(*again).stderr
+    result = run(*again, "--force")
+    assert result.exit_code == 0, result.output
+    made = read_tiles(output)
+    assert set(made.tiles.select("patient", "diagnosis", "cohort").rows()) == {("7", "aml", "")}
+    assert set(made.classes) == set(made.cells["type"])
+
+
+def test_refusals(phantom: Path, labels: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    tiles = ("tiles", phantom, "-o", out, "--annotations")
+    for arguments, words in (
+        (("export", labels, "--to", "coco", "--slide", phantom, "-o", tmp_path / "a.xml"), "coco files end with .json"),
+        (("import", labels, "--slide", phantom, "-o", tmp_path / "a.csv"), "call it a.parquet"),
+        (
+            ("import", labels, "--slide", phantom, "-o", tmp_path / "a.parquet", "--spacing", "0.5"),
+            "--spacing says 0.5",
+        ),
+        ((*tiles, labels, "--spacing", "0.5"), "states 0.25 um per pixel, --spacing says 0.5"),
+        ((*tiles, labels, "--spacing", "0.02", "--force"), "the spacing is wrong"),
+        ((*tiles, labels, "--patient-from-name", "("), "no regular expression"),
+        ((*tiles, labels, "--patient-from-name", "^P[0-9]+"), "finds no patient in the name smear"),
+        ((*tiles, tmp_path / "gone"), "no such file or folder"),
+        ((*tiles, nothing), "has no annotations for smear"),
+        (("tiles", phantom, phantom, "-o", out, "--annotations", nothing), "more than once"),
+        (("tiles", phantom, tmp_path / "b.tif", "-o", out, "--annotations", labels), "about one picture and 2 slides"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 1, (arguments, result.output)
+        assert words in result.stderr.replace("\n", " "), (words, result.stderr)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.parquet", "nothing"]
+
+
+def test_what_is_not_learnt_is_said(phantom: Path, labels: Path, tmp_path: Path) -> None:
+    cells = read_annotations(labels).annotations.cells
+    kinds = ["smudge"] * 4 + ["blast"] * 26
+    write_annotations(Annotations(cells.with_columns(type=pl.Series(kinds))), labels)
+    result = run("tiles", phantom, "--annotations", labels, "-o", tmp_path / "t", "--tile", 256)
+    assert result.exit_code == 0, result.output
+    assert "4 cells of the type smudge are shown but not learnt" in result.stdout
+    made = read_tiles(tmp_path / "t")
+    assert made.cells.filter("owned", pl.col("type") == "smudge").height == 4
