@@ -84,17 +84,25 @@ def add(
 
 @app.command("build")
 def build(
-    detector: Annotated[Path, typer.Option(help="Folder that marrowscope train detector wrote.", show_default=False)],
-    classifier: Annotated[
-        Path, typer.Option(help="Folder that marrowscope train classifier wrote.", show_default=False)
+    detector: Annotated[
+        Path, typer.Option(help="Folder that marrowscope train detector or train cascade wrote.", show_default=False)
     ],
     name: Annotated[str, typer.Option(help="Name of the pack; built-in recipes: " + ", ".join(RECIPES))],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new pack.", show_default=False)],
+    classifier: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that marrowscope train classifier wrote; not for a cascade, which names types itself."
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON with title, licence, data and use; needed for a name of your own.")
     ] = None,
 ) -> None:
-    """Build a pack from a trained detector and classifier: contract, model card, hashes, and a run of the models."""
+    """Build a pack from trained models: contract, model card, hashes, and a run of the models.
+
+    [bold]marrowscope packs build --name our-lab --detector run --recipe our-lab.json -o our-lab[/bold]
+    """
     if recipe is None and name not in RECIPES:
         known = ", ".join(RECIPES)
         raise PackError(f"there is no built-in recipe for {name!r} (there are: {known}); give one with --recipe FILE")

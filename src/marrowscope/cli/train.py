@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from marrowscope.errors import MarrowscopeError
+from marrowscope.packs.metrics import DetectorMetrics
 
-app = typer.Typer(no_args_is_help=True, help="Train a detector or a classifier from a recipe and its data.")
+app = typer.Typer(no_args_is_help=True, help="Train a cascade, a detector or a classifier from a recipe and its data.")
 
 Recipe = Annotated[str, typer.Option("--recipe", help="Recipe: blood-11 or phantom-16.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the model, its metrics and checkpoints.")]
@@ -39,14 +40,7 @@ def detector(
     from marrowscope.learning.detector.command import train_detector_command
 
     metrics = train_detector_command(recipe, data, output, epochs=epochs, seed=seed, resume=resume)
-    if as_json:
-        typer.echo(metrics.model_dump_json(indent=2))
-        return
-    for evaluation in metrics.evaluations:
-        typer.echo(f"{evaluation.data} ({evaluation.n})")
-        for one in evaluation.measured:
-            typer.echo(f"  {one.name:<10} {one.value:.3f}  ({one.low:.3f} to {one.high:.3f})")
-    typer.echo(f"model and metrics in {output}")
+    _tell(metrics, output, as_json)
 
 
 @app.command("classifier")
@@ -69,6 +63,53 @@ def classifier(
 
     metrics = train_classifier_command(recipe, data, output, weights=weights, epochs=epochs, seed=seed, resume=resume)
     typer.echo(json.dumps(metrics, indent=2) if as_json else f"model and metrics in {output}")
+
+
+@app.command("cascade")
+def cascade(
+    data: Annotated[Path, typer.Option("--data", help="Folder that marrowscope annotations tiles wrote.")],
+    output: Output,
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="modern: small and quick. paper: wang-2022, for a GPU. plain: one head.")
+    ] = "modern",
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", help="Start weights of the backbone: a .pth or .safetensors file of timm, or hub."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Other number of steps than the recipe's.")
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option("--held-out", help="Share of the patients to measure on, which training never sees.")
+    ] = 0.2,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")] = None,
+    resume: Resume = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a cascade that finds cells and names their types, on your own slides: detector.onnx, metrics.json.
+
+    [bold]marrowscope annotations tiles slides/*.svs --annotations labels -o tiles[/bold] makes the data, and
+    [bold]marrowscope packs build --name our-lab --detector RUN --recipe our-lab.json -o our-lab[/bold] the pack.
+    """
+    _prepare(threads)
+    from marrowscope.learning.cascade.command import train_cascade_command
+
+    metrics = train_cascade_command(
+        recipe, data, output, weights=weights, steps=steps, seed=seed, resume=resume, held_out=held_out
+    )
+    _tell(metrics, output, as_json)
+
+
+def _tell(metrics: DetectorMetrics, output: Path, as_json: bool) -> None:
+    if as_json:
+        typer.echo(metrics.model_dump_json(indent=2))
+        return
+    for evaluation in metrics.evaluations:
+        typer.echo(f"{evaluation.data} ({evaluation.n})")
+        for one in evaluation.measured:
+            typer.echo(f"  {one.name:<10} {one.value:.3f}  ({one.low:.3f} to {one.high:.3f})")
+    typer.echo(f"model and metrics in {output}")
 
 
 def _prepare(threads: int | None) -> None:

@@ -21,7 +21,7 @@ def write_card(
     contract: PackContract,
     limits: Sequence[str],
     detector: DetectorMetrics,
-    classifier: ClassifierMetrics,
+    classifier: ClassifierMetrics | None,
     *,
     elsewhere: Sequence[Evaluation] = (),
     unknown: Sequence[Evaluation] = (),
@@ -29,17 +29,17 @@ def write_card(
     """Markdown text of ``card.md``: purpose, classes, data, models, results with 95 % intervals, limits.
 
     ``elsewhere`` are the classifier's results in other laboratories, ``unknown`` those of its anomaly score on types
-    that it was not trained on.
+    that it was not trained on. Without a ``classifier`` the detector names types itself.
     """
     parts = (
         _head(contract),
         _data(contract),
         _detector(detector),
-        _classifier(classifier),
+        _types_of_detector(contract) if classifier is None else _classifier(classifier),
         _specimens(contract),
-        _not_known(classifier, unknown),
+        () if classifier is None else _not_known(classifier, unknown),
         _elsewhere(elsewhere),
-        _limits((*limits, *detector.limits, *classifier.limits)),
+        _limits((*limits, *detector.limits, *(classifier.limits if classifier else ()))),
         ("## Licence", "", f"Models and card: {contract.licence}. The licences of the data stand above."),
     )
     return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
@@ -94,6 +94,18 @@ def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
         title, mistaken = CELL_TYPES[metrics.classes[k]].title, _mistaken(counts[k], k, metrics.classes)
         yield f"| {title} | {scores.recall.total:,} | {recall} | {precision} | {f1} | {mistaken} |"
     yield from ("", f"Trained with `{_portable(metrics.command)}`.")
+
+
+def _types_of_detector(contract: PackContract) -> Iterator[str]:
+    """Of a detector that names types itself: what it called the held-out cells that it found."""
+    if contract.confusion is None:
+        return
+    counts = np.array(contract.confusion.counts, dtype=np.int64)
+    yield from ("## Types", "", f"The detector names types itself. Measured on {contract.confusion.data}.", "")
+    yield from ("| type | n | found ones called right | called right |", "|---|---|---|---|")
+    for name, n, right in zip(contract.classes, counts.sum(1), np.diag(counts), strict=True):
+        share = _proportion(Proportion(int(right), int(n))) if n else "not measured"
+        yield f"| {CELL_TYPES[name].title} | {n} | {right} | {share} |"
 
 
 def _specimens(contract: PackContract) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -152,19 +154,24 @@ def read_recipe(path: Path) -> PackRecipe:
         raise PackError(f"{path} is no recipe of a pack: {describe(error)}; see docs/methods/packs.md") from error
 
 
-def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder: Path) -> Pack:
-    """Make the pack ``name`` in ``folder`` from the folders that training wrote. Raises as ``build_pack`` does."""
+def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path | None, folder: Path) -> Pack:
+    """Make the pack ``name`` in ``folder`` from the folders that training wrote. Raises as ``build_pack`` does.
+
+    Without a ``classifier`` the detector must name types itself.
+    """
     finds = read_metrics(detector, DetectorMetrics)
-    names = read_metrics(classifier, ClassifierMetrics)
-    sources = {
-        DETECTOR_FILE: detector / DETECTOR_FILE,
-        CLASSIFIER_FILE: classifier / CLASSIFIER_FILE,
-        HEAD_FILE: classifier / HEAD_FILE,
-    } | ({ANOMALY_FILE: classifier / ANOMALY_FILE} if names.anomaly else {})
+    names = read_metrics(classifier, ClassifierMetrics) if classifier else None
+    if names is None and not finds.classes:
+        raise PackError(
+            f"the detector in {detector} only finds cells: give a folder with a classifier, too (--classifier)"
+        )
+    sources = {DETECTOR_FILE: detector / DETECTOR_FILE}
+    if classifier and names:
+        sources |= {CLASSIFIER_FILE: classifier / CLASSIFIER_FILE, HEAD_FILE: classifier / HEAD_FILE}
+        sources |= {ANOMALY_FILE: classifier / ANOMALY_FILE} if names.anomaly else {}
     if missing := [str(source) for source in sources.values() if not source.is_file()]:
         raise PackError(f"there is no {', '.join(missing)}; train and export the model first")
     hashes = {file: sha256_of(source) for file, source in sources.items()}
-    held_out = f"test split, {names.test.n:,} cells; {names.training_data}"
     try:
         contract = PackContract(
             name=name,
@@ -174,7 +181,6 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
             intended_use=recipe.intended_use,
             phantom=recipe.phantom,
             training_data=recipe.training_data,
-            classes=names.classes,
             pooled=recipe.pooled,
             detector=DetectorContract(
                 file=DETECTOR_FILE,
@@ -186,38 +192,55 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path, folder
                 score_threshold=finds.score_threshold,
                 iou_threshold=finds.iou_threshold,
             ),
-            classifier=ClassifierContract(
-                file=CLASSIFIER_FILE,
-                sha256=hashes[CLASSIFIER_FILE],
-                spacing=names.spacing,
-                crop=names.crop,
-                temperature=names.temperature,
-                unsure_below=names.unsure_below,
-                feature_map=names.feature_map,
-                linear_head=ModelFile(file=HEAD_FILE, sha256=hashes[HEAD_FILE]),
-            ),
-            specimens={
-                specimen: Specimen(
-                    prior=found.prior,
-                    confusion=Confusion(
-                        data=f"{held_out}; mix of {specimen}",
-                        counts=found.confusion,
-                        by_certainty=found.confusion_by_certainty,
-                    ),
-                )
-                for specimen, found in names.specimens.items()
-                if recipe.weighs_types
-            },
-            confusion=Confusion(
-                data=held_out, counts=names.test.confusion, by_certainty=names.test.confusion_by_certainty
-            ),
-            anomaly=_anomaly(names.anomaly, hashes[ANOMALY_FILE]) if names.anomaly else None,
+            **(_of_classifier(names, recipe, hashes) if names else _of_detector(finds)),
         )
     except ValidationError as error:
         raise PackError(f"the pack {name!r} would break the contract: {describe(error)}") from error
-    elsewhere, unknown = (read_evaluations(classifier / file) for file in (ELSEWHERE_FILE, UNKNOWN_FILE))
+    elsewhere, unknown = (
+        read_evaluations(classifier / file) if classifier else () for file in (ELSEWHERE_FILE, UNKNOWN_FILE)
+    )
     card = write_card(contract, recipe.limits, finds, names, elsewhere=elsewhere, unknown=unknown)
     return build_pack(contract, sources, card, folder)
+
+
+def _of_detector(finds: DetectorMetrics) -> dict[str, Any]:
+    """Fields of the contract of a pack whose detector names types."""
+    confusion = Confusion(data=finds.confusion_data, counts=finds.confusion) if finds.confusion else None
+    return {"classes": finds.classes, "confusion": confusion}
+
+
+def _of_classifier(names: ClassifierMetrics, recipe: PackRecipe, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of the contract that come from a classifier."""
+    held_out = f"test split, {names.test.n:,} cells; {names.training_data}"
+    return {
+        "classes": names.classes,
+        "classifier": ClassifierContract(
+            file=CLASSIFIER_FILE,
+            sha256=hashes[CLASSIFIER_FILE],
+            spacing=names.spacing,
+            crop=names.crop,
+            temperature=names.temperature,
+            unsure_below=names.unsure_below,
+            feature_map=names.feature_map,
+            linear_head=ModelFile(file=HEAD_FILE, sha256=hashes[HEAD_FILE]),
+        ),
+        "specimens": {
+            specimen: Specimen(
+                prior=found.prior,
+                confusion=Confusion(
+                    data=f"{held_out}; mix of {specimen}",
+                    counts=found.confusion,
+                    by_certainty=found.confusion_by_certainty,
+                ),
+            )
+            for specimen, found in names.specimens.items()
+            if recipe.weighs_types
+        },
+        "confusion": Confusion(
+            data=held_out, counts=names.test.confusion, by_certainty=names.test.confusion_by_certainty
+        ),
+        "anomaly": _anomaly(names.anomaly, hashes[ANOMALY_FILE]) if names.anomaly else None,
+    }
 
 
 def _anomaly(metrics: AnomalyMetrics, sha256: str) -> Anomaly:

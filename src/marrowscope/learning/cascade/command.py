@@ -1,0 +1,156 @@
+"""``marrowscope train cascade``: from labelled tiles to the files that a pack is built of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from marrowscope.annotations.tiles import LabelledTiles, read_tiles
+from marrowscope.errors import DataError
+from marrowscope.evaluation.classification import confusion_matrix
+from marrowscope.evaluation.intervals import Proportion
+from marrowscope.evaluation.matching import match_boxes
+from marrowscope.files import write_json
+from marrowscope.learning.cascade.backbones import parameter_count
+from marrowscope.learning.cascade.export import export_cascade
+from marrowscope.learning.cascade.inference import load_cascade, predict
+from marrowscope.learning.cascade.network import CascadeRCNN
+from marrowscope.learning.cascade.recipes import RECIPES, CascadeRecipe
+from marrowscope.learning.cascade.training import train_cascade, training_steps
+from marrowscope.packs.metrics import METRICS_FILE, DetectorMetrics, Evaluation, Measured
+
+MODEL_FILE = "detector.onnx"
+SCORE_THRESHOLD = 0.5
+"""More cell than background: partly labelled tiles do not say what is no cell, so none can be chosen on them."""
+
+MARGIN = 96
+"""Pixels of context; the core of a tile of 640 px is 448 px."""
+
+HELD_OUT = 0.2
+
+
+def train_cascade_command(
+    recipe: str,
+    data: Path,
+    output: Path,
+    *,
+    weights: Path | str | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    held_out: float = HELD_OUT,
+    silent: bool = False,
+) -> DetectorMetrics:
+    """Train on labelled tiles; writes ``model.pt``, ``detector.onnx`` and ``metrics.json`` to ``output``.
+
+    ``held_out`` is the share of patients (slides where those are unknown) that the training does not see and that the
+    metrics are measured on. Raises :class:`DataError` as :func:`train_cascade` does and for an unknown recipe.
+    """
+    if recipe not in RECIPES:
+        raise DataError(f"there is no recipe {recipe!r}; the recipes are: {', '.join(RECIPES)}")
+    chosen = RECIPES[recipe]()
+    chosen = chosen if steps is None else replace(chosen, steps=steps)
+    chosen = chosen if seed is None else replace(chosen, seed=seed)
+    tiles = read_tiles(data)
+    train, test, unit = hold_out(tiles, held_out, chosen.seed)
+    model = train_cascade(chosen, tiles, train, output, weights=weights, resume=resume, silent=silent)
+    network = load_cascade(model)
+    compared = np.stack([tiles.picture(row) for row in (*test, *train)[:2]])
+    export_cascade(network, compared, output / MODEL_FILE)
+    metrics = measure(network, chosen, tiles, train, test, unit)
+    write_json(output / METRICS_FILE, metrics.model_dump(mode="json"))
+    return metrics
+
+
+def hold_out(tiles: LabelledTiles, share: float, seed: int) -> tuple[list[int], list[int], str]:
+    """Rows to train on, rows held out, and what was kept apart: whole patients, else slides, else tiles.
+
+    Patients are taken in a random order until the share is reached, passing over those whose absence would leave a
+    class without a cell. Raises :class:`DataError` when there is nothing to hold out.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"the share that is held out must lie between 0 and 1, found {share:g}")
+    patients = tiles.tiles["patient"].to_list()
+    slides = tiles.tiles["slide"].to_list()
+    named = [patient or slide for patient, slide in zip(patients, slides, strict=True)]
+    unit = "patients" if all(patients) else "slides"
+    if len(set(named)) < 2:
+        named, unit = [str(row) for row in range(len(tiles))], "tiles of one slide"
+    if len(set(named)) < 2:
+        raise DataError(f"{tiles.folder} holds one tile: two or more are needed, to train and to measure")
+    by_unit = {name: {row for row, other in enumerate(named) if other == name} for name in sorted(set(named))}
+    owned = tiles.cells.filter(pl.col("owned") & pl.col("type").is_in(list(tiles.classes)))
+    held: set[int] = set()
+    order = np.random.default_rng((seed, 19)).permutation(sorted(by_unit))
+    for name in order:
+        if len(held) >= share * len(tiles):
+            break
+        tried = held | by_unit[str(name)]
+        left = owned.filter(~pl.col("tile").is_in(list(tried)))
+        if set(left["type"]) == set(owned["type"]):
+            held = tried
+    if not held:
+        raise DataError(
+            f"every one of the {len(by_unit)} {unit} is the only one with some type: add slides, so that one can be "
+            "held out"
+        )
+    return [row for row in range(len(tiles)) if row not in held], sorted(held), unit
+
+
+def measure(
+    network: CascadeRCNN,
+    recipe: CascadeRecipe,
+    tiles: LabelledTiles,
+    train: Sequence[int],
+    test: Sequence[int],
+    unit: str,
+) -> DetectorMetrics:
+    """What the network finds and calls of the labelled cells of the tiles ``test``; unlabelled cells are not judged."""
+    truth: list[int] = []
+    called: list[int] = []
+    number = {name: place for place, name in enumerate(tiles.classes)}
+    labels = tiles.cells.filter(pl.col("owned") & pl.col("type").is_in(list(tiles.classes)))
+    missed = 0
+    for row, found in zip(test, predict(network, (tiles.picture(row) for row in test)), strict=True):
+        mine = labels.filter(pl.col("tile") == row)
+        kept = found[found.scores >= SCORE_THRESHOLD]
+        pairs = match_boxes(kept.boxes, mine.select("x0", "y0", "x1", "y1").to_numpy())
+        missed += len(pairs.missed)
+        if len(pairs):
+            assert kept.probabilities is not None
+            called += kept.probabilities[pairs.predicted].argmax(1).tolist()
+            types = mine["type"].to_list()
+            truth += [number[types[i]] for i in pairs.truth]
+    counts = confusion_matrix(truth, called, len(tiles.classes))
+    labelled = len(truth) + missed
+    shares = (
+        ("labelled cells that were found", Proportion(len(truth), labelled)),
+        ("labelled cells found and called right", Proportion(int(np.trace(counts)), labelled)),
+    )
+    measured = tuple(
+        Measured(name=name, value=share.value, low=share.interval[0], high=share.interval[1]) for name, share in shares
+    )
+    slides = len(set(tiles.tiles["slide"].gather(list(test))))
+    held = f"{len(test):,} tiles of {slides} slides that training did not see ({unit} kept apart)"
+    stages = "one stage (Faster R-CNN)" if len(recipe.stages) == 1 else f"{len(recipe.stages)} stages"
+    return DetectorMetrics(
+        spacing=recipe.spacing,
+        architecture=f"Cascade R-CNN, {stages}, {recipe.backbone.name} with a feature pyramid, "
+        f"{parameter_count(network):,} parameters",
+        training=f"{len(train):,} tiles of {tiles.side} px, {training_steps(recipe, len(train)):,} steps of "
+        f"{recipe.batch} tiles, seed {recipe.seed}; recipe {recipe.name}",
+        evaluations=(Evaluation(data=held, n=f"{labelled:,} labelled cells", measured=measured),),
+        limits=("Measured on partly labelled tiles: how often it takes something else for a cell is not known.",),
+        tile=tiles.side,
+        margin=min(MARGIN, tiles.side // 4 // network.pyramid.strides[-1] * network.pyramid.strides[-1]),
+        stride=network.pyramid.strides[-1],
+        score_threshold=SCORE_THRESHOLD,
+        iou_threshold=network.shape.iou,
+        classes=tiles.classes,
+        confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        confusion_data=f"{len(truth):,} cells that were found on {held}",
+    )

@@ -1,0 +1,112 @@
+"""A trained cascade as the detector of a pack: one ONNX graph, RoIAlign and suppression inside, any number of tiles of
+any size, checked against torch before it is kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from marrowscope.errors import DataError
+from marrowscope.files import whole_file
+from marrowscope.learning.cascade.network import CascadeRCNN
+from marrowscope.learning.export import OPSET
+
+BOX_TOLERANCE = 0.5
+"""Pixels that a box of the graph may lie away from torch's."""
+
+SCORE_TOLERANCE = 1e-3
+COMPARED_FROM = 0.05
+"""Detections with a lower score are not compared: what is kept of them hangs on ties."""
+
+OUTPUTS = ("boxes", "scores", "probabilities")
+
+
+class TileCascade(nn.Module):
+    """The graph: uint8 RGB tiles ``(n, h, w, 3)`` to ``boxes (n, k, 4)``, ``scores (n, k)``, ``probabilities``."""
+
+    def __init__(self, network: CascadeRCNN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found: tuple[Tensor, Tensor, Tensor] = self.network(tiles.permute(0, 3, 1, 2))
+        return found
+
+
+def export_cascade(network: CascadeRCNN, tiles: NDArray[np.uint8], path: Path) -> Path:
+    """Write the graph to ``path``, whole or not at all, after comparing it with torch on ``tiles (n, h, w, 3)``.
+
+    At least two tiles are needed; they are compared together, alone, and cut to half their height. Raises
+    :class:`DataError` where a detection of the one has no equal in the other.
+    """
+    if len(tiles) < 2:
+        raise DataError(f"at least two tiles are needed to compare the export on, found {len(tiles)}")
+    module = TileCascade(network.eval().cpu().float())
+    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+    example = torch.from_numpy(tiles[:2].copy())
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # torch's own deprecations, none of which a caller can act on
+        program = torch.onnx.export(
+            module,
+            (example,),
+            input_names=["tiles"],
+            output_names=list(OUTPUTS),
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=(axes,),
+            verbose=False,
+        )
+    assert program is not None
+    stride = network.pyramid.strides[-1]
+    half = tiles.shape[1] // 2 // stride * stride
+    with whole_file(path) as beside:
+        program.save(beside, external_data=False)
+        session = onnxruntime.InferenceSession(beside, providers=["CPUExecutionProvider"])
+        for chosen in (tiles, tiles[:1], tiles[:2, :half]):
+            compare(session, module, chosen)
+    return path
+
+
+def compare(session: onnxruntime.InferenceSession, module: nn.Module, tiles: NDArray[np.uint8]) -> tuple[float, float]:
+    """Largest difference of boxes (pixels) and of scores and probabilities between ONNX Runtime and torch.
+
+    Raises :class:`DataError` when one is beyond the tolerance or the two find another number of objects.
+    """
+    ours = session.run(list(OUTPUTS), {"tiles": np.ascontiguousarray(tiles)})
+    with torch.inference_mode():
+        theirs = [value.numpy() for value in module(torch.from_numpy(np.ascontiguousarray(tiles)))]
+    of_boxes = of_scores = 0.0
+    for number in range(len(tiles)):
+        a, b = (_kept([value[number] for value in found]) for found in (ours, theirs))
+        if len(a[1]) != len(b[1]):
+            raise DataError(
+                f"the ONNX graph finds {len(a[1])} objects in tile {number}, torch {len(b[1])}: the export is not the "
+                "model"
+            )
+        if not len(a[1]):
+            continue
+        away = np.abs(a[0][:, None] - b[0][None]).max(
+            2
+        )  # pairs by place: the order of equal scores is nobody's promise
+        partner = away.argmin(1)
+        of_boxes = max(of_boxes, float(away.min(1).max()))
+        of_scores = max(of_scores, *(float(np.abs(x - y[partner]).max()) for x, y in zip(a[1:], b[1:], strict=True)))
+    if of_boxes > BOX_TOLERANCE or of_scores > SCORE_TOLERANCE:
+        raise DataError(
+            f"the ONNX graph and torch differ by {of_boxes:.3g} px in boxes and {of_scores:.3g} in scores, allowed are "
+            f"{BOX_TOLERANCE} and {SCORE_TOLERANCE}"
+        )
+    return of_boxes, of_scores
+
+
+def _kept(found: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    keep = found[1] >= COMPARED_FROM
+    return [value[keep] for value in found]
