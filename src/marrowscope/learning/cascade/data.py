@@ -110,15 +110,15 @@ class TileExamples(Dataset[Example]):
 class RareFirst(Sampler[int]):
     """``count`` draws in which each tile stands about as often as its factor says; the same for the same seed.
 
-    A draw carries how often its tile came before, so that a training which goes on from step ``start`` sees what it
-    would have seen.
+    A draw carries how often its tile came before, so that a training which goes on from draw ``start`` sees what it
+    would have seen. The length is that of all draws, for Lightning counts the batches before a break as well.
     """
 
     def __init__(self, factors: NDArray[np.float64], count: int, seed: int, start: int = 0) -> None:
         self.factors, self.count, self.seed, self.start = factors, count, seed, start
 
     def __len__(self) -> int:
-        return max(0, self.count - self.start)
+        return self.count
 
     def order(self) -> NDArray[np.int64]:
         """All draws ``(count,)``, also those before ``start``."""

@@ -49,11 +49,15 @@ class CascadeTraining(lightning.LightningModule):
             if recipe.average
             else None
         )
+        if self.average is not None:
+            self.average.requires_grad_(False)  # several devices wait for the gradient of whatever could have one
         self.recipe, self.losses, self.steps = recipe, losses, steps
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tiles, targets = batch
         moved = [target.to(tiles.device) for target in targets]
+        # What is sampled hangs on the step alone: a resumed training does what it would have done without the break.
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
         losses = self.network.losses(tiles, moved, self.losses, self.global_step)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
@@ -126,6 +130,9 @@ def train_cascade(
     work.mkdir(parents=True, exist_ok=True)
     mark = recipe_fingerprint(recipe, tiles, rows)
     last = _checkpoint(work, mark) if resume else None
+    if last is None:  # or a later --resume would go on from another training's steps
+        for stale in work.glob("*.ckpt"):
+            stale.unlink()
     lightning.seed_everything(recipe.seed, verbose=False)
     steps = training_steps(recipe, len(rows))
     counted = tuple(float(n) for n in frequencies(tiles, rows))
