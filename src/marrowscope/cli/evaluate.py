@@ -96,7 +96,8 @@ def _show(content: Verification) -> None:
     for name in ("labelled", "recall %", "tolerant %", "precision %", "F1 %"):
         table.add_column(name, justify="right")
     for row in (*page.types, page.means):
-        rest = (row.why,) if row.why else (row.recall, row.tolerant, row.precision, row.f1)
+        values = (value.split()[0] for value in (row.tolerant, row.precision, row.f1))  # intervals are on the page
+        rest = (row.why,) if row.why else (row.recall, *values)
         table.add_row(row.title, row.n, *rest)
     stdout.print(table)
     for figure in page.figures:
