@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -65,10 +64,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 @pytest.fixture
-def learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of the learner, which a new process can import."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "learner_of_a_test.py").write_text(LEARNER)
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
     importlib.invalidate_caches()
-    yield importlib.import_module("learner_of_a_test")
+    return importlib.import_module("learner_of_a_test")

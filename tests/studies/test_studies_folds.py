@@ -80,7 +80,7 @@ def test_an_empty_class_is_an_error_or_a_stated_skip() -> None:
         usable_folds(folds, counts, classes)
     kept, notes = usable_folds(folds, counts, classes, skip=True)
     assert [fold.name for fold in kept] == ["fold-0", "fold-1"]
-    assert notes == ["fold-2 was left out: proerythroblast has no cell in the training part of fold 2"]
+    assert notes == ["fold 2 was left out: proerythroblast has no cell in the training part of fold 2"]
     assert empty_classes(folds[0], counts, classes, test=True) == [
         "proerythroblast has no cell in the test part of fold 0"
     ]

@@ -29,6 +29,11 @@ class Fold:
     train: tuple[int, ...]
     test: tuple[int, ...]
 
+    @property
+    def words(self) -> str:
+        """``fold 3`` for people; the name of a slide stays whole."""
+        return self.name.replace("-", " ", -1 if "fold-" in self.name else 1)
+
 
 def balanced_folds(counts: ArrayLike, folds: int, seed: int) -> Indices:
     """The fold ``(n,)`` of each unit. For the rarest type the folds differ by at most one unit's cells of it.
@@ -100,7 +105,7 @@ def empty_classes(fold: Fold, counts: ArrayLike, classes: Sequence[str], *, test
     everything = table[list(fold.train)].sum(axis=0) + table[list(fold.test)].sum(axis=0)
     there = table[list(part)].sum(axis=0)
     return [
-        f"{name} has no cell in the {words} part of {fold.name.replace('-', ' ', 1)}"
+        f"{name} has no cell in the {words} part of {fold.words}"
         for name, n, total in zip(classes, there, everything, strict=True)
         if total and not n
     ]
@@ -119,7 +124,7 @@ def usable_folds(
         if not lacking:
             kept.append(fold)
         elif skip:
-            notes.append(f"{fold.name} was left out: {'; '.join(lacking)}")
+            notes.append(f"{fold.words} was left out: {'; '.join(lacking)}")
         else:
             raise DataError(f"{'; '.join(lacking)}: take fewer folds, another seed, or label more cells of that type")
     return kept, notes

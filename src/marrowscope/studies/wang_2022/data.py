@@ -68,11 +68,12 @@ class StudyData:
             told.update((self.tiles.folder / name).read_bytes())
         return told.hexdigest()[:16]
 
-    @cached_property
-    def trained(self) -> tuple[str, ...]:
-        """The classes with a labelled cell in the first cohort: the others can be neither learnt nor measured."""
-        there = self.counts[self.rows("first")].sum(axis=0) > 0
-        return tuple(name for name, some in zip(self.tiles.classes, there, strict=True) if some)
+    def trained(self, least_slides: int) -> tuple[str, ...]:
+        """The classes labelled on so many slides of the first cohort: the others are neither learnt nor measured."""
+        rows = self.rows("first")
+        slides = np.array(self.column("slide", rows))
+        held = [len(np.unique(slides[self.counts[rows, k] > 0])) for k in range(len(self.tiles.classes))]
+        return tuple(name for name, n in zip(self.tiles.classes, held, strict=True) if n >= least_slides)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:

@@ -26,6 +26,9 @@ from marrowscope.studies.wang_2022.work import COUNT_SCORE
 from marrowscope.taxonomy import NDC_TYPES
 
 MATCH_SCORE, MATCH_IOU = 0.1, 0.5
+AP_SCORE, AP_DRAWS = 0.05, 100
+"""Detections below this score are left out of AP, for the memory of redrawing; its intervals take so many draws."""
+
 CALL_SCHEMA: dict[str, pl.DataType] = {
     "tile": pl.Int64(),
     "slide": pl.String(),
@@ -173,7 +176,8 @@ def precisions(data: StudyData, detections: pl.DataFrame, rows: Sequence[int]) -
     if data.truth is None:
         raise ValueError("the whole truth of these tiles is not known")
     classes = list(data.tiles.classes)
-    found = named(detections, classes).partition_by("tile", as_dict=True)
+    strong = named(detections, classes).filter(pl.col("score") >= AP_SCORE)
+    found = strong.partition_by("tile", as_dict=True)
     truth = data.truth.partition_by("tile", as_dict=True)
     none, nothing = named(detections.clear(), classes), data.truth.clear()
     counted = pl.col("owned") & pl.col("type").is_in(classes)
@@ -191,7 +195,7 @@ def precisions(data: StudyData, detections: pl.DataFrame, rows: Sequence[int]) -
                 (here["score"] * here["p"]).to_numpy(),
             )
         )
-    return average_precisions(pictures, classes, owners=data.column("slide", rows))
+    return average_precisions(pictures, classes, owners=data.column("slide", rows), draws=AP_DRAWS)
 
 
 def differentials(

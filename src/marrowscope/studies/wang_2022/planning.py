@@ -28,8 +28,9 @@ class PlannedFold:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The folds that a scale runs, and a line for everything that it leaves out."""
+    """The folds that a scale runs, the classes that they learn, and a line for everything that is left out."""
 
+    trained: tuple[str, ...]
     folds: tuple[PlannedFold, ...]
     notes: tuple[str, ...]
 
@@ -44,22 +45,28 @@ def plan_folds(data: StudyData, scale: Scale) -> Plan:
     """The folds of a scale. Raises ``DataError`` for one in which a class cannot be learnt, unless these are "
     "skipped."""
     rows = data.rows("first")
-    classes, counts = data.tiles.classes, data.counts
-    absent = [name for name in classes if name not in data.trained]
-    notes = [f"{name} has no labelled cell in the first cohort: neither trained nor measured." for name in absent]
+    classes = data.tiles.classes
+    trained = data.trained(scale.least_slides)
+    wanted = "no slide" if scale.least_slides == 1 else f"fewer than {scale.least_slides} slides"
+    notes = [
+        f"{name} is labelled on {wanted} of the first cohort: neither trained nor measured."
+        for name in classes
+        if name not in trained
+    ]
+    counts = data.counts[:, [classes.index(name) for name in trained]]
     made: dict[Protocol, list[Fold]] = {}
     planned = []
     for part in scale.parts:
         if part.protocol not in made:
             made[part.protocol], left_out = usable_folds(
-                _folds(part.protocol, data, rows, scale), counts, classes, skip=scale.skip_empty
+                _folds(part.protocol, data, rows, scale), counts, trained, skip=scale.skip_empty
             )
             notes += left_out
         folds = made[part.protocol]
         diagnoses = [data.column("diagnosis", fold.test[:1])[0] for fold in folds]
         for fold in part.chosen(folds, diagnoses):
             planned.append(PlannedFold(f"{fold.name}/{part.arm}", part.protocol, part.arm, fold))
-    return Plan(tuple(planned), tuple(notes))
+    return Plan(trained, tuple(planned), tuple(notes))
 
 
 def _folds(protocol: Protocol, data: StudyData, rows: Sequence[int], scale: Scale) -> list[Fold]:
@@ -87,6 +94,7 @@ def plan_jobs(
         question: Mapping[str, Any] = {
             "recipe": {"name": recipe, **questions[recipe]},
             "data": data.identity,
+            "classes": plan.trained,
             "train": one.fold.train,
             "test": one.fold.test,
             "second": second,
@@ -96,7 +104,7 @@ def plan_jobs(
             "tiles": data.tiles.folder,
             "learner": learner,
             "recipe": recipe,
-            "classes": data.trained,
+            "classes": plan.trained,
             "train": one.fold.train,
             "test": one.fold.test,
             "second": second,

@@ -76,7 +76,7 @@ class Results:
                 one.fold.name: self.calls(one, second=second, diseased=diseased) for one in self.done(protocol, arm)
             }
             found = {name: table for name, table in found.items() if table.height}
-            self._scored[key] = score_folds(found, self.classes, self.data.trained) if found else None
+            self._scored[key] = score_folds(found, self.classes, self.plan.trained) if found else None
         return self._scored[key]
 
     def best(self, protocol: Protocol, arm: str) -> PlannedFold | None:
@@ -92,7 +92,7 @@ class Results:
         if (best := self.best(protocol, arm)) is None:
             return None
         table = self.calls(best, second=True, diseased=diseased)
-        return score_folds({best.fold.name: table}, self.classes, self.data.trained) if table.height else None
+        return score_folds({best.fold.name: table}, self.classes, self.plan.trained) if table.height else None
 
     def held_out(self, protocol: Protocol, arm: str) -> tuple[pl.DataFrame, list[int]]:
         """Detections of all finished folds on their held-out tiles, and these tiles; every tile once."""

@@ -43,6 +43,7 @@ class Scale:
 
     ``folds`` tile-wise and ``patient_folds`` patient-wise folds are filled. ``skip_empty`` leaves folds out, and says
     so, in which a class cannot be learnt; otherwise such a fold is an error. ``timed_slides``: of the second cohort.
+    A type labelled on fewer than ``least_slides`` slides is neither trained nor measured, and that is said.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Scale:
     parts: tuple[Part, ...]
     timed_slides: int
     patient_folds: int = 5
+    least_slides: int = 1
     skip_empty: bool = False
     seed: int = 2022
 
@@ -66,6 +68,7 @@ SMOKE = Scale(
     parts=(*_both("all", "tiny_plain", "tiny"), Part("slide", (0, 1), "cascade", "tiny")),
     timed_slides=1,
     patient_folds=2,
+    least_slides=2,
     skip_empty=True,
 )
 CPU = Scale(

@@ -50,6 +50,11 @@ def with_interval(found: Estimate, digits: int = 3) -> str:
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
+def over_folds(found: Spread, together: Estimate) -> str:
+    """``0.876 ± 0.075; 0.881 (0.850 to 0.901)``: over folds; all cells together. One fold has only the latter."""
+    return with_interval(together) if isnan(found.sd) else f"{with_spread(found)}; {with_interval(together)}"
+
+
 def title(name: str) -> str:
     """A type as people write it; the pooled row says that it is one."""
     return CELL_TYPES[name].title if name in CELL_TYPES else name.replace("_", " ").capitalize()
@@ -73,7 +78,8 @@ def of_paper(head: str, name: str, measure: Measure) -> Column:
 
 
 def of_ours(head: str, scored: Scored | None, measure: Measure) -> Column:
-    """Mean ± sd over the folds, and the 95 % interval of all cells together (Wilson)."""
+    """Mean ± sd over the folds, and all cells together with their 95 % interval (Wilson; slides redrawn for the "
+    "mean)."""
     if scored is None:
         return Column(head, dict.fromkeys(paper.ROWS, NOT_RUN), NOT_RUN, NOT_RUN)
     cells = {}
@@ -83,11 +89,11 @@ def of_ours(head: str, scored: Scored | None, measure: Measure) -> Column:
         if row.why is not None:
             cells[name] = "not trained" if row.n else "no cell"
         else:
-            low, high = getattr(row, measure).interval
-            cells[name] = f"{with_spread(found)} ({low:.3f} to {high:.3f})"
+            share = getattr(row, measure)
+            low, high = share.interval
+            cells[name] = over_folds(found, Estimate(share.value, low, high, row.n, 0))
     if measure == "recall":
-        mean, pooled = scored.macro_recall, scored.pooled.macro_recall
-        return Column(head, cells, NOTHING, f"{with_spread(mean)} ({pooled.low:.3f} to {pooled.high:.3f})")
+        return Column(head, cells, NOTHING, over_folds(scored.macro_recall, scored.pooled.macro_recall))
     means = [spread([row.accuracy.value for row in table.rows if row.in_means]).mean for table in scored.folds.values()]
     return Column(head, cells, NOTHING, with_spread(spread(means)))
 
@@ -119,8 +125,8 @@ def _folds_note(results: Results) -> str:
 
 
 OURS = (
-    "Ours: mean ± standard deviation over folds, and in brackets the 95 % interval of all cells together (Wilson over "
-    "cells by type; over slides, redrawn, for the mean). Folds without a cell of a type are left out of its mean."
+    "Ours: mean ± standard deviation over the folds that hold a cell of the type; after the semicolon all cells "
+    "together with their 95 % interval (Wilson over cells by type; slides redrawn for the mean)."
 )
 AVERAGES = (
     "The paper's printed averages are over different rows: 0.905 over 13 (erythroblasts pooled), 0.842 over 17 (pooled "

@@ -1,0 +1,116 @@
+"""The study from a cohort to its page, with a learner that needs no network; each job in its own process."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+
+from marrowscope.annotations import read_tiles
+from marrowscope.cli import build_app
+from marrowscope.errors import DataError
+from marrowscope.options import silent
+from marrowscope.phantom.cohort import Cohort
+from marrowscope.studies import wang_2022
+from marrowscope.studies.jobs import State
+from marrowscope.studies.study import STUDIES, RunOptions, find_study
+from marrowscope.studies.wang_2022.data import prepare_data
+from marrowscope.studies.wang_2022.regions import RegionFold, RegionResult, read_regions
+from marrowscope.studies.wang_2022.scales import SCALES, Part
+
+SMOKE = RunOptions("smoke", jobs=2)
+
+
+@pytest.mark.slow
+def test_from_a_cohort_to_the_page(cohort: Cohort, learning: ModuleType, tmp_path: Path) -> None:
+    output = tmp_path / "study"
+    crashed = wang_2022.run(cohort.folder, output, SMOKE, silent, learner=learning.Threshold("tile-fold-1/plain"))
+    assert crashed.states["tile-fold-1/plain"] is State.FAILED
+    assert crashed.count(State.DONE) == len(crashed.states) - 1
+    written = wang_2022.report(output, tmp_path / "page.md", "marrowscope study report study")
+    page = written[0].read_text()
+    assert "Failed, and missing from every number below: tile-fold-1/plain: unforeseen RuntimeError" in page
+    for number in range(1, 7):
+        assert f"## Table {number}" in page
+    assert "0.905 ± 0.078" in page  # as printed
+    assert "phantom smears of the cohort wang-2022" in page
+    assert re.search(r"ours, by object \| not run", page)
+    for path in written[2:]:
+        ElementTree.fromstring(path.read_text())
+    html = written[1].read_text()
+    assert "<script" not in html
+    assert html.count("<svg") == len(written) - 2
+
+    again = wang_2022.run(cohort.folder, output, SMOKE, silent, learner=learning.Threshold())
+    # The learner is no part of the question, so only what failed is done again.
+    assert again.states == dict.fromkeys(crashed.states, State.EARLIER) | {"tile-fold-1/plain": State.DONE}
+    tiles, truth = read_tiles(output / "tiles"), pl.read_parquet(output / "truth.parquet")
+    assert set(tiles.tiles["cohort"]) == {"first", "second"}
+    first = cohort.slides[0]
+    owned = tiles.cells.filter("owned").filter(pl.col("id").str.starts_with(first.name))
+    assert owned.height == first.labels().height  # every label is owned by exactly one tile
+    assert truth.filter("owned").height > tiles.cells.filter("owned").height
+
+    with pytest.raises(DataError, match="holds the scale smoke"):
+        wang_2022.run(cohort.folder, output, replace(SMOKE, scale="cpu"), silent, learner=learning.Threshold())
+
+
+def test_data_that_are_neither_cohort_nor_tiles(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a cohort nor a folder of tiles: make one with marrowscope phantom"):
+        prepare_data(tmp_path, tmp_path / "study", silent)
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no study is called 'wang'; known: wang-2022"):
+        find_study("wang")
+    with pytest.raises(DataError, match="'huge' is unknown; choose one of smoke, cpu, gpu, full"):
+        wang_2022.run(tmp_path, tmp_path, RunOptions("huge"), silent)
+
+
+def test_scales_compare_both_arms_on_the_same_folds() -> None:
+    for scale in SCALES.values():
+        picks = {part.arm: part.pick for part in scale.parts if part.protocol == "tile"}
+        assert picks["plain"] == picks["cascade"]
+        assert any(part.protocol == "slide" and part.arm == "cascade" for part in scale.parts)
+
+
+def test_a_scale_that_asks_for_more_folds_than_there_are() -> None:
+    with pytest.raises(DataError, match="asks for fold 2, but there are 0 folds"):
+        Part("tile", (2,), "plain", "plain").chosen([], [])
+
+
+def test_every_study_says_what_it_is() -> None:
+    for name in STUDIES:
+        about = find_study(name).ABOUT
+        assert about.name == name
+        assert {"smoke", "cpu", "gpu", "full"} <= set(about.scales)
+
+
+def test_list_and_report_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_app("study")(args=["study", "list", "--json"], prog_name="marrowscope")
+    assert ended.value.code == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(STUDIES)
+    with pytest.raises(SystemExit) as ended:
+        build_app("study")(args=["study", "report", str(tmp_path)], prog_name="marrowscope")
+    assert ended.value.code == 1
+    assert "holds no study: begin with marrowscope study run" in " ".join(capsys.readouterr().err.split())
+
+
+def test_regions_are_read_as_they_were_written(tmp_path: Path) -> None:
+    assert read_regions(tmp_path) is None
+    fold = RegionFold(0.9, 1.0, 0.9, 0.8)
+    result = RegionResult((fold,), (fold, fold), {"F01": (3, 1.5)}, "a model of a test")
+    path = tmp_path / "jobs" / "regions" / "regions.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(result.to_json()))
+    assert read_regions(tmp_path) == result
+    path.write_text("{}")
+    with pytest.raises(DataError, match="is damaged"):
+        read_regions(tmp_path)
