@@ -69,7 +69,9 @@ class CascadeTraining(lightning.LightningModule):
         self.log("loss", total.detach(), prog_bar=True)
         return total
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def optimizer_step(self, *arguments: Any, **settings: Any) -> None:
+        super().optimizer_step(*arguments, **settings)
+        # Not in on_train_batch_end: by then the checkpoint of this step is written, without the average of this step.
         if self.average is not None:
             self.average.update_parameters(self.network)
 
