@@ -17,6 +17,7 @@ from marrowscope.phantom.annotators import (
     Names,
     Reader,
     agreement_table,
+    cells_in_fields,
     label_slide,
     settle,
 )
@@ -98,7 +99,7 @@ def test_agreed_labels_are_wrong_in_2_to_4_per_cent(cells: Cells) -> None:
     same = first == second
     assert (agreed[same] == first[same]).all()
     assert ((agreed == first) | (agreed == second) | (agreed == truth)).all()
-    assert (agreed[~same] == truth[~same]).mean() == pytest.approx(0.97, abs=0.015)
+    assert (agreed[~same] == truth[~same]).mean() == pytest.approx(0.95, abs=0.02)
     assert 0.02 < (agreed != truth).mean() < 0.04
 
 
@@ -128,6 +129,7 @@ def test_labels_lie_in_whole_fields_of_the_trails(spacing: float) -> None:
     per_field = (side / 80) ** 2 * LABELLED["myelocyte"]
     assert 150 <= len(labels) < 150 + 1.3 * per_field
     assert len(fields) <= 150 / per_field + 2
+    assert len(labels) / cells_in_fields(truth, labels) == pytest.approx(LABELLED["myelocyte"], abs=0.08)
     assert truth.cells[labels["cell"].to_list()]["in_trail"].all()
     assert labels["truth"].to_list() == truth.cells[labels["cell"].to_list()]["type"].to_list()
     assert labels["id"].n_unique() == len(labels)

@@ -146,7 +146,7 @@ def _summary(cohort: Cohort) -> dict[str, Any]:
     import polars as pl
 
     from marrowscope.evaluation.classification import cohen_kappa
-    from marrowscope.phantom.annotators import agreement_table
+    from marrowscope.phantom.annotators import agreement_table, cells_in_fields
     from marrowscope.taxonomy import PHANTOM_TYPES
 
     cohorts: dict[str, Any] = {}
@@ -158,6 +158,7 @@ def _summary(cohort: Cohort) -> dict[str, Any]:
             "slides": len(slides),
             "cells": sum(slide.cells for slide in slides),
             "labels": len(labels),
+            "labelled_share": len(labels) / sum(cells_in_fields(slide.truth(), slide.labels()) for slide in slides),
             "label_noise": (labels["type"] != labels["truth"]).mean(),
             "by_type": {name: counts.get(name, 0) for name in PHANTOM_TYPES},
         }

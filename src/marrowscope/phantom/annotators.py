@@ -31,7 +31,7 @@ FIELD_UM = 160.0
 JITTER = 0.025
 """Deviation of each edge of a hand-drawn box, share of the side."""
 
-ADJUDICATED = 0.97
+ADJUDICATED = 0.95
 """Where the two readers differ, so often is what they settle on the truth; else it is one of their wrong readings."""
 
 LABELLED: dict[str, float] = {
@@ -130,8 +130,7 @@ def label_slide(name: str, truth: Truth, readings: tuple[Names, Names], wanted: 
 def _fields(truth: Truth, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """Rows of the cells with their centre in each field, in the order in which the fields are worked through."""
     side = FIELD_UM / truth.spacing.x
-    corners = boxes(truth)
-    column, row = (np.floor((corners[:, i] + corners[:, i + 2]) / 2 / side).astype(int) for i in (0, 1))
+    column, row = _field_of(truth).T
     trails = unary_union(truth.trails)
     prepare(trails)
     big = truth.cells["type"].to_numpy() == "megakaryocyte"
@@ -144,6 +143,19 @@ def _fields(truth: Truth, rng: np.random.Generator) -> list[NDArray[np.int64]]:
         thin = 0 if covered >= 0.6 else 1 if covered >= 0.3 else 2
         found.append((thin, not bool((big & whole)[members].any()), rng.random(), members))
     return [members for *_, members in sorted(found, key=lambda entry: entry[:3])]
+
+
+def _field_of(truth: Truth) -> NDArray[np.int64]:
+    """Column and row ``(n, 2)`` of the field in which each cell has its centre."""
+    corners = boxes(truth)
+    return np.floor((corners[:, :2] + corners[:, 2:]) / 2 * truth.spacing.x / FIELD_UM).astype(np.int64)
+
+
+def cells_in_fields(truth: Truth, labels: pl.DataFrame) -> int:
+    """How many cells could have been labelled in the fields that hold a label."""
+    field = _field_of(truth)
+    worked = set(map(tuple, field[labels["cell"].to_numpy()].tolist()))
+    return sum(tuple(place) in worked for place in field[whole_cells(truth)].tolist())
 
 
 def agreement_table(readings: Sequence[pl.DataFrame]) -> dict[str, NDArray[np.int64]]:
