@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from marrowscope import __version__
@@ -234,7 +234,8 @@ def _in_process(job: Job, folder: Path, threads: int) -> None:
     except Exception as error:  # noqa: BLE001 - whatever a job dies of must not take the others with it; exit code 1
         traceback.print_exc()
         _fail(folder, f"unforeseen {type(error).__name__}: {error} (see log.txt)")
-    facts |= {"seconds": round(perf_counter() - started, 3), "threads": threads, "versions": versions()}
+    facts |= {"seconds": round(perf_counter() - started, 3), "processor_seconds": round(process_time(), 3)}
+    facts |= {"threads": threads, "versions": versions()}
     write_json(folder / "job.json", facts | {"facts": found})
 
 

@@ -15,6 +15,7 @@ from marrowscope.studies.jobs import JobsRun, run_jobs
 from marrowscope.studies.study import About, RunOptions
 from marrowscope.studies.wang_2022.data import prepare_data
 from marrowscope.studies.wang_2022.planning import plan_folds, plan_jobs
+from marrowscope.studies.wang_2022.regions_job import plan_regions
 from marrowscope.studies.wang_2022.scales import SCALES
 from marrowscope.studies.wang_2022.work import Learner
 
@@ -33,7 +34,8 @@ ABOUT = About(
 def run(
     data: Path, output: Path, options: RunOptions, progress: Progress, *, learner: Learner | None = None
 ) -> JobsRun:
-    """Cut the tiles, fill the folds, do the jobs that are not done yet. Another ``learner`` is for tests.
+    """Cut the tiles, fill the folds, do the jobs that are not done yet. Another ``learner`` is for tests; the region
+    model is validated without one.
 
     Raises ``DataError`` for an unknown scale, for data of another kind, for a folder that holds another study or scale,
     and for a fold in which a class cannot be learnt.
@@ -41,6 +43,7 @@ def run(
     if options.scale not in SCALES:
         raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
     scale = SCALES[options.scale]
+    own = learner is None
     if learner is None:
         from marrowscope.studies.wang_2022.learner import CascadeLearner
 
@@ -54,6 +57,8 @@ def run(
     prepared = prepare_data(data, output, progress)
     plan = plan_folds(prepared, scale)
     jobs = plan_jobs(plan, prepared, scale, learner, output, weights=options.weights, threads=options.threads)
+    if own:
+        jobs = [*plan_regions(prepared, scale), *jobs]
     write_json(output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs]})
     return run_jobs(
         jobs,

@@ -41,6 +41,7 @@ class Part:
 class Scale:
     """A size of the study.
 
+    ``region_recipe`` (of ``marrowscope.learning.trails``) is validated on ``region_folds`` folds of whole slides.
     ``folds`` tile-wise and ``patient_folds`` patient-wise folds are filled. ``skip_empty`` leaves folds out, and says
     so, in which a class cannot be learnt; otherwise such a fold is an error. ``timed_slides``: of the second cohort.
     A type labelled on fewer than ``least_slides`` slides is neither trained nor measured, and that is said.
@@ -55,6 +56,8 @@ class Scale:
     least_slides: int = 1
     skip_empty: bool = False
     seed: int = 2022
+    region_recipe: str = "trails"
+    region_folds: int = 10
 
 
 def _both(pick: Pick, plain: str, cascade: str) -> tuple[Part, Part]:
@@ -70,6 +73,8 @@ SMOKE = Scale(
     patient_folds=2,
     least_slides=2,
     skip_empty=True,
+    region_recipe="tiny_trails",
+    region_folds=2,
 )
 CPU = Scale(
     "cpu",
