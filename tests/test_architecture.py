@@ -43,7 +43,8 @@ def may_import() -> dict[str, set[str]]:
         allowed[room] = set(before)
         before.add(room)
     allowed["phantom"] = {"slides"}
-    allowed["learning"] = {"slides", "regions", "tiles"} | BESIDE_SLIDES | BESIDE_DETECTION
+    # A model of learning answers with the same table of detections as the engine.
+    allowed["learning"] = {"slides", "regions", "tiles", "detection"} | BESIDE_SLIDES | BESIDE_DETECTION
     everything = before | JOINING | BESIDE_SLIDES
     allowed |= dict.fromkeys((*JOINING, "cli", "__init__"), everything)
     allowed["studies"] = everything | {"learning"}

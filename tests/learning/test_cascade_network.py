@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from marrowscope.learning.cascade import CascadeRCNN, predict
 from marrowscope.learning.cascade.backbones import BackboneShape
 from marrowscope.learning.cascade.boxes import clip
+from marrowscope.learning.cascade.inference import predict
 from marrowscope.learning.cascade.labels import Target
-from marrowscope.learning.cascade.network import CascadeShape, LossSettings
+from marrowscope.learning.cascade.network import CascadeRCNN, CascadeShape, LossSettings
 from marrowscope.learning.cascade.proposals import ProposalSettings
 from marrowscope.learning.cascade.recipes import paper, tiny
 

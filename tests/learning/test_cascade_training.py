@@ -18,13 +18,14 @@ from torchvision.ops import box_iou
 from marrowscope.annotations.tiles import LabelledTiles, TilePart, write_tiles
 from marrowscope.errors import DataError
 from marrowscope.geometry import Size
-from marrowscope.learning.cascade import CascadeRCNN, CascadeRecipe, load_cascade, predict, train_cascade, training
+from marrowscope.learning.cascade import training
 from marrowscope.learning.cascade.augmentation import Augmentation
 from marrowscope.learning.cascade.backbones import HUB, BackboneShape, Pyramid, load_start_weights
 from marrowscope.learning.cascade.data import TileExamples, together
-from marrowscope.learning.cascade.network import LossSettings
-from marrowscope.learning.cascade.recipes import RECIPES, paper, plain, tiny
-from marrowscope.learning.cascade.training import training_steps
+from marrowscope.learning.cascade.inference import load_cascade, predict
+from marrowscope.learning.cascade.network import CascadeRCNN, LossSettings
+from marrowscope.learning.cascade.recipes import RECIPES, CascadeRecipe, paper, plain, tiny
+from marrowscope.learning.cascade.training import train_cascade, training_steps
 from marrowscope.phantom import FieldOptions, render_field
 
 SIDE = 128

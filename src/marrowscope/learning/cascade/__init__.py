@@ -5,10 +5,3 @@ the loop over the stages; ``labels`` decides which box learns what, ``negatives`
 to be background; ``recipes`` are the settings, ``training`` and ``inference`` use them, ``export`` makes the detector
 of a pack.
 """
-
-from marrowscope.learning.cascade.inference import load_cascade, predict
-from marrowscope.learning.cascade.network import CascadeRCNN
-from marrowscope.learning.cascade.recipes import CascadeRecipe
-from marrowscope.learning.cascade.training import train_cascade
-
-__all__ = ["CascadeRCNN", "CascadeRecipe", "load_cascade", "predict", "train_cascade"]

@@ -64,14 +64,14 @@ class CascadeLearner:
         weights: Path | None,
         threads: int,
     ) -> Path:
-        from marrowscope.learning.cascade import train_cascade
+        from marrowscope.learning.cascade.training import train_cascade
         from marrowscope.learning.threads import use_threads
 
         use_threads(threads)
         return train_cascade(recipe_named(recipe), tiles, rows, folder, weights=weights, resume=True, silent=True)
 
     def predict(self, model: Path, pictures: Iterable[Picture], *, threads: int) -> list[Detections]:
-        from marrowscope.learning.cascade import load_cascade, predict
+        from marrowscope.learning.cascade.inference import load_cascade, predict
         from marrowscope.learning.threads import use_threads
 
         use_threads(threads)
