@@ -26,6 +26,7 @@ from marrowscope.cells.finding import CellFinder
 from marrowscope.cells.gallery import Gallery, most_doubtful, read_missing
 from marrowscope.cells.table import cells_frame, empty_cells
 from marrowscope.checkpoint import Checkpoint
+from marrowscope.detection.regions import open_region_model
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.references import load_references
 from marrowscope.differential.stopping import CountAll, FixedCount, StoppingRule, until_precise
@@ -34,6 +35,7 @@ from marrowscope.geometry import Spacing
 from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs.loading import Pack
 from marrowscope.regions import RegionFinding, choose_regions
+from marrowscope.regions.learned import RegionModel
 from marrowscope.report.content import Evidence, ReportContent, SlideFacts
 from marrowscope.slides import Slide, overview, require_spacing
 from marrowscope.slides.protocol import Picture
@@ -87,7 +89,13 @@ def count_slide(
     watch = _Watch()
     spacing = require_spacing(slide)
     contradiction = spacing_contradiction(slide, spacing)
-    finding = choose_regions(slide, spacing, options.region, lambda done: progress("finding regions", done, ""))
+    finding = choose_regions(
+        slide,
+        spacing,
+        options.region,
+        lambda done: progress("finding regions", done, ""),
+        region_model(pack, options.tiling.threads),
+    )
     fields = plan_fields(finding.regions, spacing, seed=options.seed)
     watch.lap("regions")
 
@@ -130,6 +138,7 @@ def count_slide(
             **run_facts(pack, options, watch.seconds),
             "spacing": [spacing.x, spacing.y],
             "spacing_source": spacing_source,
+            "regions": regions_by(pack, options),
             "quality": notes,
             "fields": [[field.box.x0, field.box.y0, field.box.x1, field.box.y1] for field in counted.fields],
         },
@@ -138,6 +147,21 @@ def count_slide(
         evidence=evidence,
         card=pack.card,
     )
+
+
+def region_model(pack: Pack, threads: int | None = None) -> RegionModel | None:
+    """The region model of a pack, ready to look; None when it has none. Raises ``PackError`` when it cannot load."""
+    contract, path = pack.contract.regions, pack.region_model
+    if contract is None or path is None:
+        return None
+    return open_region_model(path, contract, f"{pack.contract.name} {pack.contract.version}", threads=threads)
+
+
+def regions_by(pack: Pack, options: CountOptions) -> str:
+    """What chose the regions, for ``run.json``: the options, the pack's region model, or the finder without a model."""
+    if options.region_words != "auto":
+        return options.region_words
+    return "classical" if pack.contract.regions is None else f"region model {pack.contract.regions.sha256[:12]}"
 
 
 def explain_doubtful(

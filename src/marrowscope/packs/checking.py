@@ -6,7 +6,7 @@ shapes, any batch size, any tile size that is a multiple of the stride.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,25 +41,35 @@ def check_models(files: Mapping[str, Path], contract: PackContract) -> None:
     ``files`` gives the path of each file that the contract names.
     """
     _check_detector(files[contract.detector.file], contract)
+    if contract.regions is not None:
+        _check_boxes(files[contract.regions.file], [(1, contract.regions.side, contract.regions.side)], [])
     if contract.classifier is not None:
         _check_classifier(files, contract.classifier, contract)
 
 
 def _check_detector(path: Path, contract: PackContract) -> None:
     detector = contract.detector
-    session = _open(path, "tiles")
-    outputs = ["boxes", "scores"] + (["probabilities"] if contract.classifier is None else [])
+    names_types = ["probabilities"] if contract.classifier is None else []
     narrow = max(detector.stride, detector.tile // 2 // detector.stride * detector.stride)
-    for n, height, width in ((1, detector.tile, detector.tile), (2, detector.tile, narrow)):
-        found = _run(session, path, "tiles", (n, height, width, 3), outputs)
+    sizes = [(1, detector.tile, detector.tile), (2, detector.tile, narrow)]
+    for n, found in _check_boxes(path, sizes, names_types):
+        if names_types:
+            _expect_shape(path, found, "probabilities", (n, found["scores"].shape[-1], len(contract.classes)))
+
+
+def _check_boxes(path: Path, sizes: Sequence[tuple[int, int, int]], more: list[str]) -> list[tuple[int, Arrays]]:
+    """Run ``n`` pictures of each size ``(n, height, width)``; boxes and scores must be those of a detector."""
+    session, results = _open(path, "tiles"), []
+    for n, height, width in sizes:
+        found = _run(session, path, "tiles", (n, height, width, 3), ["boxes", "scores", *more])
         k = found["scores"].shape[-1]
         _expect_shape(path, found, "scores", (n, k))
         _expect_shape(path, found, "boxes", (n, k, 4))
         scores = found["scores"].astype(np.float64)
         if not ((scores >= 0) & (scores <= 1)).all() or (np.diff(scores, axis=1) > 0).any():
             raise PackError(f"{path}: scores must lie in 0..1 and stand best first; export the detector again")
-        if contract.classifier is None:
-            _expect_shape(path, found, "probabilities", (n, k, len(contract.classes)))
+        results.append((n, found))
+    return results
 
 
 def _check_classifier(files: Mapping[str, Path], classifier: ClassifierContract, contract: PackContract) -> None:

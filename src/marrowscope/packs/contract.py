@@ -8,6 +8,7 @@ ONNX conventions (normalisation lives inside the graphs, so that no caller can g
   ``stride``; outputs ``boxes`` float32 ``(n, k, 4)`` as x0, y0, x1, y1 in pixels of the tile and ``scores`` float32
   ``(n, k)`` in 0..1, best first, unused rows with score 0; a detector that also names types adds ``probabilities``
   float32 ``(n, k, classes)``.
+* region model: input and outputs of a detector, of one overview of the slide (see ``RegionContract``).
 * classifier: input ``crops`` uint8 RGB ``(n, crop, crop, 3)`` at ``spacing``, the cell's centre in the middle; output
   ``logits`` float32 ``(n, classes)`` and, where ``feature_map`` names it, a float32 feature map
   ``(n, channels, h, w)`` whose global average, times the weights in ``linear_head``, gives the logits; where there is
@@ -85,6 +86,18 @@ class ClassifierContract(ModelFile):
     linear_head: ModelFile | None = Field(default=None, description="npz with weight (classes, channels), bias")
 
 
+class RegionContract(ModelFile):
+    """How to run the region model, which draws boxes round particles with their trails on an overview of the slide.
+
+    The slide, its longer side ``side`` pixels and the shorter filled up with its background, is the detector's input
+    ``tiles`` ``(1, side, side, 3)``; outputs ``boxes`` and ``scores`` are those of a detector.
+    """
+
+    side: int = Field(gt=0, description="pixels a side of the overview")
+    score_threshold: float = Field(ge=0, le=1)
+    iou_threshold: float = Field(default=0.5, gt=0, le=1, description="boxes that overlap more are one object")
+
+
 CERTAINTY_BANDS = (0.6, 0.9)
 """A type called with a certainty below, between and from these is three different calls to the correction."""
 
@@ -153,6 +166,9 @@ class PackContract(_Strict):
     detector: DetectorContract
     classifier: ClassifierContract | None = Field(
         default=None, description="None when the detector itself gives class probabilities"
+    )
+    regions: RegionContract | None = Field(
+        default=None, description="None: regions are found without a model, by stain, spread and focus"
     )
     specimens: dict[str, Specimen] = Field(
         default_factory=dict, description="priors that Bayes' rule puts in place of the even one, by specimen"

@@ -44,6 +44,11 @@ class Pack:
         """The cell classifier's ONNX file; None when the detector itself names types."""
         return self.folder / self.contract.classifier.file if self.contract.classifier else None
 
+    @property
+    def region_model(self) -> Path | None:
+        """The region model's ONNX file; None when regions are found without one."""
+        return self.folder / self.contract.regions.file if self.contract.regions else None
+
     def anomaly_reference(self) -> AnomalyReference | None:
         """What the anomaly score compares cells with; None when the pack has none. Raises ``PackError``."""
         anomaly = self.contract.anomaly
@@ -145,6 +150,7 @@ def model_files(contract: PackContract) -> tuple[ModelFile, ...]:
     """Every file that the contract names, each with its hash."""
     candidates = (
         contract.detector,
+        contract.regions,
         contract.classifier,
         contract.classifier.linear_head if contract.classifier else None,
         contract.anomaly.reference if contract.anomaly else None,

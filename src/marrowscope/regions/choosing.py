@@ -8,17 +8,26 @@ from marrowscope.errors import RegionError
 from marrowscope.geometry import Spacing
 from marrowscope.regions.files import load_regions
 from marrowscope.regions.finder import Progress, find_regions, whole_slide
+from marrowscope.regions.learned import RegionModel, find_regions_learned
 from marrowscope.regions.region import RegionFinding
 from marrowscope.slides.protocol import Slide
 
 
 def choose_regions(
-    slide: Slide, spacing: Spacing, how: str = "auto", progress: Progress | None = None
+    slide: Slide,
+    spacing: Spacing,
+    how: str = "auto",
+    progress: Progress | None = None,
+    model: RegionModel | None = None,
 ) -> RegionFinding:
     """What ``--region`` means: ``auto`` finds them, ``whole`` takes the slide as it is, else a GeoJSON file.
 
+    ``auto`` asks the region ``model`` where there is one.
+
     Raises ``RegionError`` for a file that is not there or cannot be used, and as :func:`find_regions` does.
     """
+    if how == "auto" and model is not None:
+        return find_regions_learned(slide, spacing, model, progress)
     if how == "auto":
         return find_regions(slide, spacing, progress)
     if how == "whole":

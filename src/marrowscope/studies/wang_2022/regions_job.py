@@ -71,8 +71,8 @@ def cross_validate(
         if not done.is_file():
             test = [overviews[row] for row in fold.test]
             found = run_fold(chosen, [overviews[row] for row in fold.train], test, done.parent / "model.pt")
-            for one, result in zip(test, found, strict=True):
-                draw(one.picture, result, folder / "pictures" / f"{one.name}.png")
+            for one, seen in zip(test, found, strict=True):
+                draw(one.picture, seen, folder / "pictures" / f"{one.name}.png")
             write_json(done, {"slides": [asdict(result) for result in found]})
             print(f"{fold.words}: {measures(found)}", flush=True)
         results.append([SlideResult(**one) for one in json.loads(done.read_text(encoding="utf-8"))["slides"]])

@@ -99,6 +99,7 @@ GPU = Scale(
     ),
     timed_slides=5,
     skip_empty=True,
+    region_recipe="paper_trails",
 )
 FULL = Scale(
     "full",
@@ -111,5 +112,6 @@ FULL = Scale(
         Part("patient", "all", "cascade", "paper"),
     ),
     timed_slides=10,
+    region_recipe="paper_trails",
 )
 SCALES: dict[str, Scale] = {scale.name: scale for scale in (SMOKE, CPU, GPU, FULL)}
