@@ -18,16 +18,18 @@ CELL_ANCHORS = ((34.0, 52.0), (68.0, 96.0), (150.0, 224.0))
 
 @dataclass(frozen=True, slots=True)
 class CascadeRecipe:
-    """``steps`` batches of ``batch`` tiles; 0: ``step_factor`` x tiles, as wang-2022 sets it, for each of ``drops`` + 1
-    learning rates. ``schedule``: ``steps`` (x 0.1 at each drop) or ``cosine`` (one cycle). ``average``: decay of the
-    moving average of the weights, 0 for none. ``rare``: share of annotated tiles below which those that hold a type are
-    drawn more often (repeat-factor sampling, Gupta et al. 2019), 0 for none."""
+    """``samples`` boxes of each tile are learnt from in every stage. ``steps`` batches of ``batch`` tiles; 0:
+    ``step_factor`` x tiles, as wang-2022 sets it, for each of ``drops`` + 1 learning rates. ``schedule``: ``steps``
+    (x 0.1 at each drop) or ``cosine`` (one cycle). ``average``: decay of the moving average of the weights, 0 for none.
+    ``rare``: share of annotated tiles below which those that hold a type are drawn more often (repeat-factor sampling,
+    Gupta et al. 2019), 0 for none."""
 
     name: str
     backbone: BackboneShape = field(default_factory=lambda: BackboneShape("mobilenetv4_conv_small"))
     proposals: ProposalSettings = field(default_factory=lambda: ProposalSettings(CELL_ANCHORS))
     stages: tuple[float, ...] = (0.5, 0.6, 0.7)
     hidden: int = 256
+    samples: int = 64
     pooling: Literal["finest", "by-size"] = "finest"
     mean: tuple[float, float, float] = RGB_MEAN
     spread: tuple[float, float, float] = RGB_SPREAD
@@ -60,6 +62,7 @@ class CascadeRecipe:
             self.stages,
             self.hidden,
             self.pooling,
+            self.samples,
             mean=self.mean,
             spread=self.spread,
         )
@@ -84,6 +87,7 @@ def paper() -> CascadeRecipe:
             positive=0.7,
         ),
         hidden=1024,
+        samples=512,
         pooling="by-size",
         mean=RGB_MEAN_PAPER,
         spread=(1.0, 1.0, 1.0),
@@ -125,6 +129,7 @@ def tiny() -> CascadeRecipe:
         name="tiny",
         backbone=BackboneShape("test_resnet", (8, 16), 32),
         hidden=64,
+        samples=128,
         steps=6,
         batch=2,
     )
