@@ -46,6 +46,7 @@ def test_white_cells_are_positives_at_the_wanted_spacing(tmp_path: Path) -> None
     assert pictures[0].boxes.tolist() == [[50, 100, 150, 200]]
     assert pictures[0].red_cells.tolist() == [[5, 10, 15, 20]]
     assert pictures[1].boxes.shape == (0, 4)
+    assert pictures[1].platelets.tolist() == [[5, 10, 15, 20]]
     assert pictures[2].boxes.tolist() == [[0, 0, 320, 240]]
 
 

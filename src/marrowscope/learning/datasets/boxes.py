@@ -7,7 +7,7 @@ background. Their published splits leak: learn from the clean ones (:mod:`marrow
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +36,7 @@ Pictures of another size are left out: the 416 x 416 ones of TXL-PBC are BCCD fi
 class BoxPicture:
     """One field: ``pixels (h, w, 3)`` uint8 RGB; ``boxes (n, 4)`` float32 x0, y0, x1, y1 of its white cells.
 
-    ``red_cells (m, 4)`` are those of its red cells. All are at the spacing that was asked for.
+    ``red_cells (m, 4)`` and ``platelets (p, 4)`` are those of the others. All are at the spacing that was asked for.
     """
 
     source: str
@@ -45,6 +45,7 @@ class BoxPicture:
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     red_cells: NDArray[np.float32]
+    platelets: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def read_txl_pbc(folder: Path, spacing: float) -> list[BoxPicture]:
@@ -93,9 +94,9 @@ def _read(folder: Path, source: str, spacing: float, split_of: Callable[[str], S
             continue
         small = resample(pixels, native / spacing)
         scale = np.tile((small.shape[1] / pixels.shape[1], small.shape[0] / pixels.shape[0]), 2).astype(np.float32)
-        white, red = (
+        white, red, platelets = (
             rows.filter(polars.col("class") == name).select("xmin", "ymin", "xmax", "ymax").to_numpy().reshape(-1, 4)
-            for name in ("WBC", "RBC")
+            for name in ("WBC", "RBC", "Platelets")
         )
         pictures.append(
             BoxPicture(
@@ -105,6 +106,7 @@ def _read(folder: Path, source: str, spacing: float, split_of: Callable[[str], S
                 small,
                 white.astype(np.float32) * scale,
                 red.astype(np.float32) * scale,
+                platelets.astype(np.float32) * scale,
             )
         )
     return pictures

@@ -77,7 +77,7 @@ def open_blood(data: Path | None, seed: int) -> BloodSource:
     """Read the three sets below ``data``, by their clean splits. Raises :class:`DataError` when one is missing."""
     if data is None:
         raise DataError("the recipe blood-11 needs data: give the folder that holds txl_pbc, bccd and pbc with --data")
-    fine, judged = _by_split(data, FINER_SPACING), _by_split(data, SPACING)
+    fine, judged = fields_by_split(data, FINER_SPACING), fields_by_split(data, SPACING)
     rng = np.random.default_rng(seed)
     cells, platelets = cut_pbc(data / "pbc", CUTOUTS, rng)
     nuclei = [nucleus for nucleus in map(naked_nucleus, cells) if nucleus is not None]
@@ -86,7 +86,7 @@ def open_blood(data: Path | None, seed: int) -> BloodSource:
     return BloodSource(fine["train"], judged, cutouts, phantoms)
 
 
-def _by_split(data: Path, spacing: float) -> dict[str, list[BoxPicture]]:
+def fields_by_split(data: Path, spacing: float) -> dict[str, list[BoxPicture]]:
     """The fields of both sets by clean split; each field is in one split of one set."""
     fields: dict[str, list[BoxPicture]] = {split: [] for split in SPLITS}
     for split, pictures in (
