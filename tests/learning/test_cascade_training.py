@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import timm
@@ -24,7 +25,7 @@ from marrowscope.learning.cascade.backbones import HUB, BackboneShape, Pyramid, 
 from marrowscope.learning.cascade.data import TileExamples, together
 from marrowscope.learning.cascade.inference import load_cascade, predict
 from marrowscope.learning.cascade.network import CascadeRCNN, LossSettings
-from marrowscope.learning.cascade.recipes import RECIPES, CascadeRecipe, paper, plain, tiny
+from marrowscope.learning.cascade.recipes import RECIPES, CascadeRecipe, modern, paper, plain, tiny
 from marrowscope.learning.cascade.training import train_cascade, training_steps
 from marrowscope.phantom import FieldOptions, render_field
 
@@ -203,6 +204,41 @@ def test_frozen_norm_takes_its_statistics_from_the_weights_and_keeps_them(tmp_pa
     assert torch.equal(frozen.body.state_dict()["conv1.1.running_mean"], weights["conv1.1.running_mean"])
 
 
+def test_folded_layers_start_a_pyramid_and_frozen_ones_do_not_learn(tmp_path: Path) -> None:
+    """An npz with batch norm folded in: each norm adds the bias and does nothing else."""
+    whole = timm.create_model("mobilenetv2_100", features_only=True, out_indices=(2, 3))
+    layers = {}
+    for number, part in enumerate(part for part in whole.modules() if isinstance(part, torch.nn.Conv2d)):
+        layers[f"{number:02}_CONV_2D.weight"] = part.weight.detach().numpy()
+        layers[f"{number:02}_CONV_2D.bias"] = np.full(part.out_channels, 0.1, np.float32)
+    path = tmp_path / "folded.npz"
+    np.savez(path, **layers)
+    pyramid = Pyramid(BackboneShape("mobilenetv2_100", (8, 16), 16, frozen_norm=True, frozen_to=4)).eval()
+    load_start_weights(pyramid, "mobilenetv2_100", path)
+    x = torch.rand(1, 3, 64, 64)
+    stem = torch.nn.functional.conv2d(x, whole.conv_stem.weight, stride=2, padding=1)
+    expected = (stem + 0.1).clamp(0, 6)
+    body: Any = pyramid.body
+    assert torch.allclose(body.bn1(body.conv_stem(x)), expected, atol=1e-5)
+    learns = {name: parameter.requires_grad for name, parameter in body.named_parameters()}
+    assert not any(on for name, on in learns.items() if name.startswith(("conv_stem", "blocks.0.", "blocks.1.")))
+    assert all(on for name, on in learns.items() if name.startswith(("blocks.2.", "blocks.3.", "blocks.4.")))
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    with pytest.raises(DataError, match="holds no weights of mobilenetv2_100"):
+        load_start_weights(pyramid, "mobilenetv2_100", folder)
+    path.replace(folder / "mobilenetv2_100.npz")
+    load_start_weights(pyramid, "mobilenetv2_100", folder)
+    np.savez(path, **dict(list(layers.items())[:8]))
+    with pytest.raises(DataError, match=r"4 layers.*one norm to each"):
+        load_start_weights(pyramid, "mobilenetv2_100", path)
+
+
+def test_a_recipe_that_keeps_layers_asks_for_weights(tiles: LabelledTiles, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"needs start weights.*--weights hub.*--recipe scratch"):
+        train_cascade(modern(), tiles, ROWS, tmp_path, silent=True)
+
+
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     pyramid, path, weights = pyramid_and_file(tmp_path, "test_resnet", ".pth")
     convnext, other, _ = pyramid_and_file(tmp_path, "test_convnext", ".safetensors")
@@ -269,7 +305,9 @@ def test_the_paper_takes_ten_steps_a_tile_for_each_learning_rate() -> None:
 @pytest.mark.slow
 def test_two_iterations_of_the_paper(tiles: LabelledTiles, tmp_path: Path) -> None:
     """ResNet-101 by the code path of the full scale."""
-    path = train_cascade(paper(), tiles, ROWS, tmp_path, silent=True, limit=2)
+    weights = tmp_path / "resnet101.pth"
+    torch.save(timm.create_model("resnet101").state_dict(), weights)
+    path = train_cascade(paper(), tiles, ROWS, tmp_path, weights=weights, silent=True, limit=2)
     network = load_cascade(path)
     assert network.pyramid.strides == (4, 8, 16, 32, 64)
     assert sum(name.endswith("conv2.weight") for name in network.pyramid.body.state_dict()) == 3 + 4 + 23 + 3

@@ -47,7 +47,12 @@ def run(
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.0, help="Start no further job after so many minutes.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Start weights of the backbone.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights", help="Start weights of the backbones: a file, a folder with BACKBONE.pth ..., or hub."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make jobs again that another recipe or data made.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -70,11 +70,17 @@ def cascade(
     data: Annotated[Path, typer.Option("--data", help="Folder that marrowscope annotations tiles wrote.")],
     output: Output,
     recipe: Annotated[
-        str, typer.Option("--recipe", help="modern: small and quick. paper: wang-2022, for a GPU. plain: one head.")
+        str,
+        typer.Option(
+            "--recipe",
+            help="modern: small, needs --weights. scratch: without. paper: wang-2022, for a GPU. plain: one head.",
+        ),
     ] = "modern",
     weights: Annotated[
         str | None,
-        typer.Option("--weights", help="Start weights of the backbone: a .pth or .safetensors file of timm, or hub."),
+        typer.Option(
+            "--weights", help="Start weights: a .safetensors, .pth or .npz file, a folder of these, or hub (timm's)."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Other number of steps than the recipe's.")

@@ -22,23 +22,27 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from marrowscope.errors import DataError
+from marrowscope.learning.weights import read_layers
 
 HUB = "hub"
 """In place of a weights file: timm's own, downloaded from its hub where the network allows."""
+
+ENDINGS = (".safetensors", ".pth", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneShape:
     """``name`` of a timm network; ``strides`` of its maps that the pyramid takes; ``channels`` of the pyramid.
 
-    One coarser level is added by pooling. ``frozen_norm`` keeps the statistics of batch norm as they were loaded, which
-    is right only for a network that starts from weights.
+    One coarser level is added by pooling. ``frozen_norm`` keeps the statistics of batch norm as they were loaded, and
+    ``frozen_to`` all layers up to the map of that stride (0: none): right only for a network that starts from weights.
     """
 
     name: str
     strides: tuple[int, ...] = (8, 16)
     channels: int = 96
     frozen_norm: bool = False
+    frozen_to: int = 0
 
 
 class Pyramid(nn.Module):
@@ -48,7 +52,8 @@ class Pyramid(nn.Module):
 
     def __init__(self, shape: BackboneShape) -> None:
         super().__init__()
-        reductions = cast("list[int]", _create(shape.name).feature_info.reduction())
+        info = _create(shape.name).feature_info
+        reductions = cast("list[int]", info.reduction())
         missing = [stride for stride in shape.strides if stride not in reductions]
         if missing:
             raise DataError(f"{shape.name} has no maps of stride {missing}; it has {sorted(set(reductions))}")
@@ -61,6 +66,8 @@ class Pyramid(nn.Module):
         self.channels = shape.channels
         if self.frozen_norm:
             self.body = freeze_batch_norm_2d(self.body)  # type: ignore[no-untyped-call]
+        if shape.frozen_to:
+            _freeze_to(self.body, cast("list[str]", info.module_name()), reductions, shape.frozen_to)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         maps: Sequence[Tensor] = self.body(pictures)
@@ -76,15 +83,40 @@ def _create(name: str, **settings: Any) -> Any:
         raise DataError(f"{what}; see timm.list_models()") from error
 
 
+def _freeze_to(body: nn.Module, modules: Sequence[str], reductions: Sequence[int], stride: int) -> None:
+    """No layer that stands before the end of the last module with a map of at most ``stride`` learns."""
+    places = [place for place, found in enumerate(reductions) if found <= stride]
+    if not places:
+        raise DataError(f"there is no map of stride {stride} or finer to freeze the layers up to; found {reductions}")
+    module = modules[places[-1]]
+    parameters = list(body.named_parameters())
+    prefixes = (f"{module}.", f"{module.replace('.', '_')}.")
+    last = max(number for number, (name, _) in enumerate(parameters) if name.startswith(prefixes))
+    for _, parameter in parameters[: last + 1]:
+        parameter.requires_grad_(False)
+
+
 def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None:
-    """Fill the backbone from a file (``.safetensors``, ``.pth``: a state dict of timm's ``name``), or from the hub.
+    """Fill the backbone from a file, or from the hub.
+
+    ``.safetensors`` and ``.pth``: a state dict of timm's ``name``. ``.npz``: layers in the order of the network with
+    batch norm folded in (:mod:`marrowscope.learning.weights`); a TensorFlow release pads on one side where timm pads on
+    both, which moves its maps by some pixels and changes nothing else. A folder is searched for ``NAME`` with one of
+    these endings.
 
     The classifier's layers, which a pyramid has not, are left out; everything that it has must be there in the right
     shape. Raises :class:`DataError` for an unreadable file, for weights of another network, and for a hub that cannot
     be reached.
     """
-    found = _from_hub(name) if weights == HUB else _from_file(Path(weights))
     body: nn.Module = pyramid.body
+    if Path(weights).is_dir():
+        weights = _in_folder(Path(weights), name)
+    if str(weights) == HUB:
+        found = _from_hub(name)
+    elif Path(weights).suffix == ".npz":
+        found = _from_layers(body, Path(weights), name)
+    else:
+        found = _from_file(Path(weights))
     wanted = body.state_dict()
     # Networks that are cut into stages by timm's feature extractor name their layers with _ in place of the first dots.
     renamed = {key: found.get(key, found.get(_undivided(key, found), None)) for key in wanted}
@@ -94,6 +126,13 @@ def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None
         what = f"lack {missing[0]!r} and {len(missing) - 1} more" if missing else f"have another shape of {other[0]!r}"
         raise DataError(f"the weights in {weights} {what}: they are not of timm's {name}; give its own with --weights")
     body.load_state_dict({key: value for key, value in renamed.items() if value is not None}, strict=False)
+
+
+def _in_folder(folder: Path, name: str) -> Path:
+    for ending in ENDINGS:
+        if (path := folder / f"{name}{ending}").is_file():
+            return path
+    raise DataError(f"{folder} holds no weights of {name}: put {name}.safetensors, .pth or .npz there")
 
 
 def _undivided(key: str, found: dict[str, Tensor]) -> str:
@@ -127,6 +166,29 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise DataError(f"{path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
     return loaded
+
+
+def _from_layers(body: nn.Module, path: Path, name: str) -> dict[str, Tensor]:
+    """A state dict in which each norm adds its layer's bias and does nothing else."""
+    convolutions = [(key, part) for key, part in body.named_modules() if isinstance(part, nn.Conv2d)]
+    norms = [(key, part) for key, part in body.named_modules() if hasattr(part, "running_var")]
+    layers = read_layers(path)
+    if len(layers) < len(convolutions) or len(norms) != len(convolutions):
+        raise DataError(
+            f"{path} holds {len(layers)} layers, timm's {name} has {len(convolutions)} convolutions and {len(norms)} "
+            "norms: folded layers need one norm to each convolution; give a state dict with --weights FILE.pth"
+        )
+    found: dict[str, Tensor] = {}
+    for (of_convolution, _), (of_norm, norm), layer in zip(convolutions, norms, layers, strict=False):
+        bias = torch.from_numpy(layer.bias)
+        found |= {
+            f"{of_convolution}.weight": torch.from_numpy(layer.weight),
+            f"{of_norm}.weight": torch.full_like(bias, (1.0 + float(norm.eps)) ** 0.5),
+            f"{of_norm}.bias": bias,
+            f"{of_norm}.running_mean": torch.zeros_like(bias),
+            f"{of_norm}.running_var": torch.ones_like(bias),
+        }
+    return found
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -23,7 +23,10 @@ LEAST_SCORE = 0.02
 
 
 def load_cascade(path: Path) -> CascadeRCNN:
-    """The network of ``model.pt``, ready to look. Raises :class:`DataError` for anything else."""
+    """The network of ``model.pt``, ready to look, on a GPU where there is one.
+
+    Raises :class:`DataError` for anything else.
+    """
     try:
         stored: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -36,7 +39,7 @@ def load_cascade(path: Path) -> CascadeRCNN:
     backbone, proposals = BackboneShape(**shape.pop("backbone")), ProposalSettings(**shape.pop("proposals"))
     network = CascadeRCNN(CascadeShape(backbone, proposals, **shape))
     network.load_state_dict(stored["weights"])
-    return network.eval()
+    return network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def predict(

@@ -128,6 +128,11 @@ def train_cascade(
             f"the tiles have {tiles.spacing:g} um per pixel, the recipe {recipe.name} is for {recipe.spacing:g}: cut "
             f"them again with --tile-spacing {recipe.spacing:g}"
         )
+    if recipe.starts_from_weights and weights is None:
+        raise DataError(
+            f"the recipe {recipe.name} keeps layers of {recipe.backbone.name} as they are and needs start weights: "
+            "give --weights FILE, or --weights hub to download timm's; --recipe scratch learns without"
+        )
     work = output / "work"
     work.mkdir(parents=True, exist_ok=True)
     mark = recipe_fingerprint(recipe, tiles, rows)

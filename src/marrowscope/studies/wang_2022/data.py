@@ -117,7 +117,7 @@ def prepare_data(source: Path, output: Path, progress: Progress) -> StudyData:
             unlike = sorted(set(tiles.classes) ^ set(WANG_2022_TYPES))
             raise DataError(
                 f"the tiles in {source} are not cut for the sixteen types of this study (too many or too few: "
-                f"{', '.join(unlike)}): cut them again with marrowscope annotations tiles --classes wang-2022"
+                f"{', '.join(unlike)}): cut them again with marrowscope annotations tiles --classes-from wang-2022"
             )
         facts = {"tiles": str(source.resolve()), "words": _words_of(tiles), "slides": {}}
     write_json(done, facts | {"identity": identity})

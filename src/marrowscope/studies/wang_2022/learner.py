@@ -28,7 +28,9 @@ def recipes() -> dict[str, Callable[[], CascadeRecipe]]:
 
     def modern_resnet101() -> CascadeRecipe:
         """:func:`modern` with the backbone of the paper: what the larger network alone brings."""
-        return replace(modern(), name="modern-resnet101", backbone=paper().backbone)
+        like = paper()
+        backbone = replace(like.backbone, strides=(8, 16))
+        return replace(modern(), name="modern-resnet101", backbone=backbone, mean=like.mean, spread=like.spread)
 
     def plain_resnet101() -> CascadeRecipe:
         """The paper's schedule and backbone with one head, flips and quarter turns, every unlabelled box background."""
@@ -68,7 +70,9 @@ class CascadeLearner:
         from marrowscope.learning.threads import use_threads
 
         use_threads(threads)
-        return train_cascade(recipe_named(recipe), tiles, rows, folder, weights=weights, resume=True, silent=True)
+        chosen = recipe_named(recipe)
+        start = weights if chosen.starts_from_weights else None
+        return train_cascade(chosen, tiles, rows, folder, weights=start, resume=True, silent=True)
 
     def predict(self, model: Path, pictures: Iterable[Picture], *, threads: int) -> list[Detections]:
         from marrowscope.learning.cascade.inference import load_cascade, predict

@@ -131,8 +131,16 @@ def _by_number(folds: Sequence[PlannedFold]) -> list[PlannedFold]:
     return sorted(folds, key=lambda one: (order.index(one.protocol), first[one.fold.name]))
 
 
-def _hash(path: Path) -> str:
+def _hash(weights: Path) -> str:
+    """Of a file of weights or of the files of a folder; ``hub`` stands for itself."""
+    if str(weights) == "hub":
+        return "hub"
+    told = hashlib.sha256()
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(weights.iterdir()) if weights.is_dir() else [weights]:
+            told.update(path.read_bytes() if path.is_file() else b"")
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): name a file of weights with --weights") from error
+        raise DataError(
+            f"{weights} cannot be read ({error.strerror}): name a file of weights with --weights"
+        ) from error
+    return told.hexdigest()
