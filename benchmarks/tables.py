@@ -7,13 +7,16 @@ import platform
 from collections.abc import Sequence
 
 
+def markdown_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """One Markdown table."""
+    lines = [[str(cell) for cell in header], ["---"] * len(header)]
+    lines += [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def print_table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> None:
     """Print one Markdown table."""
-    print("|", " | ".join(str(cell) for cell in header), "|")
-    print("|" + "---|" * len(header))
-    for row in rows:
-        print("|", " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row), "|")
-    print()
+    print(markdown_table(header, rows) + "\n")
 
 
 def machine() -> str:
