@@ -173,7 +173,7 @@ def blood_boxes(of: Callable[[], CascadeRecipe] = modern) -> CascadeRecipe:
         samples=128,
         spacing=0.15,
         side=512,
-        steps=1500,
+        steps=1000,
     )
 
 
