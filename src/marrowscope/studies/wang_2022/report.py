@@ -66,6 +66,7 @@ def make_page(results: Results, command: str) -> Page:
         Text("State of the study", tuple(_state(results, notes, left))),
         arms_table(results),
         gains_table(results),
+        *([gains_table(results, "plain-start")] if "plain-start" in results.plan.arms("tile") else []),
         *table_1(results),
         *table_2(results),
         *table_3(results),

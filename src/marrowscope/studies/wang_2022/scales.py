@@ -1,7 +1,8 @@
 """How much of the study is run: which folds, which detector, how many slides are timed.
 
-Two detectors ("arms") are compared in the same run on the same tiles: ``plain`` has one head and no trick but flips,
-``cascade`` is the method with its recipe. A recipe is named after its function in ``marrowscope.learning.cascade``.
+Detectors ("arms") are compared in the same run on the same tiles: ``plain`` has one head, no trick but flips and no start
+weights, ``plain-start`` has the backbone and the start weights of the cascade, ``cascade`` is the method with its recipe. A
+recipe is named as in ``marrowscope.learning.cascade.recipes``.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ CPU = Scale(
     folds=10,
     parts=(
         *_both((0, 1, 2), "plain", "modern"),
+        Part("tile", (0, 1, 2), "plain-start", "plain-start"),
         Part("slide", "each diagnosis", "cascade", "modern"),
     ),
     timed_slides=2,
@@ -93,6 +95,7 @@ GPU = Scale(
     folds=10,
     parts=(
         *_both("all", "plain", "modern"),
+        Part("tile", "all", "plain-start", "plain-start"),
         Part("slide", "all", "cascade", "modern"),
         Part("patient", "all", "cascade", "modern"),
         Part("tile", (0,), "cascade-resnet101", "modern_resnet101"),
