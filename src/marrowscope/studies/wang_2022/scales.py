@@ -1,8 +1,8 @@
 """How much of the study is run: which folds, which detector, how many slides are timed.
 
-Detectors ("arms") are compared in the same run on the same tiles: ``plain`` has one head, no trick but flips and no start
-weights, ``plain-start`` has the backbone and the start weights of the cascade, ``cascade`` is the method with its recipe. A
-recipe is named as in ``marrowscope.learning.cascade.recipes``.
+Detectors ("arms") are compared in the same run on the same tiles: ``plain`` has one head, no trick but flips and no
+start weights, ``plain-start`` has the backbone and the start weights of the cascade, ``cascade`` is the method with its
+recipe. A recipe is named as in ``marrowscope.learning.cascade.recipes``.
 """
 
 from __future__ import annotations
