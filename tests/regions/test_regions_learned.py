@@ -10,7 +10,7 @@ import shapely
 
 from marrowscope.geometry import Spacing
 from marrowscope.regions import RegionFinding, choose_regions, find_regions
-from marrowscope.regions.learned import RegionModel, find_boxes, find_regions_learned, within
+from marrowscope.regions.learned import RegionModel, find_boxes, find_regions_learned, outermost, within
 from marrowscope.regions.overviews import square_overview
 from marrowscope.regions.region import Region
 from marrowscope.slides import MemorySlide
@@ -118,3 +118,9 @@ def test_crumbs_are_left_out_and_parts_numbered_in_order() -> None:
     kept = within(regions, boxes, UM)
     assert [(one.name, one.score) for one in kept] == [("trail 1", 0.9), ("trail 2", 0.9), ("trail 3", 0.8)]
     assert sum(one.polygon.area for one in kept) == pytest.approx(300 * 300 + 500 * 400 + 500 * 400)
+
+
+def test_a_box_inside_a_better_one_is_a_part_of_it() -> None:
+    boxes = np.array([[0.0, 0, 100, 50], [0, 10, 40, 50], [70, 0, 109, 40], [90, 0, 190, 50], [0, 0, 200, 100]])
+    assert outermost(boxes).tolist() == [0, 2, 3, 4], "the third lies in the first by 77 %; a larger, worse one stays"
+    assert outermost(boxes[:0]).tolist() == []

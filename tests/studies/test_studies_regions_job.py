@@ -35,7 +35,7 @@ def test_every_slide_is_tested_once_and_finished_folds_stay(cohort: Cohort, tmp_
     assert "phantoms of a test" in result.words
 
     # A fold that is done is read, not learnt again: here it found all that is true.
-    done = folder / "fold-1" / "found.json"
+    done = folder / "fold-0" / "found.json"
     perfect = [one | {"boxes": one["true"], "scores": [1.0] * len(one["true"]), "mm2": 7.0} for one in folds[0]]
     done.write_text(json.dumps({"slides": perfect}))
     cross_validate(folder, **arguments(cohort))  # type: ignore[arg-type]

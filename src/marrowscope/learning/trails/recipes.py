@@ -66,7 +66,7 @@ def trails() -> TrailRecipe:
     whole = paper_trails()
     anchors = tuple(tuple(side / 2 for side in sides) for sides in ANCHORS)
     shape = replace(whole.shape, proposals=replace(whole.shape.proposals, sizes=anchors))
-    return replace(whole, name="trails", side=256, shape=shape, steps=300)
+    return replace(whole, name="trails", side=256, shape=shape, steps=250)
 
 
 def tiny_trails() -> TrailRecipe:

@@ -16,6 +16,7 @@ from marrowscope.learning.trails.data import LabelledOverview, Picture
 from marrowscope.learning.trails.recipes import TrailRecipe
 from marrowscope.learning.trails.scoring import area, by_object, by_slide
 from marrowscope.learning.trails.training import train_trails
+from marrowscope.regions.learned import outermost
 
 SCORE = 0.5
 """Score from which a box is a region; not tuned."""
@@ -49,6 +50,7 @@ def find_on(model: Path, overviews: Sequence[LabelledOverview], score: float = S
     found = predict(load_cascade(model), (one.picture for one in overviews), batch=1)
     for one, boxes in zip(overviews, found, strict=True):
         kept = boxes[boxes.scores >= score]
+        kept = kept[outermost(kept.boxes)]
         size = area(kept.boxes) * one.mm2
         results.append(
             SlideResult(
