@@ -93,10 +93,7 @@ def report(
     """Write the paper's tables with its figures beside ours: Markdown, figures as SVG, and one HTML file."""
     from marrowscope.studies.study import find_study
 
-    try:
-        name = str(json.loads((output / "study.json").read_text(encoding="utf-8"))["study"])
-    except (OSError, ValueError, KeyError) as error:
-        raise MarrowscopeError(f"{output} holds no study: begin with marrowscope study run") from error
+    name = _study_in(output)
     page = page or output / "report.md"
     command = shlex.join(["marrowscope", "study", "report", str(output), "-o", str(page)])
     written = find_study(name).report(output, page, command)
@@ -105,3 +102,23 @@ def report(
         return
     say_where("page in ", written[0])
     say_where("and as one file in ", written[1])
+
+
+@app.command("export")
+def export(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job that learns, such as tile-fold-0/cascade.")],
+    run_folder: Annotated[Path, typer.Option("-o", "--output", help="Folder for detector.onnx and metrics.json.")],
+) -> None:
+    """Make a detector of a trained model, for [bold]marrowscope packs build --detector FOLDER[/bold]."""
+    from marrowscope.studies.study import find_study
+
+    find_study(_study_in(output)).export(output, job, run_folder)
+    say_where("detector and metrics in ", run_folder)
+
+
+def _study_in(output: Path) -> str:
+    try:
+        return str(json.loads((output / "study.json").read_text(encoding="utf-8"))["study"])
+    except (OSError, ValueError, KeyError) as error:
+        raise MarrowscopeError(f"{output} holds no study: begin with marrowscope study run") from error

@@ -54,6 +54,9 @@ class Study(Protocol):
     def report(self, output: Path, page: Path, command: str) -> list[Path]:
         """Write the page (Markdown) and what belongs to it; the files, the page first."""
 
+    def export(self, output: Path, job: str, folder: Path) -> None:
+        """Write what ``marrowscope packs build`` needs of a job's model. Raises ``DataError`` where there is none."""
+
 
 def find_study(name: str) -> Study:
     """The study of this name. Raises ``DataError`` with the known names when there is none."""

@@ -58,10 +58,27 @@ def train_cascade_command(
     tiles = read_tiles(data)
     train, test, unit = hold_out(tiles, held_out, chosen.seed)
     model = train_cascade(chosen, tiles, train, output, weights=weights, resume=resume, silent=silent)
+    return export_run(model, chosen, tiles, train, test, output, unit)
+
+
+def export_run(
+    model: Path,
+    recipe: CascadeRecipe,
+    tiles: LabelledTiles,
+    train: Sequence[int],
+    test: Sequence[int],
+    output: Path,
+    unit: str,
+) -> DetectorMetrics:
+    """Write ``detector.onnx`` and ``metrics.json`` of a trained ``model.pt``, measured on the tiles ``test``.
+
+    ``unit`` says in words what was kept apart. Raises :class:`DataError` when the graph is not the model.
+    """
     network = load_cascade(model)
+    output.mkdir(parents=True, exist_ok=True)
     compared = np.stack([tiles.picture(row) for row in (*test, *train)[:2]])
     export_cascade(network, compared, output / MODEL_FILE)
-    metrics = measure(network, chosen, tiles, train, test, unit)
+    metrics = measure(network, recipe, tiles, train, test, unit)
     write_json(output / METRICS_FILE, metrics.model_dump(mode="json"))
     return metrics
 

@@ -89,3 +89,10 @@ def report(output: Path, page: Path, command: str) -> list[Path]:
     from marrowscope.studies.wang_2022.report import write_report
 
     return write_report(output, page, command)
+
+
+def export(output: Path, job: str, folder: Path) -> None:
+    """Make a detector of a job's model; see :mod:`marrowscope.studies.wang_2022.exporting`."""
+    from marrowscope.studies.wang_2022.exporting import export_job
+
+    export_job(output, job, folder)

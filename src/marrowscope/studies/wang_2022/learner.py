@@ -80,3 +80,18 @@ class CascadeLearner:
 
         use_threads(threads)
         return list(predict(load_cascade(model), pictures))
+
+    def export(
+        self,
+        recipe: str,
+        model: Path,
+        tiles: LabelledTiles,
+        train: Sequence[int],
+        test: Sequence[int],
+        folder: Path,
+        unit: str,
+    ) -> None:
+        """Write ``detector.onnx`` and ``metrics.json`` of a model, measured on the tiles ``test``."""
+        from marrowscope.learning.cascade.command import export_run
+
+        export_run(model, recipe_named(recipe), tiles, train, test, folder, unit)
