@@ -1,6 +1,7 @@
 """White cells, red cells and platelets of real blood: the cascade on the clean splits of TXL-PBC and BCCD.
 
-    python benchmarks/real_boxes.py --data ../shared/data -o FOLDER [--recipe modern|plain] [--steps N] [--resume]
+    python benchmarks/real_boxes.py --data ../shared/data --weights ../shared/weights/mobilenetv2_imagenet.npz -o FOLDER
+        [--recipe modern|plain|scratch] [--steps N] [--threads N] [--resume]
 
 Learns on the clean training splits of both sets together and finds on the clean test split of each. Every picture is
 brought to 0.15 um per pixel by the size of its red cells. Average precision as COCO defines it, at IoU 0.5 and over
@@ -44,7 +45,7 @@ from marrowscope.evaluation.redrawing import draw_weights, estimate
 from marrowscope.files import whole_file, write_json
 from marrowscope.learning.cascade.inference import load_cascade, predict
 from marrowscope.learning.cascade.network import CascadeRCNN
-from marrowscope.learning.cascade.recipes import CascadeRecipe, blood_boxes, modern, plain
+from marrowscope.learning.cascade.recipes import CascadeRecipe, blood_boxes, modern, plain, scratch
 from marrowscope.learning.cascade.training import train_cascade
 from marrowscope.learning.datasets.boxes import BoxPicture, resample
 from marrowscope.learning.detector.blood import fields_by_split
@@ -54,7 +55,7 @@ from marrowscope.learning.detector.measuring import pooled
 CLASSES = ("WBC", "RBC", "platelet")
 SETS = {"txl_pbc": "TXL-PBC", "bccd": "BCCD"}
 VIEWS = ("all labels", "whole cells only")
-RECIPES: dict[str, Callable[[], CascadeRecipe]] = {"modern": modern, "plain": plain}
+RECIPES: dict[str, Callable[[], CascadeRecipe]] = {"modern": modern, "plain": plain, "scratch": scratch}
 
 ROUNDS = 4
 """How often each picture stands in a mosaic, each time with other neighbours, in another size and crop."""
@@ -317,6 +318,7 @@ def run(
     fields: dict[str, list[BoxPicture]],
     output: Path,
     *,
+    weights: Path | None = None,
     resume: bool = False,
     silent: bool = False,
     draws: int = DRAWS,
@@ -324,12 +326,13 @@ def run(
     """Train, find and measure; what ``result.json`` holds. ``fields`` by clean split."""
     mosaics = make_mosaics(fields["train"], recipe.side, recipe.spacing, recipe.seed)
     begun = time.perf_counter()
-    model = train_cascade(recipe, mosaics, range(len(mosaics)), output, resume=resume, silent=silent)
+    model = train_cascade(recipe, mosaics, range(len(mosaics)), output, weights=weights, resume=resume, silent=silent)
     seconds = time.perf_counter() - begun
     network = load_cascade(model)
     result: dict[str, Any] = {
         "recipe": asdict(recipe),
         "train": {"fields": len(fields["train"]), "mosaics": len(mosaics), "seconds": round(seconds)},
+        "start": "random weights" if weights is None else weights.stem,
         "machine": f"{machine()}, {torch.get_num_threads()} threads",
         "sets": {},
     }
@@ -355,14 +358,16 @@ def run(
 def page(results: dict[str, dict[str, Any]]) -> str:
     """The results as Markdown, recipe by recipe."""
     lines = ["# White cells, red cells and platelets of real blood", ""]
-    lines += ["    python benchmarks/real_boxes.py --data DATA -o FOLDER --recipe " + " | ".join(results), ""]
+    command = "    python benchmarks/real_boxes.py --data DATA --weights WEIGHTS.npz -o FOLDER --recipe "
+    lines += [command + " | ".join(results), ""]
     rows, trained, checks, reached = [], [], [], []
     for recipe, result in results.items():
         facts, settings = result["train"], result["recipe"]
         trained.append(
             f"`{recipe}`: {facts['fields']} fields in {facts['mosaics']} mosaics of {settings['side']} px at "
-            f"{settings['spacing']:g} um per pixel, {settings['steps']:,} steps of {settings['batch']} mosaics, random "
-            f"weights at the start, {facts['seconds'] / 60:.0f} minutes since it was last begun ({result['machine']})."
+            f"{settings['spacing']:g} um per pixel, {settings['steps']:,} steps of {settings['batch']} mosaics, "
+            f"{settings['backbone']['name']} from {result['start']}, {facts['seconds'] / 60:.0f} minutes since it was "
+            f"last begun ({result['machine']})."
         )
         for words, one in result["sets"].items():
             checks.append(one["largest difference"])
@@ -389,6 +394,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with txl_pbc and bccd")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for models and results")
+    parser.add_argument("--weights", type=Path, help="start weights of MobileNetV2 (npz); scratch needs none")
     parser.add_argument("--recipe", choices=RECIPES, default="modern")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -401,7 +407,8 @@ def main() -> None:
     if options.steps:
         recipe = replace(recipe, steps=options.steps)
     fields = fields_by_split(options.data, recipe.spacing)
-    run(recipe, fields, options.output / options.recipe, resume=options.resume)
+    weights = options.weights if recipe.starts_from_weights else None
+    run(recipe, fields, options.output / options.recipe, weights=weights, resume=options.resume)
     done = {name: options.output / name / "result.json" for name in RECIPES}
     results = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in done.items() if path.is_file()}
     text = page(results)

@@ -180,7 +180,7 @@ def blood_boxes(of: Callable[[], CascadeRecipe] = modern) -> CascadeRecipe:
         samples=128,
         spacing=0.15,
         side=512,
-        steps=1000,
+        steps=800,
     )
 
 
