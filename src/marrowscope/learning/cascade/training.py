@@ -161,6 +161,7 @@ def train_cascade(
         pin_memory=torch.cuda.is_available(),
     )
     (work / "mark.txt").write_text(mark, encoding="utf-8")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
         max_steps=min(steps, limit or steps),
         accelerator="auto",
@@ -177,7 +178,6 @@ def train_cascade(
         log_every_n_steps=10,
         default_root_dir=work,
     )
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning|torch", category=UserWarning)
         warnings.filterwarnings("ignore", module="lightning|torch", category=FutureWarning)
