@@ -83,6 +83,8 @@ def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     diverging = replace(small(20), learning_rate=1e18, clip=1e18)
     with pytest.raises(DataError, match=r"the loss of step \d+ is no number"):
         train_trails(diverging, overviews(4), tmp_path / "model.pt")
+    with pytest.raises(DataError, match=r"keeps layers of mobilenetv2_100 as they are and needs start weights"):
+        train_trails(RECIPES["trails"](), overviews(4), tmp_path / "model.pt")
     assert not (tmp_path / "model.pt").exists()
 
 

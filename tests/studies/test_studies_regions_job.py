@@ -58,9 +58,9 @@ def test_too_few_slides_and_a_slide_without_truth(cohort: Cohort, tmp_path: Path
 
 def test_only_data_with_truth_and_slides_have_the_job() -> None:
     data = SimpleNamespace(truth=object(), slides={"a": Path("a.tif")}, identity="x", words="phantoms")
-    job, *more = plan_regions(data, SCALES["smoke"])  # type: ignore[arg-type]
+    job, *more = plan_regions(data, SCALES["smoke"], None)  # type: ignore[arg-type]
     assert not more
     assert job.name == "regions"
-    other = plan_regions(data, replace(SCALES["smoke"], region_recipe="trails"))[0]  # type: ignore[arg-type]
+    other = plan_regions(data, replace(SCALES["smoke"], region_recipe="trails"), None)[0]  # type: ignore[arg-type]
     assert job.fingerprint != other.fingerprint
-    assert plan_regions(SimpleNamespace(truth=None, slides={}), SCALES["smoke"]) == []  # type: ignore[arg-type]
+    assert plan_regions(SimpleNamespace(truth=None, slides={}), SCALES["smoke"], None) == []  # type: ignore[arg-type]

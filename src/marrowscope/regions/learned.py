@@ -33,26 +33,24 @@ class RegionModel:
 
 
 NESTED = 0.8
-"""A box of which more than this share lies in a better one is a part of that object (a particle in its trail's box)."""
+"""A box of which more than this share lies in a larger one is a part of that object: a particle in its trail's box."""
 
 
 def outermost(boxes: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows of ``boxes (n, 4)``, best first, that are no part of a better one."""
+    """Rows of ``boxes (n, 4)``, in their order, that are no part of a larger one."""
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     kept: list[int] = []
-    for row, (x0, y0, x1, y1) in enumerate(boxes):
-        better = boxes[kept]
-        width = np.minimum(x1, better[:, 2]) - np.maximum(x0, better[:, 0])
-        height = np.minimum(y1, better[:, 3]) - np.maximum(y0, better[:, 1])
-        shared = width.clip(min=0) * height.clip(min=0)
-        if (shared <= NESTED * (x1 - x0) * (y1 - y0)).all():
+    for row in np.argsort(-areas, kind="stable").tolist():
+        low, high = np.maximum(boxes[row, :2], boxes[kept, :2]), np.minimum(boxes[row, 2:], boxes[kept, 2:])
+        if ((high - low).clip(min=0).prod(axis=1) <= NESTED * areas[row]).all():
             kept.append(row)
-    return np.array(kept, np.int64)
+    return np.array(sorted(kept), np.int64)
 
 
 def find_boxes(slide: Slide, model: RegionModel) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """What the model finds on a slide: boxes ``(n, 4)`` in level-0 pixels, inside the slide, and scores ``(n,)``.
 
-    Boxes that are part of a better one are left out.
+    Boxes that are part of a larger one are left out.
     """
     seen = square_overview(slide, model.side)
     boxes, scores = model.find(seen.picture)

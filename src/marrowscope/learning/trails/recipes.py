@@ -12,8 +12,8 @@ from marrowscope.learning.cascade.proposals import ProposalSettings
 
 CLASSES = ("region",)
 
-ANCHORS = ((32.0, 64.0), (128.0, 192.0), (288.0, 416.0))
-"""Sides of anchors at strides 16, 32, 64 on 512 px: from a small particle to a trail across the slide."""
+ANCHORS = ((16.0, 32.0), (64.0, 96.0), (144.0, 208.0))
+"""Sides of anchors at strides 16, 32, 64 on 256 px: from a small particle to a trail across the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +35,30 @@ class TrailRecipe:
     clip: float
     seed: int
 
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether layers stay as they were loaded, so that it cannot learn from nothing."""
+        return self.shape.backbone.frozen_norm or self.shape.backbone.frozen_to > 0
 
-def paper_trails() -> TrailRecipe:
-    """Overviews of 512 x 512 px as in wang-2022; three stages on a small backbone, learnt from random weights."""
+
+def trails() -> TrailRecipe:
+    """The region model: half the paper's 512 px a side, a MobileNetV2 that starts from ImageNet, three stages."""
     return TrailRecipe(
-        name="paper-trails",
-        side=512,
+        name="trails",
+        side=256,
         shape=CascadeShape(
-            BackboneShape("mobilenetv4_conv_small_050", (16, 32), 64),
+            BackboneShape("mobilenetv2_100", (16, 32), 64, frozen_norm=True, frozen_to=8),
             ProposalSettings(ANCHORS, (0.5, 1.0, 2.0), before=200, after=48, samples=128),
             CLASSES,
             hidden=128,
-            samples=32,
+            samples=16,
         ),
         augmentation=Augmentation(turns=True, contrast=0.15, saturation=0.2, brightness=0.1, stain=0.15, focus=0.2),
         mosaics=0.2,
         smallest=0.7,
-        steps=600,
+        steps=200,
         batch=2,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         weight_decay=1e-2,
         average=0.95,
         clip=10.0,
@@ -61,21 +66,29 @@ def paper_trails() -> TrailRecipe:
     )
 
 
-def trails() -> TrailRecipe:
-    """:func:`paper_trails` on half the side: a quarter of the work, for a processor."""
-    whole = paper_trails()
-    anchors = tuple(tuple(side / 2 for side in sides) for sides in ANCHORS)
-    shape = replace(whole.shape, proposals=replace(whole.shape.proposals, sizes=anchors))
-    return replace(whole, name="trails", side=256, shape=shape, steps=250)
+def paper_trails() -> TrailRecipe:
+    """:func:`trails` on overviews of 512 x 512 px, as in wang-2022: four times the work a step, for a GPU."""
+    small = trails()
+    anchors = tuple(tuple(2 * side for side in sides) for sides in ANCHORS)
+    proposals = replace(small.shape.proposals, sizes=anchors)
+    return replace(small, name="paper-trails", side=512, shape=replace(small.shape, proposals=proposals), steps=600)
+
+
+def scratch_trails() -> TrailRecipe:
+    """:func:`trails` without start weights: a smaller network, more steps, worse."""
+    small = trails()
+    shape = replace(small.shape, backbone=BackboneShape("mobilenetv4_conv_small_050", (16, 32), 64), samples=32)
+    return replace(small, name="scratch-trails", shape=shape, steps=250, learning_rate=2e-3)
 
 
 def tiny_trails() -> TrailRecipe:
-    """For tests of the wiring: a few steps of :func:`trails`; it learns nothing."""
-    return replace(trails(), name="tiny-trails", steps=3)
+    """For tests of the wiring: a few steps of :func:`scratch_trails`; it learns nothing."""
+    return replace(scratch_trails(), name="tiny-trails", steps=3)
 
 
 RECIPES: dict[str, Callable[[], TrailRecipe]] = {
-    "paper_trails": paper_trails,
     "trails": trails,
+    "paper_trails": paper_trails,
+    "scratch_trails": scratch_trails,
     "tiny_trails": tiny_trails,
 }

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from marrowscope.errors import DataError
 from marrowscope.files import whole_file
+from marrowscope.learning.cascade.backbones import load_start_weights
 from marrowscope.learning.cascade.data import together
 from marrowscope.learning.cascade.network import CascadeRCNN, LossSettings
 from marrowscope.learning.trails.data import LabelledOverview, OverviewExamples
@@ -22,22 +23,37 @@ Progress = Callable[[float], None]
 
 
 def train_trails(
-    recipe: TrailRecipe, overviews: Sequence[LabelledOverview], path: Path, progress: Progress = lambda done: None
+    recipe: TrailRecipe,
+    overviews: Sequence[LabelledOverview],
+    path: Path,
+    progress: Progress = lambda done: None,
+    *,
+    weights: Path | str | None = None,
 ) -> Path:
     """Train on these overviews and write the model to ``path``, whole or not at all; ``load_cascade`` reads it.
 
-    The same overviews give the same model on the same machine. Raises ``DataError`` when no overview has an object, and
-    for a loss that is no number.
+    ``weights`` starts the backbone (a file, a folder or ``"hub"``) where the recipe starts from weights. The same
+    overviews give the same model on the same machine. Raises ``DataError`` when no overview has an object, when start
+    weights are lacking or another network's, and for a loss that is no number.
     """
     if not any(len(one.boxes) for one in overviews):
         raise DataError(
             f"none of the {len(overviews)} overviews to learn from has a particle or a trail: give slides that do"
         )
+    if recipe.starts_from_weights and weights is None:
+        raise DataError(
+            f"the recipe {recipe.name} keeps layers of {recipe.shape.backbone.name} as they are and needs start "
+            "weights: give --weights FILE, or --weights hub to download timm's"
+        )
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = CascadeRCNN(recipe.shape).to(device).train()
+    network = CascadeRCNN(recipe.shape)
+    if recipe.starts_from_weights and weights is not None:
+        load_start_weights(network.pyramid, recipe.shape.backbone.name, weights)
+    network = network.to(device).train()
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)  # type: ignore[no-untyped-call]
-    optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, max(recipe.steps, 2), pct_start=0.15
     )
@@ -57,7 +73,7 @@ def train_trails(
             raise DataError(f"the loss of step {step} is no number: train with a lower learning rate")
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        torch.nn.utils.clip_grad_norm_(learnt, recipe.clip)
         optimiser.step()
         schedule.step()
         average.update_parameters(network)

@@ -65,10 +65,15 @@ def find_on(model: Path, overviews: Sequence[LabelledOverview], score: float = S
 
 
 def run_fold(
-    recipe: TrailRecipe, train: Sequence[LabelledOverview], test: Sequence[LabelledOverview], model: Path
+    recipe: TrailRecipe,
+    train: Sequence[LabelledOverview],
+    test: Sequence[LabelledOverview],
+    model: Path,
+    *,
+    weights: Path | str | None = None,
 ) -> list[SlideResult]:
     """Learn from ``train``, write the model, find on ``test``. Raises ``DataError`` as :func:`train_trails` does."""
-    train_trails(recipe, train, model)
+    train_trails(recipe, train, model, weights=weights)
     return find_on(model, test)
 
 

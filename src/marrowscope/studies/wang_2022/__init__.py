@@ -58,7 +58,7 @@ def run(
     plan = plan_folds(prepared, scale)
     jobs = plan_jobs(plan, prepared, scale, learner, output, weights=options.weights, threads=options.threads)
     if own:
-        jobs = [*plan_regions(prepared, scale), *jobs]
+        jobs = [*plan_regions(prepared, scale, options.weights), *jobs]
     write_json(output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs]})
     return run_jobs(
         jobs,

@@ -87,7 +87,7 @@ def plan_jobs(
     recipes = {(part.protocol, part.arm): part.recipe for part in scale.parts}
     questions = {name: learner.question(name) for name in dict.fromkeys(recipes.values())}
     second = data.rows("second")
-    start = None if weights is None else _hash(weights)
+    start = None if weights is None else hash_of(weights)
     jobs = []
     for one in _by_number(plan.folds):
         recipe = recipes[one.protocol, one.arm]
@@ -131,7 +131,7 @@ def _by_number(folds: Sequence[PlannedFold]) -> list[PlannedFold]:
     return sorted(folds, key=lambda one: (order.index(one.protocol), first[one.fold.name]))
 
 
-def _hash(weights: Path) -> str:
+def hash_of(weights: Path) -> str:
     """Of a file of weights or of the files of a folder; ``hub`` stands for itself."""
     if str(weights) == "hub":
         return "hub"

@@ -19,13 +19,14 @@ from marrowscope.files import write_json
 from marrowscope.studies.folds import as_folds, balanced_folds
 from marrowscope.studies.jobs import Job
 from marrowscope.studies.wang_2022.data import StudyData
+from marrowscope.studies.wang_2022.planning import hash_of
 from marrowscope.studies.wang_2022.regions import FILE, RegionFold, RegionResult
 from marrowscope.studies.wang_2022.scales import Scale
 
 NAME = "regions"
 
 
-def plan_regions(data: StudyData, scale: Scale) -> list[Job]:
+def plan_regions(data: StudyData, scale: Scale, weights: Path | None) -> list[Job]:
     """The job of a scale; none for data without the truth of whole slides (labelled tiles of real ones)."""
     if data.truth is None or not data.slides:
         return []
@@ -38,6 +39,7 @@ def plan_regions(data: StudyData, scale: Scale) -> list[Job]:
         "slides": sorted(data.slides),
         "folds": scale.region_folds,
         "seed": scale.seed,
+        "weights": hash_of(weights) if weights is not None and recipe.starts_from_weights else None,
     }
     arguments = {
         "slides": {name: str(data.slides[name]) for name in sorted(data.slides)},
@@ -45,16 +47,25 @@ def plan_regions(data: StudyData, scale: Scale) -> list[Job]:
         "folds": scale.region_folds,
         "seed": scale.seed,
         "data_words": data.words,
+        "weights": weights,
     }
     return [Job(NAME, NAME, cross_validate, arguments, question)]
 
 
 def cross_validate(
-    folder: Path, *, slides: Mapping[str, str], recipe: str, folds: int, seed: int, data_words: str
+    folder: Path,
+    *,
+    slides: Mapping[str, str],
+    recipe: str,
+    folds: int,
+    seed: int,
+    data_words: str,
+    weights: Path | None = None,
 ) -> Mapping[str, Any]:
     """Learn and test every fold of whole slides, then write ``regions.json``; one thread, for the model is small.
 
-    Raises ``DataError`` with fewer slides than folds, for a slide without its truth, and when none has an object.
+    Raises ``DataError`` with fewer slides than folds, for a slide without its truth, when none has an object, and when
+    the recipe needs start weights that are not given.
     """
     from marrowscope.learning.threads import use_threads
     from marrowscope.learning.trails.data import read_labelled
@@ -70,7 +81,8 @@ def cross_validate(
         done = folder / fold.name / "found.json"
         if not done.is_file():
             test = [overviews[row] for row in fold.test]
-            found = run_fold(chosen, [overviews[row] for row in fold.train], test, done.parent / "model.pt")
+            train = [overviews[row] for row in fold.train]
+            found = run_fold(chosen, train, test, done.parent / "model.pt", weights=weights)
             for one, seen in zip(test, found, strict=True):
                 draw(one.picture, seen, folder / "pictures" / f"{one.name}.png")
             write_json(done, {"slides": [asdict(result) for result in found]})
@@ -78,13 +90,13 @@ def cross_validate(
         results.append([SlideResult(**one) for one in json.loads(done.read_text(encoding="utf-8"))["slides"]])
     empty = [one.name for one in overviews if not len(one.boxes)]
     scored = [measures(found) for found in results]
-    shape = chosen.shape
+    shape, start = chosen.shape, "start weights" if chosen.starts_from_weights else "random weights"
     objects = sum(len(one.boxes) for one in overviews)
     words = (
         f"Regions: {data_words}. {len(overviews)} overviews of {chosen.side} x {chosen.side} px, {folds} folds of "
         f"whole slides, {objects} objects: boxes round each particle with its trail, from the phantoms' truth. Model "
         f"{chosen.name}: cascade of {len(shape.stages)} stages on {shape.backbone.name}, {chosen.steps} steps of "
-        f"{chosen.batch}, learnt from random weights. An object that was missed counts with the IoU of the nearest box."
+        f"{chosen.batch}, from {start}. An object that was missed counts with the IoU of the nearest box."
     )
     if empty:
         words += f" Without a particle or a trail, and so counted by found boxes only: {', '.join(empty)}."
