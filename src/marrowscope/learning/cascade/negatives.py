@@ -29,11 +29,12 @@ class NegativeRule:
     """Weight of unlabelled boxes in the classification loss.
 
     ``confident`` is the foreground probability from which ``ignore-confident`` drops a box, after ``warm_up`` steps in
-    which the network has learnt what a cell looks like.
+    which the network has learnt what a cell looks like. A low one teaches nothing about what rarely lies beside cells:
+    with 0.3 a training of 250 steps took red cells far from any cell for lymphocytes.
     """
 
     kind: MissingLabels = "background"
-    confident: float = 0.3
+    confident: float = 0.8
     warm_up: int = 100
 
     def weigh(self, overlap: Tensor, foreground: Tensor, step: int) -> Tensor:

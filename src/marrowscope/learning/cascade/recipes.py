@@ -117,11 +117,11 @@ def paper() -> CascadeRecipe:
 
 def scratch() -> CascadeRecipe:
     """Ours without start weights: a MobileNetV4, the colours of other stains and scanners in training, rare types drawn
-    more often and weighed up, unlabelled cells that the network sees ignored, one cycle of AdamW, averaged weights."""
+    more often and weighed up, soft sampling of unlabelled boxes, one cycle of AdamW, averaged weights."""
     return CascadeRecipe(
         name="scratch",
         augmentation=Augmentation(turns=True, contrast=0.15, saturation=0.2, brightness=0.1, stain=0.15, focus=0.5),
-        negatives=NegativeRule("ignore-confident"),
+        negatives=NegativeRule("soft-sampling"),
         balance=0.5,
         rare=0.3,
         average=0.99,
@@ -189,6 +189,7 @@ def tiny() -> CascadeRecipe:
     return replace(
         scratch(),
         name="tiny",
+        negatives=NegativeRule("ignore-confident"),
         backbone=BackboneShape("test_resnet", (8, 16), 32),
         hidden=64,
         samples=128,

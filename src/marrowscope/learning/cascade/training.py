@@ -163,6 +163,7 @@ def train_cascade(
     (work / "mark.txt").write_text(mark, encoding="utf-8")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(
+        max_epochs=1,  # all draws are one epoch
         max_steps=min(steps, limit or steps),
         accelerator="auto",
         devices="auto" if torch.cuda.is_available() else 1,
