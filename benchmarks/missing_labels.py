@@ -141,7 +141,8 @@ def recipe(steps: int, started: bool) -> CascadeRecipe:
     return replace(
         modern() if started else scratch(),
         side=SIDE,
-        batch=4,
+        batch=2,
+        samples=32,
         steps=steps,
         augmentation=Augmentation(turns=True),
         rare=0.0,
