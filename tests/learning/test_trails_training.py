@@ -88,6 +88,7 @@ def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "model.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_pack_finds_what_torch_found(tmp_path: Path) -> None:
     seen = overviews(3)
     train_trails(small(4), seen, tmp_path / "model.pt")
