@@ -2,7 +2,7 @@
 
     python benchmarks/cascade_speed.py --model RUN/model.pt --detector RUN/detector.onnx [--threads 2]
 
-``RUN`` is a folder that ``marrowscope train cascade`` wrote (or ``marrowscope study export``, with a job's ``model.pt``).
+``RUN`` is a folder of ``marrowscope train cascade`` (or of ``marrowscope study export``, with a job's ``model.pt``).
 Both look at the same tile in turn, in one process, so that the ratio holds on a busy machine; medians of ``--repeats``.
 """
 
