@@ -91,6 +91,11 @@ class CellFinder:
             raise MarrowscopeError(
                 f"a tile of {tiling.tile} px has no core; --tile takes {least} or more with this pack"
             )
+        if tiling.tile not in (None, contract.detector.tile) and contract.classifier is None:
+            raise MarrowscopeError(
+                f"the pack {contract.name} names cells in its detector, which gives so many a tile: it takes tiles of "
+                f"{contract.detector.tile} px only; leave --tile out"
+            )
         self._slide, self._pack, self._tiling = slide, pack, tiling
         self._detector = Detector(pack.detector, contract.detector, threads=tiling.threads)
         self._classifier = None

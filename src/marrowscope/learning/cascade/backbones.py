@@ -128,6 +128,23 @@ def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None
     body.load_state_dict({key: value for key, value in renamed.items() if value is not None}, strict=False)
 
 
+Colour = tuple[float, float, float]
+
+RGB_MEAN: Colour = (123.675, 116.28, 103.53)
+RGB_SPREAD: Colour = (58.395, 57.12, 57.375)
+"""Of ImageNet, as timm's networks expect it, RGB 0..255."""
+
+
+def expected_colours(weights: Path | str) -> tuple[Colour, Colour]:
+    """Mean and spread of RGB 0..255 with which start weights were learnt.
+
+    ImageNet's for those of timm, -1..1 for folded layers of a TensorFlow release (``.npz``, also in a folder).
+    """
+    path = Path(weights)
+    folded = path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz")))
+    return ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)) if folded else (RGB_MEAN, RGB_SPREAD)
+
+
 def _in_folder(folder: Path, name: str) -> Path:
     for ending in ENDINGS:
         if (path := folder / f"{name}{ending}").is_file():

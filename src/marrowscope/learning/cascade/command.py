@@ -27,8 +27,8 @@ MODEL_FILE = "detector.onnx"
 SCORE_THRESHOLD = 0.5
 """More cell than background: partly labelled tiles do not say what is no cell, so none can be chosen on them."""
 
-MARGIN = 96
-"""Pixels of context; the core of a tile of 640 px is 448 px."""
+MARGIN = 128
+"""Pixels of context: more than the radius of a megakaryocyte. The core of a tile of 640 px is 384 px."""
 
 HELD_OUT = 0.2
 

@@ -44,15 +44,15 @@ class Assigned:
 def assign(boxes: Tensor, target: Target, *, positive: float, negative: float, keep_best: bool = False) -> Assigned:
     """A box is a cell from IoU ``positive``, background below ``negative``, ignored between.
 
-    Background that overlaps an ignored cell by ``negative`` or more is ignored too. ``keep_best``: each label's best
-    box is its own however little they overlap (for anchors: no cell without a teacher).
+    Background that overlaps an ignored cell by ``negative``, or by a half, is ignored too. ``keep_best``: each label's
+    best box is its own however little they overlap (for anchors: no cell without a teacher).
     """
     overlap, row = best_overlap(boxes, target.boxes)
     classes = torch.full((len(boxes),), IGNORED, dtype=torch.long, device=boxes.device)
     classes[overlap < negative] = 0
     if len(target.ignored):
         near, _ = best_overlap(boxes, target.ignored)
-        classes[(near >= negative) & (overlap < positive)] = IGNORED
+        classes[(near >= min(negative, 0.5)) & (overlap < positive)] = IGNORED
     matched = overlap >= positive
     nearest = target.boxes[row] if len(target.boxes) else boxes
     if len(target.boxes):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from marrowscope.learning.cascade.backbones import BackboneShape, Pyramid
+from marrowscope.learning.cascade.backbones import RGB_MEAN, RGB_SPREAD, BackboneShape, Pyramid
 from marrowscope.learning.cascade.boxes import Weights, clip, decode, encode
 from marrowscope.learning.cascade.heads import Pooling, Stage, pool, scale_gradient
 from marrowscope.learning.cascade.labels import Assigned, Target, assign, sample
@@ -29,8 +29,6 @@ FIRST_WEIGHTS: Weights = (10.0, 10.0, 5.0, 5.0)
 
 RGB_MEAN_PAPER = (124.0, 117.0, 104.0)
 """wang-2022 subtracts (104, 117, 124) in BGR and divides by nothing."""
-
-RGB_MEAN, RGB_SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from marrowscope.learning.cascade.augmentation import Augmentation
-from marrowscope.learning.cascade.backbones import BackboneShape
+from marrowscope.learning.cascade.backbones import RGB_MEAN, RGB_SPREAD, BackboneShape
 from marrowscope.learning.cascade.negatives import NegativeRule
-from marrowscope.learning.cascade.network import RGB_MEAN, RGB_MEAN_PAPER, RGB_SPREAD, CascadeShape
+from marrowscope.learning.cascade.network import RGB_MEAN_PAPER, CascadeShape
 from marrowscope.learning.cascade.proposals import ProposalSettings
 
 CELL_ANCHORS = ((34.0, 52.0), (68.0, 96.0), (150.0, 224.0))
@@ -25,7 +25,9 @@ IMAGENET_START = BackboneShape("mobilenetv2_100", (8, 16), 96, frozen_norm=True,
 
 @dataclass(frozen=True, slots=True)
 class CascadeRecipe:
-    """``samples`` boxes of each tile are learnt from in every stage. ``steps`` batches of ``batch`` tiles; 0:
+    """``colours_of_weights``: mean and spread are those of the start weights, whatever stands here.
+
+    ``samples`` boxes of each tile are learnt from in every stage. ``steps`` batches of ``batch`` tiles; 0:
     ``step_factor`` x tiles, as wang-2022 sets it, for each of ``drops`` + 1 learning rates. ``schedule``: ``steps``
     (x 0.1 at each drop) or ``cosine`` (one cycle). ``average``: decay of the moving average of the weights, 0 for none.
     ``rare``: share of annotated tiles below which those that hold a type are drawn more often (repeat-factor sampling,
@@ -40,6 +42,7 @@ class CascadeRecipe:
     pooling: Literal["finest", "by-size"] = "finest"
     mean: tuple[float, float, float] = RGB_MEAN
     spread: tuple[float, float, float] = RGB_SPREAD
+    colours_of_weights: bool = False
     spacing: float = 0.25
     side: int = 640
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -135,8 +138,7 @@ def modern() -> CascadeRecipe:
         scratch(),
         name="modern",
         backbone=IMAGENET_START,
-        mean=(127.5, 127.5, 127.5),
-        spread=(127.5, 127.5, 127.5),
+        colours_of_weights=True,
         augmentation=Augmentation(turns=True, contrast=0.1, saturation=0.15, brightness=0.08, stain=0.1, focus=0.3),
         balance=0.25,
         steps=250,
@@ -160,8 +162,7 @@ def plain_start() -> CascadeRecipe:
         name="plain-start",
         backbone=like.backbone,
         samples=like.samples,
-        mean=like.mean,
-        spread=like.spread,
+        colours_of_weights=True,
         steps=like.steps,
     )
 

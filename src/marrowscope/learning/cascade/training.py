@@ -7,7 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from marrowscope.annotations.tiles import LabelledTiles
 from marrowscope.errors import DataError
 from marrowscope.files import whole_file
-from marrowscope.learning.cascade.backbones import load_start_weights
+from marrowscope.learning.cascade.backbones import expected_colours, load_start_weights
 from marrowscope.learning.cascade.data import RareFirst, TileExamples, frequencies, repeat_factors, together
 from marrowscope.learning.cascade.labels import Target
 from marrowscope.learning.cascade.network import CascadeRCNN, CascadeShape, LossSettings
@@ -137,19 +137,22 @@ def train_cascade(
     work.mkdir(parents=True, exist_ok=True)
     mark = recipe_fingerprint(recipe, tiles, rows)
     last = _checkpoint(work, mark) if resume else None
-    if last is None:  # or a later --resume would go on from another training's steps
-        for stale in work.glob("*.ckpt"):
-            stale.unlink()
     lightning.seed_everything(recipe.seed, verbose=False)
     steps = training_steps(recipe, len(rows))
     counted = tuple(float(n) for n in frequencies(tiles, rows))
     losses = LossSettings(recipe.negatives, recipe.soft_boxes, recipe.balance, counted, recipe.smoothing)
-    module = CascadeTraining(recipe, recipe.shape(tiles.classes), losses, steps)
+    shape = recipe.shape(tiles.classes)
+    if weights is not None and recipe.colours_of_weights:
+        mean, spread = expected_colours(weights)
+        shape = replace(shape, mean=mean, spread=spread)
+    module = CascadeTraining(recipe, shape, losses, steps)
     if weights is not None:
         load_start_weights(module.network.pyramid, recipe.backbone.name, weights)
     done = int(torch.load(last, map_location="cpu", weights_only=False)["global_step"]) if last else 0
     examples = TileExamples(tiles, rows, recipe.augmentation, recipe.seed)
-    draws = RareFirst(repeat_factors(tiles, rows, recipe.rare), steps * recipe.batch, recipe.seed, done * recipe.batch)
+    devices = max(1, torch.cuda.device_count())  # Lightning deals the draws out to all of them
+    count = steps * recipe.batch * devices
+    draws = RareFirst(repeat_factors(tiles, rows, recipe.rare), count, recipe.seed, done * recipe.batch * devices)
     loader = DataLoader(
         examples,
         recipe.batch,
@@ -160,6 +163,9 @@ def train_cascade(
         persistent_workers=torch.cuda.is_available(),
         pin_memory=torch.cuda.is_available(),
     )
+    if last is None:  # or a later --resume would go on from another training's steps
+        for stale in work.glob("*.ckpt"):
+            stale.unlink()
     (work / "mark.txt").write_text(mark, encoding="utf-8")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = lightning.Trainer(

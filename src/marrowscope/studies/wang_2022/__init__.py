@@ -48,6 +48,11 @@ def run(
         from marrowscope.studies.wang_2022.learner import CascadeLearner
 
         learner = CascadeLearner()
+        if options.weights is None and (needy := learner.needing_weights([part.recipe for part in scale.parts])):
+            raise DataError(
+                f"the scale {scale.name} starts from weights ({', '.join(needy)}): give --weights FILE, a folder with "
+                "BACKBONE.pth and the like, or --weights hub to download timm's"
+            )
     facts = {"study": ABOUT.name, "scale": scale.name, "data": str(data)}
     if (begun := read_facts(output)) is not None and begun["scale"] != scale.name and not options.force:
         raise DataError(

@@ -32,6 +32,9 @@ from marrowscope.taxonomy import WANG_2022_TYPES
 if TYPE_CHECKING:
     from marrowscope.options import Progress
 
+CUTTING = ".cutting-tiles"
+"""Marks a folder whose tiles were begun by a study."""
+
 SIDE, SPACING = 640, 0.25
 """Tiles of Wang et al. 2022: pixels, um per pixel."""
 
@@ -157,6 +160,10 @@ def _identity(source: Path) -> str:
 
 def _from_cohort(cohort: Cohort, output: Path, progress: Progress) -> dict[str, Any]:
     truths, readers, readings = [], [], []
+    if (output / "tiles").exists() and not (output / CUTTING).is_file():
+        raise DataError(f"{output / 'tiles'} is there and not of this study: choose another folder with -o")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / CUTTING).touch()  # tiles of an interrupted cut are the study's own
     shutil.rmtree(output / "tiles", ignore_errors=True)
     with TileWriter(output / "tiles", spacing=SPACING, side=SIDE, classes=WANG_2022_TYPES) as writer:
         first = 0

@@ -203,8 +203,9 @@ def differentials(
 ) -> tuple[list[DifferentialError], int]:
     """Error of each type's percentage over slides, and the number of true cells behind it; phantoms only.
 
-    Cells that the ICSH differential counts, owned by these tiles, against detections with a score of at least 0.5 and
-    their centre inside the tile. Raises ``ValueError`` where the whole truth is not known.
+    Cells that the ICSH differential counts and that show in these tiles, against detections with a score of at least
+    0.5; a cell at a border counts in each tile that shows it, on both sides alike. Raises ``ValueError`` where the
+    whole truth is not known.
     """
     if data.truth is None:
         raise ValueError("the whole truth of these tiles is not known")
@@ -213,13 +214,13 @@ def differentials(
     counted = named(detections, data.tiles.classes).filter(pl.col("score") >= COUNT_SCORE)
     names = slides["slide"].unique(maintain_order=True).to_list()
     percent = []
-    for table in (data.truth.filter("owned"), counted):
+    for table in (data.truth, counted):
         here = table.filter(pl.col("type").is_in(types)).join(slides, on="tile")
         numbers = np.zeros((len(names), len(types)))
         for slide, kind, n in here.group_by("slide", "type").len().iter_rows():
             numbers[names.index(slide), types.index(kind)] = n
         percent.append(100 * share(numbers, numbers.sum(axis=1, keepdims=True)))
-    true_cells = data.truth.filter("owned").filter(pl.col("type").is_in(types)).join(slides, on="tile").height
+    true_cells = data.truth.filter(pl.col("type").is_in(types)).join(slides, on="tile").height
     return [differential_error(name, percent[0][:, k], percent[1][:, k]) for k, name in enumerate(types)], true_cells
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from marrowscope.errors import DataError
 from marrowscope.studies.wang_2022.work import Picture
 
 if TYPE_CHECKING:
+    from marrowscope.learning.cascade.network import CascadeRCNN
     from marrowscope.learning.cascade.recipes import CascadeRecipe
 
 
@@ -30,7 +32,7 @@ def recipes() -> dict[str, Callable[[], CascadeRecipe]]:
         """:func:`modern` with the backbone of the paper: what the larger network alone brings."""
         like = paper()
         backbone = replace(like.backbone, strides=(8, 16))
-        return replace(modern(), name="modern-resnet101", backbone=backbone, mean=like.mean, spread=like.spread)
+        return replace(modern(), name="modern-resnet101", backbone=backbone)
 
     def plain_resnet101() -> CascadeRecipe:
         """The paper's schedule and backbone with one head, flips and quarter turns, every unlabelled box background."""
@@ -56,6 +58,10 @@ class CascadeLearner:
     def question(self, recipe: str) -> Mapping[str, Any]:
         return asdict(recipe_named(recipe))
 
+    def needing_weights(self, recipes: Sequence[str]) -> list[str]:
+        """Those of the named recipes that keep layers as they were loaded."""
+        return [name for name in dict.fromkeys(recipes) if recipe_named(name).starts_from_weights]
+
     def train(
         self,
         recipe: str,
@@ -75,11 +81,11 @@ class CascadeLearner:
         return train_cascade(chosen, tiles, rows, folder, weights=start, resume=True, silent=True)
 
     def predict(self, model: Path, pictures: Iterable[Picture], *, threads: int) -> list[Detections]:
-        from marrowscope.learning.cascade.inference import load_cascade, predict
+        from marrowscope.learning.cascade.inference import predict
         from marrowscope.learning.threads import use_threads
 
         use_threads(threads)
-        return list(predict(load_cascade(model), pictures))
+        return list(predict(_loaded(model, model.stat().st_mtime_ns), pictures))
 
     def export(
         self,
@@ -95,3 +101,11 @@ class CascadeLearner:
         from marrowscope.learning.cascade.command import export_run
 
         export_run(model, recipe_named(recipe), tiles, train, test, folder, unit)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: Path, written: int) -> CascadeRCNN:
+    """A model stays loaded between calls; ``written`` is when its file was, so that another one is loaded anew."""
+    from marrowscope.learning.cascade.inference import load_cascade
+
+    return load_cascade(model)
