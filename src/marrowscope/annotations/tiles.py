@@ -280,9 +280,16 @@ class TileWriter:
         }
         write_json(self._beside / "tiles.json", document)
         self._beside.chmod(0o777 & ~_umask())
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
-        self._beside.replace(self._folder)
+        if not self._folder.exists():
+            self._beside.replace(self._folder)
+            return
+        old = self._folder.replace(self._beside.with_name(f"{self._beside.name}.old"))
+        try:
+            self._beside.replace(self._folder)
+        except OSError:
+            old.replace(self._folder)
+            raise
+        shutil.rmtree(old)
 
 
 def write_tiles(
