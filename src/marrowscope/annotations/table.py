@@ -74,24 +74,29 @@ class Annotations:
         return Annotations(self.cells, self.areas, (*self.notes, *notes))
 
 
+ROUNDING = 0.01
+"""Level-0 pixels: what a format with few digits (YOLO) may move a corner by."""
+
+
 def within(annotations: Annotations, size: Size) -> Annotations:
     """What lies on a slide of this size (level-0 pixels); what was left out or clipped stands in the notes.
 
-    Boxes wholly outside are left out, boxes partly outside are clipped, and so are the areas.
+    Boxes wholly outside are left out, boxes partly outside are clipped, and so are the areas. What sticks out by less
+    than :data:`ROUNDING` is clipped without a word.
     """
     cells, notes = annotations.cells, list(annotations.notes)
     touching = (pl.col("x0") < size.width) & (pl.col("y0") < size.height) & (pl.col("x1") > 0) & (pl.col("y1") > 0)
     kept = cells.filter(touching)
     if lost := cells.height - kept.height:
         notes.append(boxes_said(lost, "wholly outside the slide", "left out"))
-    crossing = (pl.col("x0") < 0) | (pl.col("y0") < 0) | (pl.col("x1") > size.width) | (pl.col("y1") > size.height)
-    if clipped := kept.filter(crossing).height:
+    over = pl.max_horizontal(-pl.col("x0"), -pl.col("y0"), pl.col("x1") - size.width, pl.col("y1") - size.height)
+    if clipped := kept.filter(over > ROUNDING).height:
         notes.append(boxes_said(clipped, "partly outside the slide", "clipped to it"))
-        kept = kept.with_columns(
-            pl.col("x0", "y0").clip(lower_bound=0.0),
-            pl.col("x1").clip(upper_bound=float(size.width)),
-            pl.col("y1").clip(upper_bound=float(size.height)),
-        )
+    kept = kept.with_columns(
+        pl.col("x0", "y0").clip(lower_bound=0.0),
+        pl.col("x1").clip(upper_bound=float(size.width)),
+        pl.col("y1").clip(upper_bound=float(size.height)),
+    )
     frame = shapely.box(0, 0, *size)
     areas = tuple(part for area in annotations.areas for part in polygons_of(area.intersection(frame)))
     if len(annotations.areas) and shapely.union_all(annotations.areas).difference(frame).area > 1:
