@@ -27,6 +27,7 @@ MODULES = {
     "openslide-python": "openslide",
     "openslide-bin": "openslide_bin",
     "pillow": "PIL",
+    "pyyaml": "yaml",
 }
 """Modules whose name is not that of their distribution."""
 
