@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from marrowscope.errors import DataError
 from marrowscope.files import whole_file
-from marrowscope.learning.cascade.backbones import load_start_weights
+from marrowscope.learning.cascade.backbones import expected_colours, load_start_weights
 from marrowscope.learning.cascade.data import together
 from marrowscope.learning.cascade.network import CascadeRCNN, LossSettings
 from marrowscope.learning.trails.data import LabelledOverview, OverviewExamples
@@ -47,9 +47,13 @@ def train_trails(
         )
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = CascadeRCNN(recipe.shape)
+    shape = recipe.shape
     if recipe.starts_from_weights and weights is not None:
-        load_start_weights(network.pyramid, recipe.shape.backbone.name, weights)
+        mean, spread = expected_colours(weights)
+        shape = replace(shape, mean=mean, spread=spread)
+    network = CascadeRCNN(shape)
+    if recipe.starts_from_weights and weights is not None:
+        load_start_weights(network.pyramid, shape.backbone.name, weights)
     network = network.to(device).train()
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)  # type: ignore[no-untyped-call]
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -82,7 +86,7 @@ def train_trails(
         torch.save(
             {
                 "format": "marrowscope cascade 1",
-                "shape": asdict(recipe.shape),
+                "shape": asdict(shape),
                 "recipe": recipe.name,
                 "facts": {"overviews": len(overviews), "objects": sum(len(one.boxes) for one in overviews)},
                 "weights": {name: value.detach().cpu() for name, value in average.module.state_dict().items()},
