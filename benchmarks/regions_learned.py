@@ -68,7 +68,7 @@ def measure(path: Path, model: RegionModel) -> list[list[object]]:
         shares = [
             inside / true_trails.area,
             inside / max(area.area, 1.0),
-            area.intersection(particles).area / area.area,
+            area.intersection(particles).area / max(area.area, 1.0),
         ]
         found = [f"{objects.hits}/{len(true)}", together.iou] if words == "boxes" else ["", ""]
         lines.append([f"{path.stem} {words}", *shares, *found])
