@@ -25,7 +25,7 @@ def missing_labels():
 
 @pytest.fixture(scope="module")
 def fields(missing_labels):
-    return missing_labels.rendered(12, 4, side=160)
+    return missing_labels.rendered(12, 4, 2, side=160)
 
 
 def test_the_same_labels_go_for_every_rule_and_more_missing_takes_the_same_and_more(missing_labels, fields):
@@ -70,6 +70,9 @@ def test_recall_and_precision_by_hand_and_differences_are_paired(missing_labels)
     assert m.recall_at_false(one, np.array([0, 0])) == 1.0  # its tile holds one false positive, twice drawn
     assert m.ap50(one, every) == pytest.approx((26 + 25 * 2 / 3 + 25 * 0.5) / 101)
     assert m.ap50_types(one, every) == m.ap50(one, every)
+    assert np.isnan(m.false_on_empty(one, every))  # every tile holds a cell
+    alone = replace(one, cell_tile=np.zeros(4, np.intp))  # detections on tile 1: 0.8, 0.6, 0.3
+    assert m.false_on_empty(alone, every) == 2.0
     better = _judged(m, [0.9, 0.7, 0.6, 0.0], score, right)
     assert m.difference([better, better], [one, one], m.recall, draws=50) == (0.25, 0.0, 0.5)
     assert m.difference([one], [one], m.ap50, draws=20) == (0, 0, 0)

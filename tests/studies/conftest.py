@@ -54,6 +54,9 @@ class Threshold:
             scores = np.linspace(0.9, 0.6, len(boxes)).astype(np.float32)
             found.append(Detections(boxes, scores, np.tile(shares, (len(boxes), 1))))
         return found
+
+    def accelerator(self):
+        return ""
 '''
 
 

@@ -136,6 +136,8 @@ def table_5(results: Results) -> Table:
     else:
         facts = job["facts"]
         slides, processor = facts["slides"], f"{facts['processor']}, {facts['threads']} threads"
+        if facts.get("accelerator"):
+            processor += f", {facts['accelerator']}"
         whole = [one["regions_seconds"] + one["cells_seconds"] + one["stitch_seconds"] for one in slides]
         fit = time_for_cells([one["cells"] for one in slides], whole)
         seconds = with_interval(fit.seconds, 2) if fit.seconds.value > 0 else "needs slides of different sizes"

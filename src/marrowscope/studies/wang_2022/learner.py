@@ -87,6 +87,11 @@ class CascadeLearner:
         use_threads(threads)
         return list(predict(_loaded(model, model.stat().st_mtime_ns), pictures))
 
+    def accelerator(self) -> str:
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
     def export(
         self,
         recipe: str,

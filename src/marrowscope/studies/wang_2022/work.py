@@ -60,6 +60,9 @@ class Learner(Protocol):
     def predict(self, model: Path, pictures: Iterable[Picture], *, threads: int) -> list[Detections]:
         """Detections of each ``(side, side, 3)`` RGB picture in its pixels, with probabilities ``(n, classes)``."""
 
+    def accelerator(self) -> str:
+        """The GPU that does the work, in words; empty without one."""
+
 
 def learn_fold(
     folder: Path,
@@ -167,7 +170,7 @@ def time_slides(
                 "cells": int((cells.scores >= COUNT_SCORE).sum()),
             }
         )
-    return {"slides": timed, "processor": processor(), "threads": threads}
+    return {"slides": timed, "processor": processor(), "accelerator": learner.accelerator(), "threads": threads}
 
 
 def _tiles_of(polygons: Sequence[Any], sampler: Sampler) -> Iterator[tuple[int, int]]:
