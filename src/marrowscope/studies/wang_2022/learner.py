@@ -28,18 +28,18 @@ def recipes() -> dict[str, Callable[[], CascadeRecipe]]:
         small = tiny()
         return replace(plain(), name="tiny-plain", backbone=small.backbone, hidden=small.hidden, steps=small.steps)
 
-    def modern_resnet101() -> CascadeRecipe:
-        """:func:`modern` with the backbone of the paper: what the larger network alone brings."""
-        like = paper()
-        backbone = replace(like.backbone, strides=(8, 16))
-        return replace(modern(), name="modern-resnet101", backbone=backbone)
+    def scratch_resnet101() -> CascadeRecipe:
+        """:func:`modern` with the backbone of the paper from random weights, and the steps that it then needs."""
+        backbone = replace(paper().backbone, strides=(8, 16), frozen_norm=False, frozen_to=0)
+        longer = replace(modern(), name="scratch-resnet101", backbone=backbone, colours_of_weights=False)
+        return replace(longer, steps=1500, batch=4, learning_rate=5e-4)
 
     def plain_resnet101() -> CascadeRecipe:
         """The paper's schedule and backbone with one head, flips and quarter turns, every unlabelled box background."""
         augmentation = Augmentation(turns=True)
         return replace(paper(), name="plain-resnet101", stages=(0.5,), soft_boxes=False, augmentation=augmentation)
 
-    own = (tiny_plain, modern_resnet101, plain_resnet101)
+    own = (tiny_plain, scratch_resnet101, plain_resnet101)
     return RECIPES | {recipe.__name__: recipe for recipe in own}
 
 

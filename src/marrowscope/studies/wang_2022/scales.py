@@ -91,14 +91,15 @@ CPU = Scale(
 )
 GPU = Scale(
     "gpu",
-    "small backbone, all folds; ResNet-101 for one fold; at most 20 minutes of one large GPU, in parts of 9 minutes",
+    "small backbone, all folds; ResNet-101 from random weights for one fold; at most 20 minutes of one large GPU, in "
+    "parts of 9 minutes",
     folds=10,
     parts=(
         *_both("all", "plain", "modern"),
         Part("tile", "all", "plain-start", "plain-start"),
         Part("slide", "all", "cascade", "modern"),
         Part("patient", "all", "cascade", "modern"),
-        Part("tile", (0,), "cascade-resnet101", "modern_resnet101"),
+        Part("tile", (0,), "cascade-resnet101", "scratch_resnet101"),
     ),
     timed_slides=5,
     skip_empty=True,
