@@ -31,6 +31,9 @@ MODEL_FILE = "model.pt"
 SAVED_EVERY = 100
 """Steps between checkpoints."""
 
+MOST_HELPERS = 4
+"""Processes that make pictures for one GPU."""
+
 Batch = tuple[Tensor, list[Target]]
 
 
@@ -153,14 +156,18 @@ def train_cascade(
     devices = max(1, torch.cuda.device_count())  # Lightning deals the draws out to all of them
     count = steps * recipe.batch * devices
     draws = RareFirst(repeat_factors(tiles, rows, recipe.rare), count, recipe.seed, done * recipe.batch * devices)
+    # A GPU waits for pictures unless the other threads make them. They are begun anew and not forked: forked ones can
+    # wait for ever for a lock that a thread of OpenCV or Polars held.
+    helpers = min(MOST_HELPERS, torch.get_num_threads() - 1) if torch.cuda.is_available() else 0
     loader = DataLoader(
         examples,
         recipe.batch,
         sampler=draws,
         drop_last=True,
         collate_fn=together,
-        num_workers=2 if torch.cuda.is_available() else 0,
-        persistent_workers=torch.cuda.is_available(),
+        num_workers=helpers,
+        persistent_workers=helpers > 0,
+        multiprocessing_context="spawn" if helpers else None,
         pin_memory=torch.cuda.is_available(),
     )
     if last is None:  # or a later --resume would go on from another training's steps
