@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 from drawn_tiles import DrawnTiles, Picture, drawn_tiles
 from numpy.typing import NDArray
 from rich.progress import track
@@ -51,6 +50,7 @@ from marrowscope.learning.cascade.negatives import MISSING_LABELS, NegativeRule
 from marrowscope.learning.cascade.network import CascadeRCNN
 from marrowscope.learning.cascade.recipes import CascadeRecipe, modern, scratch
 from marrowscope.learning.cascade.training import train_cascade
+from marrowscope.learning.threads import use_threads
 from marrowscope.phantom import FieldOptions, render_field
 from marrowscope.phantom.diagnoses import DIAGNOSES
 from marrowscope.phantom.field import SEEDS_PER_POOL
@@ -537,7 +537,7 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="train only what results.jsonl does not hold")
     options = parser.parse_args()
     if options.threads:
-        torch.set_num_threads(options.threads)
+        use_threads(options.threads)
     if (options.output / "results.jsonl").is_file() and not options.resume:
         raise DataError(f"{options.output} holds results: go on with --resume or give another folder with -o")
     fields = of_cohort(options.data, options.output) if options.data else rendered(*options.fields)

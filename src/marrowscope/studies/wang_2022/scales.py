@@ -103,7 +103,6 @@ GPU = Scale(
     ),
     timed_slides=5,
     skip_empty=True,
-    region_recipe="paper_trails",
 )
 FULL = Scale(
     "full",
