@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -22,10 +27,13 @@ def work(folder, word, seconds=0.0):
     print("working on", word)
     if word == "crash":
         raise RuntimeError("a defect")
+    if word == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if word == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "wrong":
         raise DataError("no cell of that type; label some")
+    (folder / "pid.txt").write_text(str(os.getpid()))
     time.sleep(seconds)
     with (folder / "lines.txt").open("a") as handle:
         handle.write(word + " " + os.environ["OMP_NUM_THREADS"] + "\\n")
@@ -117,3 +125,59 @@ def test_nothing_starts_that_would_not_fit(module: ModuleType, tmp_path: Path) -
     run_jobs([job(module, "a", seconds=1.5)], tmp_path)
     run = run_jobs([job(module, "a", seconds=1.5), job(module, "b")], tmp_path, minutes=1 / 60)
     assert run.states == {"a": State.EARLIER, "b": State.WAITING}
+
+
+STUDY = """
+import signal, sys
+from pathlib import Path
+import work_of_a_test
+from marrowscope.cli import main
+from marrowscope.studies import jobs, study
+
+def run(data, output, options, progress):
+    word = data.name
+    asked = [jobs.Job(str(n), "test", work_of_a_test.work, {"word": word, "seconds": 100}, {}) for n in range(3)]
+    return jobs.run_jobs(asked, output, processes=options.jobs)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests with & ignores it
+    jobs.GRACE = 1.0 if sys.argv[1] == "stubborn" else 60.0
+    study.STUDIES["of-a-test"] = "study_of_a_test"
+    main(["study", "run", "of-a-test", "--data", sys.argv[1], "-o", sys.argv[2], "--jobs", "2"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "word", "code"),
+    [(signal.SIGTERM, "well", 143), (signal.SIGINT, "well", 130), (signal.SIGTERM, "stubborn", 143)],
+)
+def test_a_study_that_is_ended_ends_its_jobs(
+    module: ModuleType, tmp_path: Path, sent: signal.Signals, word: str, code: int
+) -> None:
+    """Only the study gets the signal, as from a batch system or a container; both jobs are in the middle of a sleep."""
+    (tmp_path / "code" / "study_of_a_test.py").write_text(STUDY)
+    command = [sys.executable, tmp_path / "code" / "study_of_a_test.py", word, tmp_path / "out"]
+    running = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(tmp_path / "code")})
+    pids: list[int] = []
+    try:
+        until = time.monotonic() + 60
+        while len(pids) < 2 and time.monotonic() < until and running.poll() is None:
+            time.sleep(0.1)
+            pids = [int(text) for path in tmp_path.glob("out/jobs/*/pid.txt") if (text := path.read_text())]
+        assert len(pids) == 2
+        started = time.monotonic()
+        running.send_signal(sent)
+        assert running.wait(timeout=40) == code
+        assert time.monotonic() - started < 30
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+    finally:
+        running.kill()
+        running.wait()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert read_job(tmp_path / "out/jobs/0") is None
+    assert failures(tmp_path / "out") == {}  # a second run goes on; nothing failed
+    assert not (tmp_path / "out/jobs/2").exists()

@@ -14,7 +14,9 @@ import multiprocessing
 import os
 import platform
 import shutil
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from time import perf_counter, process_time
+from types import FrameType
 from typing import Any
 
 from marrowscope import __version__
@@ -33,6 +36,9 @@ from marrowscope.files import write_json
 from marrowscope.options import Progress, silent
 
 SCHEMA = 1
+
+GRACE = 10.0
+"""Seconds that a job has to end itself when the study is ended before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,8 @@ def run_jobs(
 
     After ``minutes`` no job starts any more, nor before that one that would not fit by what its kind took so far.
     ``force`` makes the jobs again whose folders answer another question; finished ones that fit stay. Raises
-    ``DataError`` for such folders without it, before anything starts.
+    ``DataError`` for such folders without it, before anything starts; after SIGINT ``KeyboardInterrupt``, after SIGTERM
+    ``SystemExit`` with the code 143, both when all jobs have ended.
     """
     names = [job.name for job in jobs]
     if len(set(names)) != len(names):
@@ -124,43 +131,77 @@ def run_jobs(
     def ready(job: Job) -> bool:
         return all(run.states.get(name) in {State.DONE, State.EARLIER} for name in job.needs)
 
-    try:
-        while True:
-            for job in [job for job in pending if ready(job) and fits(job)]:
-                beside = [other for other, _, _ in running.values()]
-                if len(beside) >= processes or any(other.alone for other in beside) or (job.alone and beside):
+    with _noted_signals() as signals:
+        try:
+            while True:
+                for job in [job for job in pending if ready(job) and fits(job)]:
+                    beside = [other for other, _, _ in running.values()]
+                    if len(beside) >= processes or any(other.alone for other in beside) or (job.alone and beside):
+                        break
+                    pending.remove(job)
+                    process = context.Process(target=_in_process, args=(job, output / "jobs" / job.name, threads))
+                    with _thread_limits(threads):  # libraries read them when they are loaded
+                        process.start()
+                    running[process.sentinel] = (job, process, perf_counter())
+                progress(
+                    f"{run.count(State.DONE, State.EARLIER)} of {len(jobs)} jobs",
+                    run.count(State.DONE, State.EARLIER, State.FAILED) / max(len(jobs), 1),
+                    ", ".join(job.name for job, _, _ in running.values()),
+                )
+                if not running:
                     break
-                pending.remove(job)
-                process = context.Process(target=_in_process, args=(job, output / "jobs" / job.name, threads))
-                with _thread_limits(threads):  # libraries read them when they are loaded
-                    process.start()
-                running[process.sentinel] = (job, process, perf_counter())
-            progress(
-                f"{run.count(State.DONE, State.EARLIER)} of {len(jobs)} jobs",
-                run.count(State.DONE, State.EARLIER, State.FAILED) / max(len(jobs), 1),
-                ", ".join(job.name for job, _, _ in running.values()),
-            )
-            if not running:
-                break
-            finished = wait(list(running), timeout=1.0)
-            for sentinel in [sentinel for sentinel in running if sentinel in finished]:
-                job, process, began = running.pop(sentinel)
-                process.join()
-                folder = output / "jobs" / job.name
-                if process.exitcode == 0 and read_job(folder) is not None:
-                    run.states[job.name] = State.DONE
-                    took[job.kind] = max(took.get(job.kind, 0.0), perf_counter() - began)
-                else:
-                    run.states[job.name] = State.FAILED
-                    run.failures[job.name] = _why(folder, process.exitcode)
-    finally:
-        for _, process, _ in running.values():
-            process.terminate()
-            process.join()
+                finished = wait(list(running), timeout=1.0)
+                if signals:
+                    raise KeyboardInterrupt if signal.SIGINT in signals else SystemExit(128 + signals[0])
+                for sentinel in [sentinel for sentinel in running if sentinel in finished]:
+                    job, process, began = running.pop(sentinel)
+                    process.join()
+                    folder = output / "jobs" / job.name
+                    if process.exitcode == 0 and read_job(folder) is not None:
+                        run.states[job.name] = State.DONE
+                        took[job.kind] = max(took.get(job.kind, 0.0), perf_counter() - began)
+                    else:
+                        run.states[job.name] = State.FAILED
+                        run.failures[job.name] = _why(folder, process.exitcode)
+        finally:
+            _end([process for _, process, _ in running.values()])
     for job in pending:
         if any(run.states.get(name) not in {State.DONE, State.EARLIER, State.WAITING} for name in job.needs):
             run.states[job.name] = State.BLOCKED
     return run
+
+
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM as they come, for the loop to obey between two steps.
+
+    An exception out of the handler could come after a process was begun and before anyone knew of it. Signals that are
+    ignored stay ignored, and outside the main thread Python lets nobody listen.
+    """
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+
+    here = threading.current_thread() is threading.main_thread()
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard} if here else {}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(processes: Sequence[SpawnProcess]) -> None:
+    """Ask all to end, and kill those that have not after :data:`GRACE` seconds."""
+    for process in processes:
+        process.terminate()
+    until = perf_counter() + GRACE
+    for process in processes:
+        process.join(max(0.0, until - perf_counter()))
+        process.kill()
+        process.join()
 
 
 @contextmanager
