@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import shapely
+from polars.testing import assert_frame_equal
 from typer.testing import CliRunner, Result
 
-from marrowscope.annotations.table import ANNOTATION_SCHEMA
+from marrowscope.annotations.table import ANNOTATION_SCHEMA, Annotations, polygons_of, write_annotations
 from marrowscope.cli import build_app
 from marrowscope.phantom import PhantomOptions, read_truth, render_phantom
 from marrowscope.report.verification import MATCHES_SCHEMA
@@ -60,6 +63,54 @@ def test_complete_truth(slides: Path, output: Path) -> None:
     assert "Signature" in page
     assert "<script" not in page
     assert facts["pack"]["sha256"] in page
+
+
+def figures(facts: Any) -> Any:
+    """All numbers of an evaluation, without those of the clock and the words about files."""
+    if isinstance(facts, dict):
+        return {k: figures(v) for k, v in facts.items() if k not in {"time", "labels", "notes", "seconds"}}
+    return [figures(value) for value in facts] if isinstance(facts, list) else facts
+
+
+@pytest.mark.parametrize(
+    ("form", "ending", "areas"),
+    [
+        ("parquet", "parquet", True),
+        ("qupath", "geojson", True),
+        ("qupath", "geojson.gz", True),
+        ("coco", "json", False),
+        ("voc", "xml", False),
+        ("yolo", "txt", False),
+    ],
+)
+def test_the_format_of_the_labels_changes_no_figure(
+    slides: Path, output: Path, tmp_path: Path, form: str, ending: str, areas: bool
+) -> None:
+    """Against the truth of the phantoms, or, where a format loses the areas, against the table without them."""
+    native, exported = tmp_path / "native", tmp_path / "exported"
+    native.mkdir()
+    for slide in sorted(slides.glob("*.tif")):
+        truth = read_truth(slide)
+        cells = truth.cells.with_row_index("id").select(pl.col("id").cast(pl.String), *list(ANNOTATION_SCHEMA)[1:])
+        whole = polygons_of(shapely.box(0, 0, *truth.size).difference(shapely.union_all(truth.particles)))
+        table = native / f"{slide.stem}.parquet"
+        write_annotations(Annotations(cells, whole if areas else ()), table)
+        if form != "parquet":
+            command = ["annotations", "export", str(table), "--to", form, "--slide", str(slide)]
+            result = CliRunner().invoke(
+                build_app("annotations"), [*command, "-o", str(exported / f"{slide.stem}.{ending}")]
+            )
+            assert result.exit_code == 0, result.output
+    found = run(slides, native if form == "parquet" else exported, output, "--json")
+    matches = pl.read_parquet(output / "matches.parquet")
+    expected = run(slides, slides if areas else native, output, "--json")
+    assert (found.exit_code, expected.exit_code) == (0, 0), found.output + expected.output
+    facts = json.loads(found.stdout)
+    assert [slide["labels"] for slide in facts["slides"]] == [f"one.{ending}", f"two.{ending}"]
+    assert facts["strict"]["complete"] is areas
+    assert figures(facts) == figures(json.loads(expected.stdout))
+    assert matches.height > 50
+    assert_frame_equal(matches.drop("id"), pl.read_parquet(output / "matches.parquet").drop("id"))
 
 
 def test_partial_labels_missing_labels_and_a_broken_slide(slides: Path, output: Path, tmp_path: Path) -> None:
