@@ -234,6 +234,24 @@ def test_detections_do_not_hang_on_the_batch_and_stay_in_the_picture() -> None:
     assert max(found.boxes[:, 3].max() for found in together) == 90  # some box was cut at the border of the picture
 
 
+def test_pictures_of_several_sizes_are_found_in_their_order() -> None:
+    network = a_network()
+    sizes = [(90, 111), (90, 111), (128, 128), (64, 100), (90, 111)]
+    pictures = [
+        tile.permute(1, 2, 0).numpy()[:height, :width]
+        for tile, (height, width) in zip(some_tiles(5), sizes, strict=True)
+    ]
+    asked: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, arguments: asked.append(tuple(arguments[0].shape)))
+    together = list(predict(network, iter(pictures), batch=3))
+    assert [shape[0] for shape in asked] == [2, 1, 1, 1]  # those of one size still go together
+    assert len(together) == 5
+    for found, picture in zip(together, pictures, strict=True):
+        (single,) = predict(network, [picture])
+        assert len(found) > 0
+        np.testing.assert_allclose(found.boxes, single.boxes, atol=0.01)
+
+
 def test_a_picture_smaller_than_the_number_of_proposals_is_looked_at() -> None:
     network = a_network(tiny().shape(("blast",)))
     (found,) = predict(network, [some_tiles(1, 64)[0].permute(1, 2, 0).numpy()], least_score=0.0)

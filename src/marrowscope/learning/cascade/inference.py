@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,12 @@ def predict(
 ) -> Iterator[Detections]:
     """Detections of each picture ``(h, w, 3)`` uint8 RGB, best first, in its pixels, with type probabilities.
 
-    Pictures of one batch must be of one size; sides that are no multiple of the coarsest stride are padded with white.
+    A picture of another size than the one before begins a new batch. Sides that are no multiple of the coarsest stride
+    are padded with white.
     """
     device = next(network.parameters()).device
     stride = network.pyramid.strides[-1]
-    waiting = iter(pictures)
-    while chosen := list(islice(waiting, batch)):
+    for chosen in _batches(pictures, batch):
         height, width = chosen[0].shape[:2]
         padding = ((0, -height % stride), (0, -width % stride), (0, 0))
         tiles = np.stack([np.pad(picture, padding, constant_values=245) for picture in chosen])
@@ -69,3 +69,10 @@ def predict(
                 scores[kept].float().cpu().numpy(),
                 probabilities[kept].float().cpu().numpy(),
             )
+
+
+def _batches(pictures: Iterable[NDArray[np.uint8]], most: int) -> Iterator[list[NDArray[np.uint8]]]:
+    """Pictures of one size that follow each other, at most ``most`` at a time, drawn as they are needed."""
+    for _, alike in groupby(pictures, lambda picture: picture.shape):
+        while chosen := list(islice(alike, most)):
+            yield chosen
