@@ -1,9 +1,12 @@
+import math
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marrowscope.detection.corner_distance import corner_distance, stitch_by_corners
+from marrowscope.detection.corner_distance import corner_distances, stitch_by_corners
 from marrowscope.detection.stitching import Stitcher, fuse, stitch_field
 from marrowscope.detection.suppression import pairwise_iou, suppress
 from marrowscope.detection.table import Detections
@@ -72,9 +75,21 @@ def test_the_stitcher_guards_the_border_of_fields() -> None:
 
 
 def test_corner_distance_uses_two_pairs_without_a_common_corner() -> None:
-    left, right = np.array([0.0, 0, 10, 20]), np.array([12.0, 0, 20, 20])
-    assert corner_distance(left, right) == pytest.approx(2.0)
-    assert corner_distance(left, np.array([12.0, 0, 20, 29])) == pytest.approx((2 + np.hypot(2, 9)) / 2)
+    left = np.array([[0.0, 0, 10, 20]])
+    right = np.array([[12.0, 0, 20, 20], [12.0, 0, 20, 29]])
+    assert corner_distances(left, right)[0].tolist() == pytest.approx([2.0, (2 + np.hypot(2, 9)) / 2])
+
+
+def test_corner_distances_of_many_boxes_are_those_of_each_pair() -> None:
+    rng = np.random.default_rng(0)
+    corner, size = rng.uniform(0, 100, (2, 7, 2)), rng.uniform(5, 30, (2, 7, 2))
+    one, other = np.concatenate([corner, corner + size], axis=2)
+    for (i, a), (j, b) in product(enumerate(one), enumerate(other)):
+        four = [[(box[x], box[y]) for x, y in ((0, 1), (2, 1), (2, 3), (0, 3))] for box in (a, b)]
+        pairs = sorted((math.dist(p, q), k, m) for (k, p), (m, q) in product(enumerate(four[0]), enumerate(four[1])))
+        first = pairs[0]
+        second = next(pair for pair in pairs if pair[1] != first[1] and pair[2] != first[2])
+        assert corner_distances(one, other)[i, j] == pytest.approx((first[0] + second[0]) / 2)
 
 
 def test_corner_stitching_joins_a_cut_cell_and_can_join_two_neighbours() -> None:
@@ -85,6 +100,20 @@ def test_corner_stitching_joins_a_cut_cell_and_can_join_two_neighbours() -> None
     apart = {(0, 0): detections((600, 100, 630, 150, 0.9)), (1, 0): detections((645, 100, 690, 150, 0.8))}
     assert len(stitch_by_corners(apart)) == 1  # two whole cells, 15 px apart: the flaw that ownership avoids
     assert len(stitch_by_corners({})) == 0
+
+
+def test_corner_stitching_joins_four_parts_and_keeps_the_best_of_each_cell() -> None:
+    tiles = {
+        (0, 0): detections((630, 630, 640, 640, 0.3), (100, 100, 130, 130, 0.8)),
+        (1, 0): detections((640, 630, 652, 640, 0.5)),
+        (0, 1): detections((630, 640, 640, 655, 0.9)),
+        (1, 1): detections((640, 640, 652, 655, 0.4), (900, 900, 930, 930, 0.05)),
+    }
+    joined = stitch_by_corners(tiles)
+    found = sorted(
+        (round(float(score), 2), box) for score, box in zip(joined.scores, joined.boxes.tolist(), strict=True)
+    )
+    assert found == [(0.8, [100, 100, 130, 130]), (0.9, [630, 630, 652, 655])]
 
 
 def test_a_malformed_table_is_refused() -> None:

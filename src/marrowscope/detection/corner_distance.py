@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from marrowscope.detection.table import Detections
 
@@ -25,12 +27,17 @@ def corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
 
 
-def corner_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Mean of the smallest and second smallest corner distance of two boxes ``(4,)``; the pairs share no corner."""
-    distances = np.linalg.norm(corners(a[None])[0][:, None] - corners(b[None])[0][None], axis=2)
-    i, j = np.unravel_index(distances.argmin(), distances.shape)
-    others = np.delete(np.delete(distances, i, axis=0), j, axis=1)
-    return float((distances[i, j] + others.min()) / 2)
+def corner_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(n, m)`` of boxes ``(n, 4)`` and ``(m, 4)``: mean of the smallest and the second smallest distance of two
+    corners; the two pairs share no corner."""
+    apart = np.linalg.norm(corners(a)[:, None, :, None] - corners(b)[None, :, None, :], axis=4)  # (n, m, 4, 4)
+    flat = apart.reshape(len(a), len(b), 16)
+    nearest = flat.argmin(axis=2)
+    row, column = np.unravel_index(nearest, (4, 4))
+    four = np.arange(4)
+    shared = (four[:, None] == row[..., None, None]) | (four[None] == column[..., None, None])
+    second = np.where(shared, np.inf, apart).reshape(flat.shape).min(axis=2)
+    return np.asarray((flat.min(axis=2) + second) / 2)
 
 
 def stitch_by_corners(
@@ -42,30 +49,22 @@ def stitch_by_corners(
     cell on a corner lies in four tiles.
     """
     kept = {key: found[found.scores > score_above] for key, found in tiles.items()}
-    keys = [key for key, found in kept.items() for _ in range(len(found))]
     joined = Detections.concatenate(list(kept.values()))
-    start = dict(zip(kept, np.cumsum([0, *map(len, kept.values())][:-1]), strict=False)) if kept else {}
-    parent = np.arange(len(joined))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = int(parent[index])
-        return index
-
-    for index, (column, row) in enumerate(keys):
-        for neighbour in ((column + 1, row), (column, row + 1)):
-            for offset in range(len(kept.get(neighbour, ()))):
-                other = int(start[neighbour]) + offset
-                if corner_distance(joined.boxes[index], joined.boxes[other]) < distance_px:
-                    parent[root(other)] = root(index)
-    roots = np.array([root(index) for index in range(len(joined))], np.int64)
-    groups = [np.flatnonzero(roots == value) for value in np.unique(roots)]
-    best = np.array([group[joined.scores[group].argmax()] for group in groups], np.int64)
-    unions = [
-        np.concatenate([joined.boxes[group, :2].min(axis=0), joined.boxes[group, 2:].max(axis=0)]) for group in groups
-    ]
-    if not groups:
+    if not len(joined):
         return joined
+    start = dict(zip(kept, np.cumsum([0, *map(len, kept.values())][:-1]), strict=True))
+    pairs: list[NDArray[np.intp]] = []
+    for (column, row), found in kept.items():
+        for neighbour in ((column + 1, row), (column, row + 1)):
+            if neighbour in kept:
+                near = np.argwhere(corner_distances(found.boxes, kept[neighbour].boxes) < distance_px)
+                pairs.append(near + np.array([start[column, row], start[neighbour]]))
+    one, other = np.concatenate(pairs).T if pairs else np.zeros((2, 0), np.intp)
+    n = len(joined)
+    count, group = connected_components(coo_array((np.ones(len(one)), (one, other)), shape=(n, n)), directed=False)
+    best = np.lexsort((-joined.scores, group))[np.searchsorted(np.sort(group), np.arange(count))]
+    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
+    np.minimum.at(low, group, joined.boxes[:, :2])
+    np.maximum.at(high, group, joined.boxes[:, 2:])
     probabilities = None if joined.probabilities is None else joined.probabilities[best]
-    return Detections(np.stack(unions), joined.scores[best], probabilities)
+    return Detections(np.concatenate([low, high], axis=1), joined.scores[best], probabilities)

@@ -8,14 +8,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from marrowscope.annotations import LabelledTiles
 from marrowscope.detection.table import Detections
 from marrowscope.errors import DataError
-from marrowscope.studies.wang_2022.work import Picture
+from marrowscope.studies.wang_2022.work import Count, Picture
 
 if TYPE_CHECKING:
     from marrowscope.learning.cascade.network import CascadeRCNN
     from marrowscope.learning.cascade.recipes import CascadeRecipe
+
+
+MODEL_GRAPH = "detector.onnx"
 
 
 def recipes() -> dict[str, Callable[[], CascadeRecipe]]:
@@ -87,10 +92,21 @@ class CascadeLearner:
         use_threads(threads)
         return list(predict(_loaded(model, model.stat().st_mtime_ns), pictures))
 
-    def accelerator(self) -> str:
-        import torch
+    def counter(self, model: Path, examples: Sequence[Picture], folder: Path, *, threads: int) -> Count:
+        from marrowscope.detection.engine import open_session
+        from marrowscope.learning.cascade.export import export_cascade
+        from marrowscope.learning.cascade.inference import LEAST_SCORE, load_cascade
 
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+        session = open_session(export_cascade(load_cascade(model), np.stack(examples), folder / MODEL_GRAPH), threads)
+
+        def found(picture: Picture) -> Detections:
+            boxes, scores, types = (
+                one[0] for one in session.run(["boxes", "scores", "probabilities"], {"tiles": picture[None]})
+            )
+            kept = scores >= LEAST_SCORE
+            return Detections(boxes[kept].astype(np.float64), scores[kept], types[kept])
+
+        return lambda pictures: [found(picture) for picture in pictures]
 
     def export(
         self,
