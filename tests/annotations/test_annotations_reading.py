@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from marrowscope.annotations import read_annotations, write_annotations
 from marrowscope.annotations.drawn import slide_facts
@@ -75,6 +76,14 @@ def test_unknown_classes(tmp_path: Path) -> None:
         "1 box of the unknown class 'Myelocyt' was left out",
         "1 box of the unknown class 'qwxz' was left out",
     )
+
+
+def test_a_skipped_object_is_a_hole_in_an_area_of_complete_annotation(tmp_path: Path) -> None:
+    objects = [("Blast", NEXT, None), ("Dirt", (300, 300, 340, 340), None), ("complete", (0, 0, 500, 500), None)]
+    path = write(tmp_path / "s.geojson", *objects, ("qwxz", BOX, None), ("qwxz", (400, 0, 400, 50), None))
+    dirt = ClassMap({"dirt": IGNORE})  # no cell, as the laboratory says itself: no hole
+    (area,) = read_for_slide(path, SLIDE, dirt, skip_unknown=True).areas
+    assert area.equals(shapely.box(0, 0, 500, 500) - shapely.box(*BOX))
 
 
 def test_maps(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import shapely
 
 from marrowscope.annotations.coco import read_coco
 from marrowscope.annotations.drawn import Drawn, told_facts
 from marrowscope.annotations.naming import IGNORE, ClassMap, unknown_classes
 from marrowscope.annotations.qupath import features_of, read_qupath
-from marrowscope.annotations.table import CORNERS, Annotations, boxes_said, read_annotations, within
+from marrowscope.annotations.table import CORNERS, Annotations, boxes_said, polygons_of, read_annotations, within
 from marrowscope.annotations.voc import read_voc
 from marrowscope.annotations.yolo import read_yolo
 from marrowscope.errors import DataError, SpacingError
@@ -193,6 +194,11 @@ def _understood(drawn: Drawn, path: Path, classes: ClassMap, skip_unknown: bool)
     for words, left in (("unknown", unknown), ("ignored", [row for row in counts if types[row[0]] == IGNORE])):
         for name, count in left:
             notes.append(boxes_said(count, f"of the {words} class {name!r}", "left out"))
+    areas = drawn.areas
+    if unknown:  # what they were drawn round may be cells, and these have no label now
+        lost = boxes.filter(pl.col("name").is_in([name for name, _ in unknown]))
+        holes = shapely.union_all([shapely.box(*corners) for corners in lost.select(CORNERS).iter_rows()])
+        areas = tuple(part for area in areas for part in polygons_of(area.difference(holes)))
     kept = {name: found for name, found in types.items() if found not in (None, IGNORE)}
     boxes = boxes.filter(pl.col("name").is_in(list(kept))).with_columns(
         pl.col("name").replace_strict(kept, return_dtype=pl.String).alias("type")
@@ -216,7 +222,7 @@ def _understood(drawn: Drawn, path: Path, classes: ClassMap, skip_unknown: bool)
     numbered = once.with_row_index("place").with_columns(
         pl.col("id").fill_null(pl.format("object-{}", pl.col("place") + 1))
     )
-    return Annotations(numbered.select("id", "type", *CORNERS), drawn.areas, tuple(notes))
+    return Annotations(numbered.select("id", "type", *CORNERS), areas, tuple(notes))
 
 
 def _compare(size: Size | None, spacing: Spacing | None, path: Path, slide: Slide) -> None:
