@@ -23,6 +23,7 @@ from marrowscope.annotations import (
     write_tiles,
 )
 from marrowscope.annotations.table import CORNERS, within
+from marrowscope.annotations.tiles import TILE_SCHEMA
 from marrowscope.errors import DataError, OutputError, SlideError, SpacingError
 from marrowscope.geometry import Size, Spacing
 from marrowscope.phantom import read_truth
@@ -122,6 +123,29 @@ def test_tiles_of_a_painted_slide(tmp_path: Path) -> None:
     assert made.picture(1)[5, 20].tolist() == [120, 5, 7]
     assert made.picture(2).shape == (100, 100, 3)
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("spacing", [0.25, 0.2, 0.3])
+def test_tiles_in_areas_of_complete_annotation(spacing: float, tmp_path: Path) -> None:
+    """The areas end where tiles end; two lie side by side, the last reaches over the slide as its tile does."""
+    side, edge = 60, 60 * spacing / 0.25  # level-0 pixels
+    last = 299 // edge
+    corners = [(u * edge, v * edge) for u in (0, 1, 2, last) for v in (0, 1)]
+    wanted = table(*((f"{x} {y}", "blast", x + 2, y + 2, x + 9, y + 9) for x, y in corners))
+    halves = shapely.box(0, 0, edge * 0.7, edge), shapely.box(edge * 0.7, 0, edge, edge)
+    nearly, over = shapely.box(edge, 0, 2 * edge, edge - 0.1), shapely.box(last * edge, 0, 300, edge)
+    given_areas = Annotations(wanted.cells, (*halves, nearly, over))
+    parts = list(cut_tiles(painted(), None, given_areas, side=side, tile_spacing=spacing))
+    assert [(part.u // side, part.v // side) for part in parts if part.complete] == [(0, 0), (last, 0)]
+    options = {"spacing": spacing, "side": side, "classes": ["blast"]}
+    made = write_tiles(tmp_path / "tiles", tiles=parts, **options)
+    assert made.complete.tolist() == [part.complete for part in parts]
+    assert made.tiles.columns == [*TILE_SCHEMA, "complete"]
+    without = cut_tiles(painted(), None, wanted, side=side, tile_spacing=spacing)
+    partial = write_tiles(tmp_path / "partial", tiles=without, **options)
+    assert partial.tiles.equals(made.tiles.drop("complete"))  # as such tiles always were
+    assert partial.cells.equals(made.cells)
+    assert partial.complete.tolist() == [False] * len(parts)
 
 
 @settings(max_examples=30)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import shapely
 from typer.testing import CliRunner, Result
 
 from marrowscope.annotations import Annotations, read_annotations, read_tiles, write_annotations
@@ -115,6 +116,23 @@ def test_refusals(phantom: Path, labels: Path, tmp_path: Path) -> None:
         assert result.exit_code == 1, (arguments, result.output)
         assert words in result.stderr.replace("\n", " "), (words, result.stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.parquet", "nothing"]
+
+
+def test_complete_areas_reach_the_tiles(phantom: Path, labels: Path, tmp_path: Path) -> None:
+    """A rectangle of the class complete round all labels: the tiles that it holds are told apart."""
+    cells = read_annotations(labels).annotations.cells
+    x0, y0, x1, y1 = (cells[corner].min() if corner in ("x0", "y0") else cells[corner].max() for corner in CORNERS)
+    write_annotations(Annotations(cells, (shapely.box(x0, y0, x1, y1),)), labels)
+    drawn = tmp_path / "smear.geojson"
+    assert run("export", labels, "--to", "qupath", "--slide", phantom, "-o", drawn).exit_code == 0
+    result = run("tiles", phantom, "--annotations", drawn, "-o", tmp_path / "t", "--tile", 64)
+    assert result.exit_code == 0, result.output
+    made = read_tiles(tmp_path / "t")
+    u, v = made.tiles["u"], made.tiles["v"]
+    inside = (u >= x0) & (v >= y0) & (u + 64 <= x1) & (v + 64 <= y1)
+    assert 0 < inside.sum() < len(made)
+    assert made.complete.tolist() == inside.to_list()
+    assert f"note: smear: {inside.sum()} of {len(made)} tiles lie in areas of complete annotation" in result.stdout
 
 
 def test_what_is_not_learnt_is_said(phantom: Path, labels: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -169,6 +171,24 @@ def test_soft_sampling_weighs_background_only_and_divides_by_the_count() -> None
     torch.testing.assert_close(of_types, by_hand, atol=1e-4, rtol=1e-4)
     plain = stage_losses(logits, offsets, boxes, found, stage_weights(0), LossSettings(), 0)
     assert torch.equal(of_boxes, plain[1])
+
+
+@pytest.mark.parametrize("rule", [NegativeRule("soft-sampling"), NegativeRule("ignore-confident", 0.0, warm_up=0)])
+def test_background_of_a_complete_tile_is_believed(rule: NegativeRule) -> None:
+    """Two tiles with the same boxes: the rule weighs those of the first, the second says as much as without a rule."""
+    classes, overlap = [0, 0, 2, IGNORED], [0.0, 0.15, 0.9, 0.4]
+    logits, offsets, boxes, (partial,) = one_stage(classes, overlap)
+    complete = replace(partial, complete=True)
+
+    def of_types(found: list[Assigned], settings: LossSettings) -> float:
+        n = len(found)
+        arguments = [value.expand(n, -1, -1) for value in (logits, offsets, boxes)]
+        return float(stage_losses(*arguments, found, stage_weights(0), settings, 0)[0])
+
+    weighed, plain = of_types([partial], LossSettings(rule)), of_types([partial], LossSettings())
+    assert weighed < 0.9 * plain
+    assert of_types([complete], LossSettings(rule)) == pytest.approx(plain)
+    assert of_types([partial, complete], LossSettings(rule)) == pytest.approx((weighed + plain) / 2)
 
 
 def test_soft_sampling_on_the_box_loss_changes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,14 @@ def test_an_example_holds_what_is_learnt_and_what_is_ignored(tiles: LabelledTile
     batch, targets = together([examples[0], examples[1]])
     assert batch.shape == (2, 3, SIDE, SIDE)
     assert [len(target.boxes) for target in targets] == [3, 1]
+
+
+def test_an_example_says_whether_its_tile_is_complete(tiles: LabelledTiles) -> None:
+    known = replace(tiles, tiles=tiles.tiles.with_columns(complete=pl.Series([False, True, False, True])))
+    for given, expected in ((tiles, [False, False, False]), (known, [True, False, True])):
+        examples = TileExamples(given, [3, 2, 1], Augmentation(), seed=0, partial=True)
+        assert [examples[draw][1].complete for draw in range(3)] == expected
+        assert examples[0][1].to(torch.device("cpu")).complete is expected[0]
 
 
 def test_a_tile_drawn_again_is_changed_otherwise(tiles: LabelledTiles) -> None:

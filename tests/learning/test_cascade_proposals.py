@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.models.detection.rpn import concat_box_prediction_layers
@@ -122,6 +124,8 @@ def test_soft_sampling_reaches_the_proposals() -> None:
     nothing = Target(NOTHING, torch.zeros(0, dtype=torch.long), NOTHING)
     plain, soft = rpn_gradients(nothing), rpn_gradients(nothing, NegativeRule("soft-sampling"))
     torch.testing.assert_close(soft[2], plain[2] / 4)
+    believed = rpn_gradients(replace(nothing, complete=True), NegativeRule("soft-sampling"))
+    assert torch.equal(believed[2], plain[2])
 
 
 def ramp(stride: int, side: int) -> torch.Tensor:

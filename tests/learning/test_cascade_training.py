@@ -123,6 +123,13 @@ def test_a_checkpoint_of_another_recipe_or_of_other_labels_is_refused(
     assert not list((tmp_path / "work").glob("*.ckpt"))  # or the old one would now pass for the new recipe's
 
 
+def test_complete_tiles_are_another_training_and_the_others_are_the_same(tiles: LabelledTiles) -> None:
+    known = replace(tiles, tiles=tiles.tiles.with_columns(complete=pl.Series([False, False, False, True])))
+    of_rows = [training.recipe_fingerprint(tiny(), given, [0, 1, 2]) for given in (tiles, known)]
+    assert of_rows[0] == of_rows[1]
+    assert training.recipe_fingerprint(tiny(), tiles, ROWS) != training.recipe_fingerprint(tiny(), known, ROWS)
+
+
 @pytest.mark.slow
 def test_one_tile_is_learnt_by_heart(tiles: LabelledTiles, tmp_path: Path) -> None:
     recipe = replace(tiny(), steps=60, batch=1, average=0.0, augmentation=Augmentation(False), learning_rate=3e-3)

@@ -177,13 +177,16 @@ def tile_slides(
                     parts = cut_tiles(
                         opened, None, found, side=options.side, tile_spacing=options.tile_spacing, name=name, **told
                     )
-                    count = writer.add(_counted(parts, name, place / len(slides), progress))
+                    complete: list[bool] = []
+                    count = writer.add(_counted(parts, complete, name, place / len(slides), progress))
                 source = {"slide": name, "slide_sha256": identity(slide), "annotations": file.name}
                 writer.sources.append(source | {"annotations_sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
             except MarrowscopeError as error:
                 outcomes[name] = replace(outcomes[name], error=str(error))
                 continue
             writer.notes += [f"{name}: {note}" for note in found.notes]
+            if found.areas:
+                writer.notes.append(f"{name}: {sum(complete)} of {count} tiles lie in areas of complete annotation")
             unlearnt.update(kind for kind in found.cells["type"] if kind not in classes)
             outcomes[name] = replace(outcomes[name], tiles=count)
         writer.notes += [
@@ -209,7 +212,10 @@ def _check_names(slides: Sequence[Path], names: Sequence[str], annotations: Path
         )
 
 
-def _counted(parts: Iterable[TilePart], name: str, share: float, progress: Progress) -> Iterator[TilePart]:
+def _counted(
+    parts: Iterable[TilePart], complete: list[bool], name: str, share: float, progress: Progress
+) -> Iterator[TilePart]:
     for done, part in enumerate(parts, 1):
+        complete.append(part.complete)
         progress(name, share, f"{done} tiles")
         yield part

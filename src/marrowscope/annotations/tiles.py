@@ -48,6 +48,9 @@ TILE_SCHEMA: dict[str, pl.DataType] = {
 }
 """One row a tile, ``tile`` its number; ``u, v`` lattice pixels of its corner; words are "" where nobody knows."""
 
+COMPLETE = "complete"
+"""A further column, Boolean, only where it holds a true: in these tiles every cell is labelled."""
+
 TILE_CELL_SCHEMA: dict[str, pl.DataType] = {
     "tile": pl.Int64(),
     "id": pl.String(),
@@ -64,13 +67,17 @@ TILE_CELL_SCHEMA: dict[str, pl.DataType] = {
 VISIBLE = 0.2
 """A cell with less of its box inside a tile is not shown with it."""
 
+SLIVER = 1e-6
+"""What rounding may leave of a tile outside an area that ends with it, as a share."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledTiles:
     """Tiles with their cells, pictures on disk.
 
-    ``tiles`` follow :data:`TILE_SCHEMA`, ``cells`` :data:`TILE_CELL_SCHEMA`; ``classes`` are the types to train. A cell
-    of another type stays in ``cells``: training neither rewards nor punishes it.
+    ``tiles`` follow :data:`TILE_SCHEMA`, with or without :data:`COMPLETE`, ``cells`` :data:`TILE_CELL_SCHEMA`.
+    ``classes`` are the types to train; a cell of another type stays in ``cells``: training neither rewards nor punishes
+    it.
     """
 
     folder: Path
@@ -82,6 +89,13 @@ class LabelledTiles:
 
     def __len__(self) -> int:
         return self.tiles.height
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """In which tiles ``(n,)`` every cell is labelled; of the others nobody knows."""
+        if COMPLETE not in self.tiles.columns:
+            return np.zeros(len(self), np.bool_)
+        return self.tiles[COMPLETE].to_numpy().astype(np.bool_)
 
     def picture(self, tile: int) -> NDArray[np.uint8]:
         """Picture of one tile, ``(side, side, 3)`` RGB. Raises ``DataError`` when it cannot be read."""
@@ -100,7 +114,8 @@ class LabelledTiles:
 class TilePart:
     """One tile on its way to disk.
 
-    ``picture`` is ``(side, side, 3)`` uint8 RGB; ``cells`` have the columns of :data:`TILE_CELL_SCHEMA` but ``tile``.
+    ``picture`` is ``(side, side, 3)`` uint8 RGB; ``cells`` have the columns of :data:`TILE_CELL_SCHEMA` but ``tile``;
+    ``complete``: every cell that the tile shows is among them.
     """
 
     slide: str
@@ -111,6 +126,7 @@ class TilePart:
     patient: str = ""
     diagnosis: str = ""
     cohort: str = ""
+    complete: bool = False
 
 
 def cut_tiles(
@@ -127,10 +143,10 @@ def cut_tiles(
 ) -> Iterator[TilePart]:
     """The tiles of a slide that own at least one annotated cell, row by row, read one at a time.
 
-    A tile shows every cell with at least :data:`VISIBLE` of its box inside. ``spacing`` is the slide's (None: what it
-    says of itself), ``name`` what the tiles call the slide. Raises ``SpacingError`` when the slide has no spacing or
-    ``spacing`` is another one, ``DataError`` when a cell's centre is outside the slide, ``SlideError`` where the file
-    is damaged.
+    A tile shows every cell with at least :data:`VISIBLE` of its box inside. It is complete when what it shows of the
+    slide lies in the areas of complete annotation, together. ``spacing`` is the slide's (None: what it says of itself),
+    ``name`` what the tiles call the slide. Raises ``SpacingError`` when the slide has no spacing or ``spacing`` is
+    another one, ``DataError`` when a cell's centre is outside the slide, ``SlideError`` where the file is damaged.
     """
     own = require_spacing(slide)
     if spacing is not None and spacing != own:
@@ -152,6 +168,7 @@ def cut_tiles(
     corners = np.unique(owner[:, ::-1], axis=0)[:, ::-1]  # by rows
     tree = shapely.STRtree([shapely.box(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist()])
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    labelled = shapely.transform(shapely.union_all(annotations.areas), sampler.from_level0)
     for column, row in corners.tolist():
         u, v = column * side, row * side
         near = np.sort(tree.query(shapely.box(u, v, u + side, v + side)))
@@ -169,8 +186,10 @@ def cut_tiles(
                 "owned": owned[shown],
             }
         )
+        glass = shapely.box(u, v, *np.minimum((u + side, v + side), extent))
+        complete = glass.difference(labelled).area <= SLIVER * glass.area
         picture = sampler.read(u, v, Size(side, side))
-        yield TilePart(name or slide.name, u, v, picture, table, patient, diagnosis, cohort)
+        yield TilePart(name or slide.name, u, v, picture, table, patient, diagnosis, cohort, complete)
 
 
 class NoTilesError(DataError):
@@ -214,7 +233,8 @@ class TileWriter:
                     folders.add(path.parent)
                 _write_picture(part.picture, path)
                 words = {"slide": part.slide, "patient": part.patient, "diagnosis": part.diagnosis}
-                tiles.append({"tile": number, **words, "cohort": part.cohort, "u": part.u, "v": part.v, "file": file})
+                words |= {"cohort": part.cohort}
+                tiles.append({"tile": number, **words, "u": part.u, "v": part.v, "file": file, COMPLETE: part.complete})
                 cells.append(part.cells.select(pl.lit(number, pl.Int64).alias("tile"), pl.all()))
             self._tiles += tiles
             self._cells += [table.select(*TILE_CELL_SCHEMA) for table in cells]
@@ -256,7 +276,9 @@ class TileWriter:
     def _finish(self) -> None:
         if not self._tiles:
             raise NoTilesError(f"no tile to write to {self._folder}: no slide has an annotated cell")
-        tiles = pl.DataFrame(self._tiles, schema=TILE_SCHEMA)
+        tiles = pl.DataFrame(self._tiles, schema={**TILE_SCHEMA, COMPLETE: pl.Boolean()})
+        if not tiles[COMPLETE].any():  # as such tiles always were: what was trained on them stays theirs
+            tiles = tiles.drop(COMPLETE)
         cells = pl.concat(self._cells)
         _check(tiles, cells, self._side)
         tiles.write_parquet(self._beside / "tiles.parquet")
@@ -343,7 +365,8 @@ def read_tiles(folder: Path) -> LabelledTiles:
 
 def _check(tiles: pl.DataFrame, cells: pl.DataFrame, side: int) -> None:
     """Raise ``DataError`` where the tables of tiles contradict their schema or each other."""
-    for what, table, schema in (("tiles", tiles, TILE_SCHEMA), ("cells", cells, TILE_CELL_SCHEMA)):
+    of_tiles = TILE_SCHEMA | ({COMPLETE: pl.Boolean()} if COMPLETE in tiles.columns else {})
+    for what, table, schema in (("tiles", tiles, of_tiles), ("cells", cells, TILE_CELL_SCHEMA)):
         if table.schema != pl.Schema(schema):
             raise DataError(f"the table of {what} must have {schema}, found {dict(table.schema)}; cut the tiles again")
     if tiles["tile"].to_list() != list(range(tiles.height)):

@@ -74,6 +74,7 @@ class TileExamples(Dataset[Example]):
             key[0]: part.select("type", "x0", "y0", "x1", "y1", "visible")
             for key, part in chosen.partition_by("tile", as_dict=True).items()
         }
+        self._complete = tiles.complete
         self._numbers = {name: number for number, name in enumerate(tiles.classes)}
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._room = max(1, CACHE_BYTES // (3 * tiles.side**2))
@@ -88,7 +89,10 @@ class TileExamples(Dataset[Example]):
         boxes, types, learnt = self._labels(row)
         picture, boxes = self.augmentation(self._picture(row), boxes, rng)
         return torch.from_numpy(picture.transpose(2, 0, 1).copy()), Target(
-            torch.from_numpy(boxes[learnt]), torch.from_numpy(types[learnt]), torch.from_numpy(boxes[~learnt])
+            torch.from_numpy(boxes[learnt]),
+            torch.from_numpy(types[learnt]),
+            torch.from_numpy(boxes[~learnt]),
+            bool(self._complete[row]),
         )
 
     def _labels(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:

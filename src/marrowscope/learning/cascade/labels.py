@@ -18,27 +18,32 @@ IGNORED = -1
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Labels of one tile: ``boxes (g, 4)`` tile pixels, ``types (g,)`` numbers from 0, ``ignored (i, 4)``."""
+    """Labels of one tile: ``boxes (g, 4)`` tile pixels, ``types (g,)`` numbers from 0, ``ignored (i, 4)``.
+
+    ``complete``: no cell of the tile is missing among them.
+    """
 
     boxes: Tensor
     types: Tensor
     ignored: Tensor
+    complete: bool = False
 
     def to(self, device: torch.device) -> Target:
-        return Target(self.boxes.to(device), self.types.to(device), self.ignored.to(device))
+        return Target(self.boxes.to(device), self.types.to(device), self.ignored.to(device), self.complete)
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """``classes (b,)``: 0 background, ``IGNORED``, else type + 1; ``boxes (b, 4)``: the label that each box is nearest
-    to; ``overlap (b,)``: IoU with it."""
+    to; ``overlap (b,)``: IoU with it; ``complete``: background is background, for no cell lacks its label."""
 
     classes: Tensor
     boxes: Tensor
     overlap: Tensor
+    complete: bool = False
 
     def __getitem__(self, rows: Tensor) -> Assigned:
-        return Assigned(self.classes[rows], self.boxes[rows], self.overlap[rows])
+        return Assigned(self.classes[rows], self.boxes[rows], self.overlap[rows], self.complete)
 
 
 def assign(boxes: Tensor, target: Target, *, positive: float, negative: float, keep_best: bool = False) -> Assigned:
@@ -63,7 +68,7 @@ def assign(boxes: Tensor, target: Target, *, positive: float, negative: float, k
             classes[best] = target.types[of_label > 0] + 1
             nearest = nearest.clone()
             nearest[best] = target.boxes[of_label > 0]
-    return Assigned(classes, nearest, overlap)
+    return Assigned(classes, nearest, overlap, target.complete)
 
 
 def sample(classes: Tensor, count: int, positive_share: float) -> Tensor:

@@ -52,9 +52,10 @@ class CascadeShape:
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
-    """``negatives`` weighs unlabelled boxes in the classification losses; ``soft_boxes`` puts the soft-sampling weight
-    on the box loss instead, as wang-2022 writes it. ``balance``: how far rare types are favoured, by adding that share
-    of the log of the types' frequencies to the logits in training (Menon et al. 2021); ``frequencies`` as counted."""
+    """``negatives`` weighs unlabelled boxes in the classification losses, but not of complete tiles; ``soft_boxes``
+    puts the soft-sampling weight on the box loss instead, as wang-2022 writes it. ``balance``: how far rare types are
+    favoured, by adding that share of the log of the types' frequencies to the logits in training (Menon et al. 2021);
+    ``frequencies`` as counted."""
 
     negatives: NegativeRule = field(default_factory=NegativeRule)
     soft_boxes: bool = False
@@ -185,12 +186,13 @@ def stage_losses(
     """
     classes = torch.stack([f.classes for f in found]).flatten()
     overlap = torch.stack([f.overlap for f in found]).flatten()
+    complete = torch.stack([torch.full_like(f.classes, f.complete, dtype=torch.bool) for f in found]).flatten()
     labels = torch.stack([f.boxes for f in found]).flatten(0, 1)
     logits, offsets, boxes = logits.flatten(0, 1), offsets.flatten(0, 1), boxes.flatten(0, 1)
     background = classes == 0
     weight = (classes > 0).to(logits.dtype)
     believed = settings.negatives.weigh(overlap[background], 1 - logits[background].softmax(1)[:, 0], step)
-    weight[background] = believed.to(logits.dtype)
+    weight[background] = torch.where(complete[background], 1.0, believed).to(logits.dtype)
     adjusted = logits
     if settings.balance:
         frequency = logits.new_tensor(settings.frequencies).clamp(min=1e-6)

@@ -110,7 +110,8 @@ class ProposalNetwork(nn.Module):
             found = assign(anchors, target, positive=settings.positive, negative=settings.negative, keep_best=True)
             rows = sample(found.classes, settings.samples, 0.5)
             cell = found.classes[rows] > 0
-            weight = torch.where(cell, 1.0, rule.weigh(found.overlap[rows], score[rows].sigmoid(), step))
+            believed = rule.weigh(found.overlap[rows], score[rows].sigmoid(), step)
+            weight = torch.where(cell | found.complete, 1.0, believed)
             one = functional.binary_cross_entropy_with_logits(score[rows], cell.to(score.dtype), reduction="none")
             scored.append((one * weight).sum() / settings.samples)
             of_cells = rows[cell]

@@ -106,6 +106,8 @@ def recipe_fingerprint(recipe: CascadeRecipe, tiles: LabelledTiles, rows: Sequen
     """What a checkpoint was trained for: recipe, classes and labels, in 16 hex digits."""
     digest = hashlib.sha256(json.dumps([asdict(recipe), tiles.classes, tiles.spacing, list(rows)]).encode())
     digest.update(str(tiles.cells.hash_rows().sum()).encode())
+    if (complete := tiles.complete[list(rows)]).any():
+        digest.update(complete.tobytes())
     return digest.hexdigest()[:16]
 
 
