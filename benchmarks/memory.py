@@ -71,7 +71,7 @@ def main() -> None:
                 "-m",
                 "marrowscope",
                 "phantom",
-                str(small),
+                small.name,
                 "--cells",
                 "3000",
                 "--seed",
@@ -80,6 +80,7 @@ def main() -> None:
                 "12000",
             ],
             check=True,
+            cwd=folder,  # or the page would show where temporary files of this machine lie
         )
         pad(small, large, 10)
         regions = folder / "out" / "small" / "regions.geojson"
