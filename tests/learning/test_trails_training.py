@@ -89,11 +89,12 @@ def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_pack_finds_what_torch_found(tmp_path: Path) -> None:
+def test_a_pack_finds_what_torch_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen = overviews(3)
     train_trails(small(4), seen, tmp_path / "model.pt")
     contract = export_trails(tmp_path / "model.pt", [one.picture for one in seen], tmp_path / "regions.onnx")
     assert (contract.side, contract.file) == (64, "regions.onnx")
+    assert not [line for line in caplog.messages if "ambiguous" in line]
     theirs = list(predict(load_cascade(tmp_path / "model.pt"), [one.picture for one in seen], least_score=0.05))
     model = open_region_model(
         tmp_path / "regions.onnx", contract.model_copy(update={"score_threshold": 0.05}), "x", threads=1
