@@ -118,6 +118,34 @@ def test_summary_counts_unlabelled_detections_only_when_every_slide_is_complete(
     assert none.kappa.n == 3
 
 
+def test_a_type_that_the_pack_cannot_name_has_no_error_of_the_differential() -> None:
+    """Half of one slide are basophils, on the others is none: nobody counted them there either, it is not 0 points."""
+    slides = [
+        judge_slide(
+            name,
+            Boxes(boxes((100, 100), (200, 100)), ["blast", "lymphocyte"]),
+            Boxes(boxes((100, 100), (200, 100)), types),
+            COUNTED,
+            COUNTED,
+            UM,
+            classes=CLASSES,
+            pooled={},
+            printed={},
+        )
+        for name, types in (
+            ("a", ["blast", "basophil"]),
+            ("b", ["blast", "blast"]),
+            ("c", ["lymphocyte", "erythroblast"]),  # without its stage: the stages are counted as one type here
+        )
+    ]
+    errors = {error.type: error for error in summarise(slides, CLASSES).differential}
+    found = {name: error.n for name, error in errors.items()}
+    assert found == {"blast": 3, "lymphocyte": 3, "basophil": 0, "proerythroblast": 2, "erythroblast": 1}
+    assert isnan(errors["basophil"].mean_difference.value)
+    assert errors["proerythroblast"].mean_difference.value == 0  # the pack knows it and counted none
+    assert errors["erythroblast"].mean_difference.value == -50
+
+
 def test_many_slides_are_redrawn_as_slides() -> None:
     slides = [judge(COUNTED)] * ENOUGH_SLIDES
     summary = summarise(slides, CLASSES)

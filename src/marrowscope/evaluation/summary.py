@@ -99,7 +99,8 @@ def _detection(
 def _differential(slides: Sequence[JudgedSlide], seed: int) -> Sequence[DifferentialError]:
     counted = [slide.differential for slide in slides if slide.differential]
     names = [name for name in CELL_TYPES if any(name in pairs for pairs in counted)]
-    nothing = PercentPair(0.0, 0.0, nan, nan)  # neither there nor counted
+    # Every slide tells of every type that the pack can name: what it does not tell of was not counted there.
+    nothing = PercentPair(0.0, nan, nan, nan)
     errors = []
     for name in names:
         pairs = [pair.get(name, nothing) for pair in counted]
