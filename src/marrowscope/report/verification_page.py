@@ -261,11 +261,6 @@ def _confusion(found: Confusion) -> tuple[ConfusionRow, ...]:
     return tuple(rows)
 
 
-def _plot(error: DifferentialError) -> tuple[str, Markup]:
-    title = title_of(error.type)
-    return title, Markup(agreement_plot(error.agreement, title))
-
-
 def _error(error: DifferentialError) -> ErrorView:
     agreement = error.agreement
     limits = NONE
