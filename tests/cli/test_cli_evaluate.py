@@ -113,6 +113,33 @@ def test_the_format_of_the_labels_changes_no_figure(
     assert_frame_equal(matches.drop("id"), pl.read_parquet(output / "matches.parquet").drop("id"))
 
 
+def test_the_page_gives_no_error_of_a_type_that_the_pack_cannot_name(
+    slides: Path, output: Path, tmp_path: Path
+) -> None:
+    """Lymphocytes of one slide are labelled as mast cells; the other slide has none."""
+    for slide in sorted(slides.glob("*.tif")):
+        truth = read_truth(slide)
+        other = {"lymphocyte": "mast_cell"} if slide.stem == "one" else {}
+        cells = truth.cells.with_row_index("id").with_columns(
+            pl.col("id").cast(pl.String), pl.col("type").replace(other)
+        )
+        whole = polygons_of(shapely.box(0, 0, *truth.size).difference(shapely.union_all(truth.particles)))
+        write_annotations(Annotations(cells.select(*ANNOTATION_SCHEMA), whole), tmp_path / f"{slide.stem}.parquet")
+    result = run(slides, tmp_path, output, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    pairs = [slide["differential"].get("mast_cell") for slide in facts["slides"]]
+    assert pairs[0]["true"] > 0
+    assert pairs[1] is None
+    (error,) = [error for error in facts["differential"] if error["type"] == "mast_cell"]
+    assert error["agreement"]["differences"] == []
+    page = (output / "verification.html").read_text()
+    table = page[page.index("Error of the differential") :]
+    row = table[table.index("Mast cell") :].partition("</tr>")[0]
+    assert "not assessable" in row
+    assert "0.0" not in row
+
+
 def test_partial_labels_missing_labels_and_a_broken_slide(slides: Path, output: Path, tmp_path: Path) -> None:
     """The counts are those of before; one slide fails for its labels, one for itself, and the third is judged."""
     folder, labels = tmp_path / "slides", tmp_path / "labels"
