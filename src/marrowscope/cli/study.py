@@ -53,7 +53,7 @@ def run(
             "--weights", help="Start weights of the backbones: a file, a folder with BACKBONE.pth ..., or hub."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make jobs again that another recipe or data made.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Make jobs again that another recipe made.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study job by job: what is done stays done, a crashed job stops no other (exit code 1 at the end)."""

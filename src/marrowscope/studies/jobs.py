@@ -13,8 +13,10 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import traceback
@@ -107,6 +109,7 @@ def run_jobs(
     """Do what is not done yet, ``processes`` jobs at a time with ``threads`` threads each.
 
     After ``minutes`` no job starts any more, nor before that one that would not fit by what its kind took so far.
+    Where there are several GPUs each job sees one of them, that with the fewest jobs at the time.
     ``force`` makes the jobs again whose folders answer another question; finished ones that fit stay. Raises
     ``DataError`` for such folders without it, before anything starts; after SIGINT ``KeyboardInterrupt``, after SIGTERM
     ``SystemExit`` with the code 143, both when all jobs have ended.
@@ -122,7 +125,7 @@ def run_jobs(
             took[job.kind] = max(took.get(job.kind, 0.0), float(done["seconds"]))
     started, pending = perf_counter(), [job for job in jobs if run.states[job.name] is State.WAITING]
     running: dict[int, tuple[Job, SpawnProcess, float]] = {}
-    context = multiprocessing.get_context("spawn")
+    context, devices, on = multiprocessing.get_context("spawn"), _devices(), dict[int, str]()
 
     def fits(job: Job) -> bool:
         left = float("inf") if minutes is None else 60 * minutes - (perf_counter() - started)
@@ -140,9 +143,13 @@ def run_jobs(
                         break
                     pending.remove(job)
                     process = context.Process(target=_in_process, args=(job, output / "jobs" / job.name, threads))
-                    with _thread_limits(threads):  # libraries read them when they are loaded
+                    busy = [on[other] for other in running] if devices else []
+                    device = min(devices, key=busy.count) if devices else None
+                    with _surroundings(threads, device):  # libraries read them when they are loaded
                         process.start()
                     running[process.sentinel] = (job, process, perf_counter())
+                    if device is not None:
+                        on[process.sentinel] = device
                 progress(
                     f"{run.count(State.DONE, State.EARLIER)} of {len(jobs)} jobs",
                     run.count(State.DONE, State.EARLIER, State.FAILED) / max(len(jobs), 1),
@@ -204,11 +211,26 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
         process.join()
 
 
+def _devices() -> list[str]:
+    """The GPUs that a process could see, as ``CUDA_VISIBLE_DEVICES`` names them; none when there is one or none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        found = [name.strip() for name in visible.split(",") if name.strip()]
+    else:
+        try:
+            listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return []
+        found = re.findall(r"^GPU \d+: .*\(UUID: (GPU-[^)]+)\)", listed, re.MULTILINE)
+    return found if len(found) > 1 else []
+
+
 @contextmanager
-def _thread_limits(threads: int) -> Iterator[None]:
+def _surroundings(threads: int, device: str | None) -> Iterator[None]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    values = dict.fromkeys(names, str(threads)) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

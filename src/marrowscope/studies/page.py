@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from textwrap import indent
 
 from marrowscope.files import whole_file
 
@@ -70,7 +71,7 @@ def write_page(page: Page, path: Path) -> list[Path]:
 
 def markdown(page: Page, folder: str) -> str:
     """The page as Markdown; figures are linked from ``folder``."""
-    lines = [f"# {page.title}", "", *_spaced(page.intro), f"    {page.command}", ""]
+    lines = [f"# {page.title}", "", *_spaced(page.intro), indent(page.command, "    "), ""]
     for block in page.blocks:
         lines += [f"## {block.title}", ""]
         match block:

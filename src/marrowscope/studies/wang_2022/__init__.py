@@ -6,6 +6,7 @@ Medical Image Analysis 75: 102270. Protocol: docs/methods/studies.md. What the p
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,10 @@ def run(
     jobs = plan_jobs(plan, prepared, scale, learner, output, weights=options.weights, threads=options.threads)
     if own:
         jobs = [*plan_regions(prepared, scale, options.weights), *jobs]
-    write_json(output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs]})
+    commands = _commands(data, output, options)
+    write_json(
+        output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs], "commands": commands}
+    )
     return run_jobs(
         jobs,
         output,
@@ -74,6 +78,19 @@ def run(
         force=options.force,
         progress=progress,
     )
+
+
+def _commands(data: Path, output: Path, options: RunOptions) -> list[str]:
+    """What to type for the same again."""
+    given = {"data": data, "output": output, "scale": options.scale, "jobs": options.jobs, "threads": options.threads}
+    if options.weights is not None:
+        given["weights"] = options.weights
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    made = [shlex.join(["marrowscope", "phantom", "cohort", ABOUT.name, str(data)])]
+    return [
+        *(made if (data / "cohort.json").is_file() else []),
+        shlex.join(["marrowscope", "study", "run", ABOUT.name, *words]),
+    ]
 
 
 def read_facts(output: Path) -> dict[str, str] | None:

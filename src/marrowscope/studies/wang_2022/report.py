@@ -78,13 +78,18 @@ def make_page(results: Results, command: str) -> Page:
         *_figures(results),
         Text("What to beware of", TRAPS),
     ]
-    return Page("wang-2022: ours beside the paper", (what, state, "This page was made by:"), command, tuple(blocks))
+    lines = "\n".join([*results.facts.get("commands", ()), command])
+    return Page("wang-2022: ours beside the paper", (what, state, "This page was made by:"), lines, tuple(blocks))
 
 
 def _state(results: Results, failed: list[str], left: list[str]) -> list[str]:
     done = [name for name in results.facts["jobs"] if results.job(name) is not None]
     seconds = sum(float((results.job(name) or {"seconds": 0})["seconds"]) for name in done)
-    versions: dict[str, str] = next((job["versions"] for name in done if (job := results.job(name))), {})
+    versions: dict[str, list[str]] = {}
+    for name in done:
+        for library, number in (results.job(name) or {"versions": {}})["versions"].items():
+            if number not in versions.setdefault(library, []):
+                versions[library].append(number)
     lines = [f"{len(done)} of {len(results.facts['jobs'])} jobs are done ({seconds / 60:.1f} minutes of work)."]
     if failed:
         lines.append(f"Failed, and missing from every number below: {'; '.join(failed)}.")
@@ -92,7 +97,9 @@ def _state(results: Results, failed: list[str], left: list[str]) -> list[str]:
         lines.append(f"Not started or not finished: {', '.join(left)}. The same command again goes on with them.")
     lines += results.plan.notes
     if versions:
-        lines.append("Made with " + ", ".join(f"{name} {number}" for name, number in versions.items()) + ".")
+        lines.append(
+            "Made with " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
+        )
     return lines
 
 
