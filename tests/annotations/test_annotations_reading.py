@@ -13,7 +13,7 @@ from marrowscope.annotations import read_annotations, write_annotations
 from marrowscope.annotations.drawn import slide_facts
 from marrowscope.annotations.naming import IGNORE, ClassMap, read_class_map
 from marrowscope.annotations.qupath import write_qupath
-from marrowscope.annotations.reading import format_of, open_annotated, read_for_slide
+from marrowscope.annotations.reading import check_spacing, format_of, read_for_slide
 from marrowscope.errors import DataError, SpacingError
 from marrowscope.slides import MemorySlide
 from marrowscope.taxonomy import CELL_TYPES
@@ -178,9 +178,8 @@ def test_spacings_that_contradict(tmp_path: Path, phantom: Path) -> None:
         with pytest.raises(DataError, match="belongs to a picture of 1000 x 1000 px, smear has 1001 x 1000"):
             read_for_slide(tmp_path / name, larger)
     assert read_annotations(tmp_path / "s.parquet").slide["spacing"] == [0.25, 0.25]
-    with pytest.raises(SpacingError, match=r"states 0.25 um per pixel, --spacing says 0.5"):
-        open_annotated(phantom, 0.5)
-    with open_annotated(phantom, 0.5, believe=True) as slide:
-        assert slide.spacing.x == 0.5
-    with open_annotated(phantom, 0.25) as slide:
-        assert slide.spacing.x == 0.25
+    with pytest.raises(SpacingError, match=r"states 0.25 um per pixel, --spacing says 0.5.* --believe-spacing"):
+        check_spacing(phantom, 0.5)
+    believed = ("0.5 um per pixel was believed (--believe-spacing), the slide states 0.25",)
+    assert check_spacing(phantom, 0.5, believe=True) == believed
+    assert check_spacing(phantom, 0.251) == check_spacing(phantom, None) == ()

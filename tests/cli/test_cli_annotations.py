@@ -104,7 +104,8 @@ def test_refusals(phantom: Path, labels: Path, tmp_path: Path) -> None:
             "--spacing says 0.5",
         ),
         ((*tiles, labels, "--spacing", "0.5"), "states 0.25 um per pixel, --spacing says 0.5"),
-        ((*tiles, labels, "--spacing", "0.02", "--force"), "the spacing is wrong"),
+        ((*tiles, labels, "--spacing", "0.5", "--force"), "--believe-spacing if the slide is known to be wrong"),
+        ((*tiles, labels, "--spacing", "0.02", "--believe-spacing"), "the spacing is wrong"),
         ((*tiles, labels, "--patient-from-name", "("), "no regular expression"),
         ((*tiles, labels, "--patient-from-name", "^P[0-9]+"), "finds no patient in the name smear"),
         ((*tiles, tmp_path / "gone"), "no such file or folder"),
@@ -133,6 +134,24 @@ def test_complete_areas_reach_the_tiles(phantom: Path, labels: Path, tmp_path: P
     assert 0 < inside.sum() < len(made)
     assert made.complete.tolist() == inside.to_list()
     assert f"note: smear: {inside.sum()} of {len(made)} tiles lie in areas of complete annotation" in result.stdout
+
+
+def test_a_spacing_against_the_slide_must_be_asked_for_and_is_noted(
+    phantom: Path, labels: Path, tmp_path: Path
+) -> None:
+    command = ["tiles", phantom, "--annotations", labels, "-o", tmp_path / "t", "--tile", 128]
+    assert run(*command).exit_code == 0
+    before = (tmp_path / "t" / "tiles.json").read_text()
+    refused = run(*command, "--spacing", 0.3, "--force")
+    assert refused.exit_code == 1
+    assert "add --believe-spacing" in refused.stderr.replace("\n", " ")
+    assert (tmp_path / "t" / "tiles.json").read_text() == before
+    result = run(*command, "--spacing", 0.3, "--force", "--believe-spacing")
+    assert result.exit_code == 0, result.output
+    note = "smear: 0.3 um per pixel was believed (--believe-spacing), the slide states 0.25"
+    assert note in json.loads((tmp_path / "t" / "tiles.json").read_text())["notes"]
+    command = ["import", labels, "--slide", phantom, "-o", tmp_path / "i.parquet", "--spacing", 0.3, "--json"]
+    assert note.removeprefix("smear: ") in json.loads(run(*command, "--believe-spacing").stdout)["notes"]
 
 
 def test_what_is_not_learnt_is_said(phantom: Path, labels: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from marrowscope.annotations.naming import ClassMap
-from marrowscope.annotations.reading import ENDINGS, format_of, open_annotated, read_for_slide
+from marrowscope.annotations.reading import ENDINGS, check_spacing, format_of, read_for_slide
 from marrowscope.annotations.table import Annotations
 from marrowscope.annotations.tiles import NoTilesError, TilePart, TileWriter, cut_tiles
 from marrowscope.errors import DataError, MarrowscopeError
-from marrowscope.slides import require_spacing
+from marrowscope.slides import open_slide, require_spacing
 from marrowscope.taxonomy import CELL_TYPES, WANG_2022_TYPES
 
 CLASSES = {"wang-2022": WANG_2022_TYPES, "all": tuple(CELL_TYPES), "file": ()}
@@ -30,13 +30,14 @@ Progress = Callable[[str, float, str], None]
 class TileOptions:
     """How tiles are cut: ``side`` px at ``tile_spacing`` um per pixel; ``spacing`` for slides that state none.
 
-    ``classes_from`` is a key of :data:`CLASSES`; ``classes`` are a laboratory's words; ``force`` believes ``spacing``
-    against the slide and writes over tiles that are there.
+    ``believe_spacing`` takes it against a slide that states another. ``classes_from`` is a key of :data:`CLASSES`;
+    ``classes`` are a laboratory's words; ``force`` replaces tiles that are there.
     """
 
     side: int = 640
     tile_spacing: float = 0.25
     spacing: float | None = None
+    believe_spacing: bool = False
     classes_from: str = "wang-2022"
     classes: ClassMap = field(default_factory=ClassMap)
     skip_unknown: bool = False
@@ -146,7 +147,8 @@ def tile_slides(
         progress("reading annotations", place / len(slides), name)
         try:
             file, notes = find_annotations(annotations, name)
-            with open_annotated(slide, options.spacing, believe=options.force) as opened:
+            notes += check_spacing(slide, options.spacing, believe=options.believe_spacing)
+            with open_slide(slide, options.spacing) as opened:
                 require_spacing(opened)
                 found = read_for_slide(
                     file, opened, options.classes, skip_unknown=options.skip_unknown, by_name=shared
@@ -173,7 +175,7 @@ def tile_slides(
                 continue
             file, found, told = read[name]
             try:
-                with open_annotated(slide, options.spacing, believe=options.force) as opened:
+                with open_slide(slide, options.spacing) as opened:
                     parts = cut_tiles(
                         opened, None, found, side=options.side, tile_spacing=options.tile_spacing, name=name, **told
                     )

@@ -49,23 +49,24 @@ class _Content:
     body: Any = None
 
 
-def open_annotated(path: Path, spacing: float | None = None, *, believe: bool = False) -> Slide:
-    """Open a slide whose annotations are wanted; ``spacing`` (um per pixel) is for slides that state none.
+def check_spacing(path: Path, spacing: float | None, *, believe: bool = False) -> tuple[str, ...]:
+    """Whether the slide may be opened with ``spacing`` (um per pixel; None: its own), which is for one that states none.
 
-    Raises ``SpacingError`` when the slide states another one, unless ``believe`` is set: boxes cut at a wrong spacing
-    would be learnt without anyone noticing.
+    Raises ``SpacingError`` when the slide states another one, unless ``believe`` is set, and then it is noted: boxes
+    cut at a wrong spacing would be learnt, or judged, without anyone noticing.
     """
-    slide = open_slide(path)
     if spacing is None:
-        return slide
-    own = slide.spacing
-    slide.close()
-    if own is not None and not believe and not same_spacing(own, Spacing.square(spacing)):
+        return ()
+    with open_slide(path) as slide:
+        own = slide.spacing
+    if own is None or same_spacing(own, Spacing.square(spacing)):
+        return ()
+    if not believe:
         raise SpacingError(
             f"{path.name} states {own.x:g} um per pixel, --spacing says {spacing:g}: leave --spacing out, or add "
-            "--force if the slide is known to be wrong"
+            "--believe-spacing if the slide is known to be wrong"
         )
-    return open_slide(path, spacing)
+    return (f"{spacing:g} um per pixel was believed (--believe-spacing), the slide states {own.x:g}",)
 
 
 def format_of(path: Path) -> str:
@@ -235,7 +236,8 @@ def _compare(size: Size | None, spacing: Spacing | None, path: Path, slide: Slid
     if spacing is not None and own is not None and not same_spacing(spacing, own):
         raise DataError(
             f"{path} was made at {spacing.x:g} um per pixel, {slide.name} is opened with {own.x:g}: one of them is "
-            f"wrong; give the true one with --spacing {spacing.x:g}, or import the annotations again"
+            f"wrong; give the true one with --spacing {spacing.x:g} (and --believe-spacing where the slide states "
+            "another), or import the annotations again"
         )
 
 
@@ -259,5 +261,6 @@ def check_cell_size(annotations: Annotations, spacing: Spacing, name: str) -> No
             f"{name}: the median box is {pixels:.0f} px = {um:.3g} um at {spacing.mean:.3g} um per pixel, and no cell "
             f"of the marrow is that {'small' if um < low else 'large'} (expected {low:g} to {high:g} um). Either the "
             f"boxes are those of another picture, or the spacing is wrong: one of about {USUAL_UM / pixels:.2g} would "
-            f"fit, if that is true give --spacing {USUAL_UM / pixels:.2g}"
+            f"fit, if that is true give --spacing {USUAL_UM / pixels:.2g} (and --believe-spacing where the slide states "
+            "another)"
         )

@@ -63,19 +63,22 @@ _File = Annotated[
     ),
 ]
 _Slide = Annotated[Path, typer.Option("--slide", help="The slide that was annotated.", show_default=False)]
-_Spacing = Annotated[
+Spacing = Annotated[
     float | None, typer.Option(help="Um per pixel, for slides that do not say; one that contradicts is refused.")
 ]
-_Classes = Annotated[
+BelieveSpacing = Annotated[
+    bool, typer.Option("--believe-spacing", help="Take --spacing even if the slide states another; it is noted.")
+]
+Classes = Annotated[
     Path | None,
     typer.Option(
         help="Your class names: CSV with lines 'my name,taxonomy name' or 'my name,ignore', or a JSON object of these."
     ),
 ]
-_SkipUnknown = Annotated[
+SkipUnknown = Annotated[
     bool, typer.Option("--skip-unknown", help="Leave cells of unknown classes out (it is said) instead of stopping.")
 ]
-_Force = Annotated[bool, typer.Option("--force", help="Write over what is there; believe --spacing against the slide.")]
+_Force = Annotated[bool, typer.Option("--force", help="Write over what is there.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print a summary for programs.")]
 
 
@@ -86,9 +89,10 @@ def import_file(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT.parquet", help="The table to write.", show_default=False)
     ],
-    classes: _Classes = None,
-    skip_unknown: _SkipUnknown = False,
-    spacing: _Spacing = None,
+    classes: Classes = None,
+    skip_unknown: SkipUnknown = False,
+    spacing: Spacing = None,
+    believe_spacing: BelieveSpacing = False,
     force: _Force = False,
     as_json: _Json = False,
 ) -> None:
@@ -104,7 +108,7 @@ def import_file(
     if output.suffix != ".parquet":
         raise OutputError(f"the table is a Parquet file, found the name {output.name}: call it {output.stem}.parquet")
     _free(output, force)
-    found, name, size, own = _read(file, slide, spacing, classes, skip_unknown, force)
+    found, name, size, own = _read(file, slide, spacing, classes, skip_unknown, believe_spacing)
     write_annotations(found, output, slide=slide_facts(name, size, own))
     _tell(found, output, as_json)
 
@@ -126,9 +130,10 @@ def export_file(
     kind: Annotated[
         Kind, typer.Option("--as", help="QuPath objects: annotations can be edited, detections are shown faster.")
     ] = Kind.ANNOTATION,
-    classes: _Classes = None,
-    skip_unknown: _SkipUnknown = False,
-    spacing: _Spacing = None,
+    classes: Classes = None,
+    skip_unknown: SkipUnknown = False,
+    spacing: Spacing = None,
+    believe_spacing: BelieveSpacing = False,
     force: _Force = False,
     as_json: _Json = False,
 ) -> None:
@@ -140,15 +145,15 @@ def export_file(
     """
     from marrowscope.annotations.coco import write_coco
     from marrowscope.annotations.qupath import write_qupath
-    from marrowscope.annotations.reading import open_annotated
     from marrowscope.annotations.voc import write_voc
     from marrowscope.annotations.yolo import write_yolo
+    from marrowscope.slides import open_slide
 
     if not output.name.endswith(_ENDINGS[to]):
         raise OutputError(f"{to} files end with {' or '.join(_ENDINGS[to])}, found the name {output.name}: change -o")
     _free(output, force)
-    found = _read(file, slide, spacing, classes, skip_unknown, force)[0]
-    with open_annotated(slide, spacing, believe=force) as opened:
+    found = _read(file, slide, spacing, classes, skip_unknown, believe_spacing)[0]
+    with open_slide(slide, spacing) as opened:
         match to:
             case Format.QUPATH:
                 lost = write_qupath(found, output, opened, kind=kind)
@@ -175,15 +180,16 @@ def tiles(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of tiles to write.", show_default=False)],
     tile: Annotated[int, typer.Option(min=64, max=4096, help="Side of a tile, pixels.")] = 640,
     tile_spacing: Annotated[float, typer.Option(help="Um per pixel of the tiles.")] = 0.25,
-    spacing: _Spacing = None,
-    classes: _Classes = None,
+    spacing: Spacing = None,
+    believe_spacing: BelieveSpacing = False,
+    classes: Classes = None,
     classes_from: Annotated[
         ClassesFrom,
         typer.Option(
             help="Types to learn: the sixteen of Wang et al. 2022, those in the annotations, or all there are."
         ),
     ] = ClassesFrom.WANG_2022,
-    skip_unknown: _SkipUnknown = False,
+    skip_unknown: SkipUnknown = False,
     patient_from_name: Annotated[
         str | None,
         typer.Option(metavar="REGEX", help="Pattern that finds the patient in a slide's name, such as '^[^_]+'."),
@@ -210,7 +216,9 @@ def tiles(
     except re.error as error:
         raise DataError(f"--patient-from-name {patient_from_name!r} is no regular expression: {error}") from error
     words = SlideWords({} if slide_table is None else read_slide_table(slide_table), pattern)
-    options = TileOptions(tile, tile_spacing, spacing, classes_from, _class_map(classes), skip_unknown, force)
+    options = TileOptions(
+        tile, tile_spacing, spacing, believe_spacing, classes_from, _class_map(classes), skip_unknown, force
+    )
     with Stages() as stages:
         outcomes = tile_slides(
             slides, annotations, output, options, words, identity=slide_identity, progress=stages.report
@@ -229,10 +237,12 @@ def _class_map(path: Path | None) -> ClassMap:
 def _read(
     file: Path, path: Path, spacing: float | None, classes: Path | None, skip_unknown: bool, believe: bool
 ) -> tuple[Annotations, str, Any, Any]:
-    from marrowscope.annotations.reading import open_annotated, read_for_slide
+    from marrowscope.annotations.reading import check_spacing, read_for_slide
+    from marrowscope.slides import open_slide
 
-    with open_annotated(path, spacing, believe=believe) as slide:
-        found = read_for_slide(file, slide, _class_map(classes), skip_unknown=skip_unknown)
+    notes = check_spacing(path, spacing, believe=believe)
+    with open_slide(path, spacing) as slide:
+        found = read_for_slide(file, slide, _class_map(classes), skip_unknown=skip_unknown).said(*notes)
         return found, slide.name, slide.size, slide.spacing
 
 
