@@ -129,6 +129,7 @@ def test_what_qupath_draws(tmp_path: Path) -> None:
         feature("lymphocyte ", ring(700, 100), None),
         feature("NGS", {"type": "MultiPolygon", "coordinates": [ring(20, 900)["coordinates"]]}, "detection"),
         feature("Region*", ring(0, 0, 1500)),
+        feature("Complete area", ring(0, 0, 1500)),
         feature(None, ring(5, 5)),
         feature("Blast", {"type": "Point", "coordinates": [3, 4]}),
         feature("Ignore*", ring(900, 900)),
@@ -143,8 +144,10 @@ def test_what_qupath_draws(tmp_path: Path) -> None:
         ("lymphocyte", 700, 100, 760, 160),
         ("segmented_neutrophil", 20, 900, 80, 960),
     ]
-    assert found.areas[0].bounds == (0, 0, 1500, 1500)
+    (area,) = found.areas  # Region* claims nothing; what has no class may be a cell
+    assert area.equals(shapely.box(0, 0, 1500, 1500) - shapely.box(5, 5, 65, 65))
     assert found.notes == (
+        "objects of the class Region* (no claim that every cell there is labelled; complete is one) left out: 1",
         "objects of the kind tmaCore left out: 1",
         "objects without a class left out: 1",
         "objects without an outline (points, lines) left out: 1",

@@ -37,6 +37,7 @@ def write(path: Path, *objects: tuple[str, tuple[float, float, float, float], st
 
 BOX = (10, 10, 60, 60)
 NEXT = (110, 10, 160, 60)
+THIRD = (200, 100, 250, 160)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +81,15 @@ def test_unknown_classes(tmp_path: Path) -> None:
 
 def test_a_skipped_object_is_a_hole_in_an_area_of_complete_annotation(tmp_path: Path) -> None:
     objects = [("Blast", NEXT, None), ("Dirt", (300, 300, 340, 340), None), ("complete", (0, 0, 500, 500), None)]
-    path = write(tmp_path / "s.geojson", *objects, ("qwxz", BOX, None), ("qwxz", (400, 0, 400, 50), None))
+    path = write(
+        tmp_path / "s.geojson", *objects, ("qwxz", BOX, None), ("", THIRD, None), ("qwxz", (400, 0, 400, 50), None)
+    )
     dirt = ClassMap({"dirt": IGNORE})  # no cell, as the laboratory says itself: no hole
     (area,) = read_for_slide(path, SLIDE, dirt, skip_unknown=True).areas
-    assert area.equals(shapely.box(0, 0, 500, 500) - shapely.box(*BOX))
+    assert area.equals(shapely.box(0, 0, 500, 500) - shapely.box(*BOX) - shapely.box(*THIRD))
+    covered = read_for_slide(write(path, *objects, ("", (0, 0, 900, 900), None)), SLIDE, dirt)
+    assert covered.areas == ()
+    assert "no area of complete annotation is left: objects without a known class cover them all" in covered.notes
 
 
 def test_maps(tmp_path: Path) -> None:

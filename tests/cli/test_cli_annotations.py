@@ -136,6 +136,28 @@ def test_complete_areas_reach_the_tiles(phantom: Path, labels: Path, tmp_path: P
     assert f"note: smear: {inside.sum()} of {len(made)} tiles lie in areas of complete annotation" in result.stdout
 
 
+def test_a_cell_without_a_class_makes_its_tile_incomplete(phantom: Path, labels: Path, tmp_path: Path) -> None:
+    """All lies in one area; the class of one cell is taken away: where it lies, no tile is complete."""
+    cells = read_annotations(labels).annotations.cells
+    whole = shapely.box(*(f(cells[corner]) for f, corner in zip((min, min, max, max), CORNERS, strict=True)))
+    write_annotations(Annotations(cells, (whole.buffer(200, join_style="mitre"),)), labels)
+    drawn = tmp_path / "smear.geojson"
+    assert run("export", labels, "--to", "qupath", "--slide", phantom, "-o", drawn).exit_code == 0
+    command = ["tiles", phantom, "--annotations", drawn, "--tile", 128, "-o"]
+    assert run(*command, tmp_path / "before").exit_code == 0
+    document = json.loads(drawn.read_text())
+    del document["features"][0]["properties"]["classification"]
+    drawn.write_text(json.dumps(document))
+    assert run(*command, tmp_path / "after").exit_code == 0
+    before, after = read_tiles(tmp_path / "before"), read_tiles(tmp_path / "after")
+    x0, y0, x1, y1 = (cells[corner][0] for corner in CORNERS)
+    u, v = pl.col("u"), pl.col("v")
+    touching = (u < x1) & (v < y1) & (u + 128 > x0) & (v + 128 > y0)
+    assert before.complete.all()
+    assert 0 < after.tiles.select(touching).to_series().sum() < len(after)
+    assert (~after.complete).tolist() == after.tiles.select(touching).to_series().to_list()
+
+
 def test_a_spacing_against_the_slide_must_be_asked_for_and_is_noted(
     phantom: Path, labels: Path, tmp_path: Path
 ) -> None:

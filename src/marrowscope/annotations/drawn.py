@@ -29,6 +29,8 @@ Row = tuple[str | None, str, float, float, float, float]
 class Drawn:
     """Boxes (:data:`DRAWN_SCHEMA`) and areas of complete annotation, in level-0 pixels of the slide's whole frame.
 
+    ``holes`` are ``x0, y0, x1, y1`` of what was left out and may be a cell: there no area is complete.
+
     ``size`` (pixels) and ``spacing`` (um per pixel) are what the file says of its picture; None where it says nothing.
     """
 
@@ -37,6 +39,7 @@ class Drawn:
     notes: tuple[str, ...] = ()
     size: Size | None = None
     spacing: Spacing | None = None
+    holes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 def boxes_of(rows: Sequence[Row]) -> pl.DataFrame:

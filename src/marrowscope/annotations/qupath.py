@@ -27,14 +27,17 @@ from marrowscope.taxonomy import CELL_TYPES
 
 NAMESPACE = UUID("0c9d7a5e-58f1-5d3c-8a53-6b4e2f1d9c70")
 AREA_CLASS = "complete"
-"""Class of a polygon in which every cell is labelled; QuPath's own ``Region*`` means the same."""
+"""Class of a polygon in which every cell is labelled; ``Complete area`` means the same."""
 
 _OBJECTS = ("annotation", "detection", "cell")
 
 
 def is_area(name: str) -> bool:
-    """Whether a class marks an area of complete annotation and no cell."""
-    return name.casefold() == AREA_CLASS or name.casefold().startswith("region")
+    """Whether a class claims that every cell in the polygon is labelled.
+
+    QuPath's own ``Region*`` does not: it is where somebody works, and says nothing of what was left there.
+    """
+    return name.casefold() in (AREA_CLASS, f"{AREA_CLASS} area")
 
 
 def features_of(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
@@ -51,10 +54,11 @@ def features_of(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
 def read_qupath(document: Any, path: Path, slide: Slide) -> Drawn:
     """Annotations, detections and cells with a class as boxes, polygons of the class ``complete`` as areas.
 
-    Left out and said: objects without a class, objects that enclose nothing (points, lines), TMA cores and tiles.
-    Raises ``DataError`` for a damaged geometry.
+    Left out and said: objects without a class (no area is complete where they lie: they may be cells), ``Region*``,
+    objects that enclose nothing (points, lines), TMA cores and tiles. Raises ``DataError`` for a damaged geometry.
     """
     rows: list[Row] = []
+    holes: list[tuple[float, float, float, float]] = []
     areas: list[Polygon] = []
     left: Counter[str] = Counter()
     x, y = corner = slide.bounds.x0, slide.bounds.y0
@@ -68,18 +72,23 @@ def read_qupath(document: Any, path: Path, slide: Slide) -> Drawn:
             left[f"of the kind {kind}"] += 1
         elif not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
             left["without an outline (points, lines)"] += 1
-        elif not name:
-            left["without a class"] += 1
+        elif name.casefold().startswith("region"):
+            left[f"of the class {name} (no claim that every cell there is labelled; {AREA_CLASS} is one)"] += 1
         elif is_area(name):
             areas += [shapely.transform(part, lambda xy: xy + corner) for part in _area(geometry, place, path)]
         else:
             x0, y0, x1, y1 = _extent(geometry.get("coordinates"), place, path)
+            box = x0 + x, y0 + y, x1 + x, y1 + y
+            if not name:
+                left["without a class"] += 1
+                holes.append(box)
+                continue
             own = feature.get("id", properties.get("id"))
-            rows.append((None if own is None else str(own), name, x0 + x, y0 + y, x1 + x, y1 + y))
+            rows.append((None if own is None else str(own), name, *box))
     notes = tuple(f"objects {what} left out: {count}" for what, count in sorted(left.items()))
     told = document.get("marrowscope") if isinstance(document, dict) else None
     size, spacing = told_facts(told.get("slide") if isinstance(told, dict) else None)
-    return Drawn(boxes_of(rows), tuple(areas), notes, size, spacing)
+    return Drawn(boxes_of(rows), tuple(areas), notes, size, spacing, tuple(holes))
 
 
 def _class_name(properties: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ class _Content:
 
 
 def check_spacing(path: Path, spacing: float | None, *, believe: bool = False) -> tuple[str, ...]:
-    """Whether the slide may be opened with ``spacing`` (um per pixel; None: its own), which is for one that states none.
+    """Whether the slide may be opened with ``spacing`` (um per pixel), which is for one that states none.
 
     Raises ``SpacingError`` when the slide states another one, unless ``believe`` is set, and then it is noted: boxes
     cut at a wrong spacing would be learnt, or judged, without anyone noticing.
@@ -195,11 +195,12 @@ def _understood(drawn: Drawn, path: Path, classes: ClassMap, skip_unknown: bool)
     for words, left in (("unknown", unknown), ("ignored", [row for row in counts if types[row[0]] == IGNORE])):
         for name, count in left:
             notes.append(boxes_said(count, f"of the {words} class {name!r}", "left out"))
-    areas = drawn.areas
-    if unknown:  # what they were drawn round may be cells, and these have no label now
-        lost = boxes.filter(pl.col("name").is_in([name for name, _ in unknown]))
-        holes = shapely.union_all([shapely.box(*corners) for corners in lost.select(CORNERS).iter_rows()])
-        areas = tuple(part for area in areas for part in polygons_of(area.difference(holes)))
+    # What objects without a known class were drawn round may be cells, and these have no label.
+    lost = boxes.filter(pl.col("name").is_in([name for name, _ in unknown])).select(CORNERS)
+    holes = shapely.union_all([shapely.box(*corners) for corners in (*drawn.holes, *lost.iter_rows())])
+    areas = tuple(part for area in drawn.areas for part in polygons_of(area.difference(holes)))
+    if drawn.areas and not areas:
+        notes.append("no area of complete annotation is left: objects without a known class cover them all")
     kept = {name: found for name, found in types.items() if found not in (None, IGNORE)}
     boxes = boxes.filter(pl.col("name").is_in(list(kept))).with_columns(
         pl.col("name").replace_strict(kept, return_dtype=pl.String).alias("type")
@@ -261,6 +262,6 @@ def check_cell_size(annotations: Annotations, spacing: Spacing, name: str) -> No
             f"{name}: the median box is {pixels:.0f} px = {um:.3g} um at {spacing.mean:.3g} um per pixel, and no cell "
             f"of the marrow is that {'small' if um < low else 'large'} (expected {low:g} to {high:g} um). Either the "
             f"boxes are those of another picture, or the spacing is wrong: one of about {USUAL_UM / pixels:.2g} would "
-            f"fit, if that is true give --spacing {USUAL_UM / pixels:.2g} (and --believe-spacing where the slide states "
-            "another)"
+            f"fit, if that is true give --spacing {USUAL_UM / pixels:.2g} (and --believe-spacing where the slide "
+            "states another)"
         )

@@ -99,8 +99,8 @@ def import_file(
     """Check the annotations of a slide and write them as one table: boxes in level-0 pixels, types of the taxonomy.
 
     In QuPath: draw a rectangle round each cell, give it a class such as Blast or Band neutrophil, then File > Export
-    objects as GeoJSON. A polygon of the class complete (or Region*) says that every cell in it is labelled. What is
-    left out or clipped is printed and kept in the table.
+    objects as GeoJSON. A polygon of the class complete says that every nucleated cell in it is labelled. What is left
+    out or clipped is printed and kept in the table.
     """
     from marrowscope.annotations import write_annotations
     from marrowscope.annotations.drawn import slide_facts
