@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from marrowscope.annotations import Annotations, read_annotations, read_tiles, w
 from marrowscope.annotations.table import CORNERS
 from marrowscope.cli import build_app
 from marrowscope.phantom import read_truth
+from marrowscope.runs import slide_identity
 from marrowscope.taxonomy import WANG_2022_TYPES
 
 
@@ -78,7 +80,15 @@ def test_tiles_of_several_slides(phantom: Path, labels: Path, tmp_path: Path) ->
     assert set(made.tiles["patient"]) == {"P1"}
     document = json.loads((output / "tiles.json").read_text())
     assert "P1_a: P1_a.labels.parquet was taken, not P1_a.parquet" in document["notes"]
-    assert [len(source["annotations_sha256"]) for source in document["sources"]] == [64]
+    (source,) = document["sources"]
+    assert source["slide_identity"] == slide_identity(slides / "P1_a.tif")
+    assert source["annotations_sha256"] == hashlib.sha256(labels.read_bytes()).hexdigest()
+    present = set(read_annotations(labels).annotations.cells["type"])
+    lacking = [kind for kind in WANG_2022_TYPES if kind not in present]
+    assert lacking
+    (note,) = [note for note in document["notes"] if "have no labelled cell" in note]
+    assert f"{len(lacking)} of 16 classes have no labelled cell ({', '.join(lacking)})" in note
+    assert "--classes-from file" in note
 
     table = tmp_path / "slides.csv"
     table.write_text("slide,patient,diagnosis\nP1_a.tif,7,aml\n")
@@ -89,6 +99,7 @@ def test_tiles_of_several_slides(phantom: Path, labels: Path, tmp_path: Path) ->
     made = read_tiles(output)
     assert set(made.tiles.select("patient", "diagnosis", "cohort").rows()) == {("7", "aml", "")}
     assert set(made.classes) == set(made.cells["type"])
+    assert "have no labelled cell" not in (output / "tiles.json").read_text()
 
 
 def test_refusals(phantom: Path, labels: Path, tmp_path: Path) -> None:

@@ -170,6 +170,7 @@ def tile_slides(
         ) as writer,
     ):
         unlearnt: Counter[str] = Counter()
+        learnt: set[str] = set()
         for place, (slide, name) in enumerate(zip(slides, names, strict=True)):
             if name not in read:
                 continue
@@ -181,11 +182,12 @@ def tile_slides(
                     )
                     complete: list[bool] = []
                     count = writer.add(_counted(parts, complete, name, place / len(slides), progress))
-                source = {"slide": name, "slide_sha256": identity(slide), "annotations": file.name}
+                source = {"slide": name, "slide_identity": identity(slide), "annotations": file.name}
                 writer.sources.append(source | {"annotations_sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
             except MarrowscopeError as error:
                 outcomes[name] = replace(outcomes[name], error=str(error))
                 continue
+            learnt |= {kind for kind in found.cells["type"].unique() if kind in classes}
             writer.notes += [f"{name}: {note}" for note in found.notes]
             if found.areas:
                 writer.notes.append(f"{name}: {sum(complete)} of {count} tiles lie in areas of complete annotation")
@@ -195,6 +197,11 @@ def tile_slides(
             f"{count} cells of the type {kind} are shown but not learnt: it is not among the classes"
             for kind, count in sorted(unlearnt.items())
         ]
+        if missing := [kind for kind in classes if kind not in learnt]:
+            writer.notes.append(
+                f"{len(missing)} of {len(classes)} classes have no labelled cell ({', '.join(missing)}) and training "
+                "refuses that: add slides that have them, or learn the types that there are, with --classes-from file"
+            )
     return list(outcomes.values())
 
 
