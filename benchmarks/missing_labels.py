@@ -496,7 +496,7 @@ def page(results: Results, fields: Fields, base: CascadeRecipe, draws: int = DRA
         "",
         GAINS,
         "",
-        markdown_table(("missing on phantoms", "unlabelled boxes are", *statistics), rows),
+        markdown_table(("missing on phantoms", "unlabelled boxes are", "seeds", *statistics), rows),
         "",
     ]
     lines += [
