@@ -14,8 +14,9 @@ import polars as pl
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from marrowscope.annotations.many import check_annotations, find_annotations
 from marrowscope.annotations.naming import ClassMap
-from marrowscope.annotations.reading import ENDINGS, read_for_slide
+from marrowscope.annotations.reading import ENDINGS, check_spacing, read_for_slide
 from marrowscope.batch import Outcome, count_slides
 from marrowscope.differential.result import Differential
 from marrowscope.errors import DataError, MarrowscopeError
@@ -28,7 +29,7 @@ from marrowscope.pipeline import run_facts
 from marrowscope.regions import load_regions
 from marrowscope.report.verification import write_verification
 from marrowscope.report.verified import Verification, VerifiedSlide
-from marrowscope.runs import output_names, read_run, slide_name
+from marrowscope.runs import read_run, slide_name
 from marrowscope.slides import Slide, open_slide, require_spacing
 
 SLIDE_ENDINGS = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tif", ".tiff", ".dcm", ".png", ".jpg", ".jpeg"})
@@ -52,21 +53,6 @@ def find_slides(folder: Path) -> list[Path]:
     return sorted(set(slides))
 
 
-def find_labels(slide: Path, folder: Path) -> Path:
-    """The labels of a slide: the file of its name in ``folder``; the truth of a phantom goes first.
-
-    Raises ``DataError`` when there is none.
-    """
-    name = slide_name(slide)
-    for ending in (TRUTH_ENDING, *ENDINGS):
-        found = folder / f"{name}{ending}"
-        if found.is_file() and found.resolve() != slide.resolve():
-            return found
-    raise DataError(
-        f"no labels of {name} in {folder}; expected {name} with one of {', '.join((TRUTH_ENDING, *ENDINGS))}"
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
     """Labelled cells of a slide (id, type and corners) and the part in which every cell is labelled, if any."""
@@ -76,8 +62,23 @@ class Labels:
     notes: tuple[str, ...] = ()
 
 
-def read_labels(path: Path, slide: Slide, classes: ClassMap | None = None) -> Labels:
-    """The labels of an open slide from a file of :func:`find_labels`. Raises ``DataError``."""
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How labels are read, as `annotations tiles` reads them: ``spacing`` (um per pixel) is for slides that state none.
+
+    ``believe_spacing`` takes it against a slide that states another, ``classes`` are a laboratory's words,
+    ``skip_unknown`` leaves cells of unknown classes out.
+    """
+
+    spacing: float | None = None
+    believe_spacing: bool = False
+    classes: ClassMap | None = None
+    skip_unknown: bool = False
+
+
+def read_labels(path: Path, slide: Slide, options: LabelOptions | None = None, *, by_name: bool = False) -> Labels:
+    """The labels of an open slide; ``by_name`` where the file is for several slides. Raises ``DataError``."""
+    options = options or LabelOptions()
     if path.name.endswith(TRUTH_ENDING):
         truth = read_truth(path)
         if truth.size != slide.size:
@@ -88,7 +89,7 @@ def read_labels(path: Path, slide: Slide, classes: ClassMap | None = None) -> La
         cells = truth.cells.with_row_index("id").with_columns(pl.col("id").cast(pl.String))
         whole = shapely.box(0, 0, *truth.size).difference(shapely.union_all(truth.particles))
         return Labels(cells, whole, truth.notes)
-    found = read_for_slide(path, slide, classes)
+    found = read_for_slide(path, slide, options.classes, skip_unknown=options.skip_unknown, by_name=by_name)
     return Labels(found.cells, shapely.union_all(found.areas) if found.areas else None, found.notes)
 
 
@@ -99,45 +100,52 @@ def verify(
     pack: Pack,
     options: CountOptions | None = None,
     *,
-    spacing: float | None = None,
-    classes: ClassMap | None = None,
+    reading: LabelOptions | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Verification:
     """Count all cells of the slides into ``output/counts``, judge them, and write the verification into ``output``.
 
-    ``labels`` is the folder with the labels. What failed is in the slides of the result; nothing is written when
-    nothing could be judged, which raises ``DataError``.
+    ``labels`` is the folder with the labels, or one file (of several slides: COCO that names them). What failed is in
+    the slides of the result; nothing is written when nothing could be judged, which raises ``DataError``.
     """
-    options = replace(options or CountOptions(), cells="all")
-    files: dict[Path, Path | MarrowscopeError] = {}
-    for slide in slides:
+    options, reading = replace(options or CountOptions(), cells="all"), reading or LabelOptions()
+    names = [slide_name(slide) for slide in slides]
+    check_annotations(labels, names)
+    shared = len(slides) > 1 and not labels.is_dir()
+    files: dict[Path, tuple[Path, tuple[str, ...]] | MarrowscopeError] = {}
+    for slide, name in zip(slides, names, strict=True):
         try:
-            files[slide] = find_labels(slide, labels)
-        except DataError as error:
+            file, notes = find_annotations(labels, name, (TRUTH_ENDING, *ENDINGS))
+            files[slide] = file, notes + check_spacing(slide, reading.spacing, believe=reading.believe_spacing)
+        except MarrowscopeError as error:
             files[slide] = error
-    labelled = [slide for slide in slides if isinstance(files[slide], Path)]
+    labelled = [slide for slide in slides if isinstance(files[slide], tuple)]
     outcomes = dict(
         zip(
             labelled,
-            count_slides(labelled, output / COUNTS, pack, options, spacing=spacing, force=force, progress=progress),
+            count_slides(
+                labelled, output / COUNTS, pack, options, spacing=reading.spacing, force=force, progress=progress
+            ),
             strict=True,
         )
     )
     told, judged = [], []
-    for slide, name in zip(slides, output_names(slides), strict=True):
-        file = files[slide]
-        phantom = truth_path(slide).is_file() or str(file).endswith(TRUTH_ENDING)
-        failed = VerifiedSlide(name, file.name if isinstance(file, Path) else None, phantom, 0, 0.0, ())
+    for slide, name in zip(slides, names, strict=True):
+        given = files[slide]
+        used_file = given[0] if isinstance(given, tuple) else None
+        phantom = truth_path(slide).is_file() or str(used_file).endswith(TRUTH_ENDING)
+        failed = VerifiedSlide(name, used_file.name if used_file else None, phantom, 0, 0.0, ())
         try:
-            if not isinstance(file, Path):
-                raise file
-            one, cells, notes = _judge(slide, name, file, outcomes[slide], pack, spacing, classes)
+            if not isinstance(given, tuple):
+                raise given
+            file, said = given
+            one, cells, notes = _judge(slide, name, file, outcomes[slide], pack, reading, by_name=shared)
         except MarrowscopeError as error:
             told.append(replace(failed, error=str(error)))
             continue
         seconds = float((read_run(outcomes[slide].folder) or {}).get("seconds", {}).get("total", "nan"))
-        told.append(VerifiedSlide(name, file.name, phantom, cells[0], seconds, cells[1], notes))
+        told.append(VerifiedSlide(name, file.name, phantom, cells[0], seconds, cells[1], said + notes))
         judged.append(one)
     if not judged:
         reasons = "; ".join(f"{slide.name}: {slide.error}" for slide in told)
@@ -149,7 +157,7 @@ def verify(
         pack_sha256=pack.sha256,
         versions=facts["versions"],
         options={name: facts["options"][name] for name in ("region", "specimen", "seed", "count_mitoses")}
-        | {"spacing": spacing},
+        | {"spacing": reading.spacing},
         time=datetime.now(UTC).astimezone(),
         slides=tuple(told),
         summary=summarise(
@@ -170,15 +178,16 @@ def _judge(
     file: Path,
     outcome: Outcome,
     pack: Pack,
-    spacing: float | None,
-    classes: ClassMap | None,
+    reading: LabelOptions,
+    *,
+    by_name: bool,
 ) -> tuple[JudgedSlide, tuple[int, tuple[str, ...]], tuple[str, ...]]:
     """One slide judged, its number of found cells and the ids of its labels, and what its labels note."""
     if outcome.error is not None or outcome.differential is None:
         raise DataError(f"could not be counted: {outcome.error}")
-    with open_slide(path, spacing) as slide:
+    with open_slide(path, reading.spacing) as slide:
         um = require_spacing(slide)
-        labels = read_labels(file, slide, classes)
+        labels = read_labels(file, slide, reading, by_name=by_name)
         regions = load_regions(outcome.folder / "regions.geojson", slide).regions
     found = pl.read_parquet(outcome.folder / "cells.parquet")
     corners = ("x0", "y0", "x1", "y1")

@@ -157,7 +157,7 @@ def test_partial_labels_missing_labels_and_a_broken_slide(slides: Path, output: 
     facts = json.loads(result.stdout)
     broken, one, two = facts["slides"]
     assert "could not be counted" in broken["error"]
-    assert "no labels of two" in two["error"]
+    assert "has no annotations for two" in two["error"]
     assert one["error"] is None
     assert not one["complete"]
     assert one["asked"] + one["outside"] + one["border"] == some.height
@@ -169,6 +169,49 @@ def test_partial_labels_missing_labels_and_a_broken_slide(slides: Path, output: 
     page = (output / "verification.html").read_text()
     assert "Not in the numbers" in page
     assert "no slide states that every cell" in page
+
+
+def test_labels_are_read_as_annotations_tiles_reads_them(slides: Path, output: Path, tmp_path: Path) -> None:
+    """One COCO file for both slides; an unknown class is refused, or left out; so is a spacing against the slide."""
+    images, entries, kinds = [], [], {"blast": 1}
+    for place, slide in enumerate(sorted(slides.glob("*.tif"))):
+        truth = read_truth(slide)
+        images.append({"id": place, "file_name": slide.name, "width": truth.size.width, "height": truth.size.height})
+        for kind, *corners in truth.cells.select("type", "x0", "y0", "x1", "y1").iter_rows():
+            x0, y0, x1, y1 = corners
+            own = {"id": len(entries), "image_id": place, "category_id": kinds.setdefault(kind, len(kinds) + 1)}
+            entries.append(own | {"bbox": [x0, y0, x1 - x0, y1 - y0]})
+    kinds["qwxz"] = len(kinds) + 1
+    entries.append(entries[-1] | {"id": len(entries), "category_id": kinds["qwxz"], "bbox": [10, 10, 50, 50]})
+    both = tmp_path / "both.json"
+    categories = [{"id": number, "name": name} for name, number in kinds.items()]
+    both.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
+    strict = json.loads(run(slides, both, output, "--json").stdout)["slides"]
+    assert strict[0]["error"] is None
+    assert "'qwxz', 1 cells" in strict[1]["error"]
+    result = run(slides, both, output, "--skip-unknown", "--json")
+    assert result.exit_code == 0, result.output
+    one, two = json.loads(result.stdout)["slides"]
+    assert one["asked"] + one["outside"] + one["border"] == read_truth(slides / "one.tif").cells.height
+    assert two["asked"] + two["outside"] + two["border"] == read_truth(slides / "two.tif").cells.height
+    assert "1 box of the unknown class 'qwxz' was left out" in two["notes"]
+    refused = run(slides, both, output, "--skip-unknown", "--spacing", "0.3")
+    assert refused.exit_code == 1
+    assert "one.tif states 0.25 um per pixel, --spacing says 0.3" in refused.stderr.replace("\n", " ")
+    table = tmp_path / "one.txt"
+    table.write_text("0 0.5 0.5 0.1 0.1")
+    several = run(slides, table, output)
+    assert "about one picture and 2 slides were given" in several.stderr.replace("\n", " ")
+
+
+def test_a_spacing_that_is_believed_is_noted(slides: Path, tmp_path: Path) -> None:
+    shutil.copy(slides / "one.tif", tmp_path / "one.tif")
+    truth = slides / "one.truth.json.gz"
+    result = run(tmp_path, truth, tmp_path / "out", "--spacing", "0.26", "--believe-spacing", "--json")
+    assert result.exit_code == 0, result.output
+    (one,) = json.loads(result.stdout)["slides"]
+    assert "0.26 um per pixel was believed (--believe-spacing), the slide states 0.25" in one["notes"]
+    assert one["labels"] == truth.name
 
 
 def test_nothing_to_judge_is_an_error_and_writes_nothing(slides: Path, tmp_path: Path) -> None:

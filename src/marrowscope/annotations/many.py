@@ -108,16 +108,16 @@ def read_slide_table(path: Path) -> dict[str, dict[str, str]]:
     return table
 
 
-def find_annotations(place: Path, name: str) -> tuple[Path, tuple[str, ...]]:
+def find_annotations(place: Path, name: str, endings: Sequence[str] = ENDINGS) -> tuple[Path, tuple[str, ...]]:
     """The file of the slide ``name`` in a folder (or ``place`` itself, a file), and a note where there are several.
 
-    Raises ``DataError`` when there is none.
+    ``endings`` are looked for in this order. Raises ``DataError`` when there is none.
     """
     if not place.is_dir():
         return place, ()
-    found = [place / f"{name}{ending}" for ending in ENDINGS if (place / f"{name}{ending}").is_file()]
+    found = [place / f"{name}{ending}" for ending in endings if (place / f"{name}{ending}").is_file()]
     if not found:
-        raise DataError(f"{place} has no annotations for {name}; expected {name} with one of {', '.join(ENDINGS)}")
+        raise DataError(f"{place} has no annotations for {name}; expected {name} with one of {', '.join(endings)}")
     others = ", ".join(path.name for path in found[1:])
     return found[0], (f"{found[0].name} was taken, not {others}",) if others else ()
 
@@ -139,7 +139,7 @@ def tile_slides(
     one file of a single picture is given for several slides or two slides share a name, and ``OutputError``.
     """
     names = [slide.resolve().name if slide.is_dir() else slide.stem for slide in slides]
-    _check_names(slides, names, annotations)
+    check_annotations(annotations, names)
     words, shared = words or SlideWords(), len(slides) > 1 and not annotations.is_dir()
     outcomes: dict[str, TiledSlide] = {}
     read: dict[str, tuple[Path, Annotations, dict[str, str]]] = {}
@@ -205,18 +205,24 @@ def tile_slides(
     return list(outcomes.values())
 
 
-def _check_names(slides: Sequence[Path], names: Sequence[str], annotations: Path) -> None:
+def check_annotations(annotations: Path, names: Sequence[str]) -> None:
+    """Whether a folder or a file can be about the slides of these names.
+
+    Raises ``DataError`` when it is not there, a name comes twice, or one file of a single picture is for several.
+    """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(
-            f"{len(slides)} slides were given and the name {twice[0]} more than once; annotations are found by name, "
+            f"{len(names)} slides were given and the name {twice[0]} more than once; annotations are found by name, "
             "so rename one of them"
         )
     if not annotations.exists():
-        raise DataError(f"{annotations}: no such file or folder; give the exported annotations to --annotations")
-    if len(slides) > 1 and not annotations.is_dir() and format_of(annotations) != "coco":
         raise DataError(
-            f"{annotations.name} is about one picture and {len(slides)} slides were given; give a folder with a file "
+            f"{annotations}: no such file or folder; give the folder of the exported annotations, or one file"
+        )
+    if len(names) > 1 and not annotations.is_dir() and format_of(annotations) != "coco":
+        raise DataError(
+            f"{annotations.name} is about one picture and {len(names)} slides were given; give a folder with a file "
             "for each slide, or a COCO file that names them all"
         )
 

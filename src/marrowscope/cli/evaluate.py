@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marrowscope.cli.annotations import BelieveSpacing, Classes, SkipUnknown, Spacing
+
 if TYPE_CHECKING:
     from marrowscope.report.verified import Verification
 
@@ -19,16 +21,14 @@ def command(
         Path,
         typer.Option(
             help="Folder of their labels: NAME.truth.json.gz of a phantom, or NAME with .geojson, .geojson.gz, .json "
-            "(QuPath, COCO), .xml (VOC), .txt (YOLO) or .parquet."
+            "(QuPath, COCO), .xml (VOC), .txt (YOLO), .labels.parquet or .parquet; or one file."
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the verification and the counts.")],
-    classes: Annotated[
-        Path | None, typer.Option(help="Your words for the cell types: CSV 'my name,taxonomy name', or JSON.")
-    ] = None,
-    spacing: Annotated[
-        float | None, typer.Option(help="Um per pixel, for slides that do not say; overrides those that do.")
-    ] = None,
+    classes: Classes = None,
+    skip_unknown: SkipUnknown = False,
+    spacing: Spacing = None,
+    believe_spacing: BelieveSpacing = False,
     region: Annotated[
         str, typer.Option(help="Where to count: auto, whole, or a GeoJSON file (from QuPath, say).")
     ] = "auto",
@@ -55,9 +55,10 @@ def command(
     from marrowscope.options import CountOptions
     from marrowscope.packs import load_pack
     from marrowscope.report.verification import verification_facts
-    from marrowscope.verification import find_slides, verify
+    from marrowscope.verification import LabelOptions, find_slides, verify
 
     options = CountOptions(region=region, specimen=specimen, tiling=Tiling(tile=tile, batch=batch, threads=threads))
+    reading = LabelOptions(spacing, believe_spacing, read_class_map(classes) if classes else None, skip_unknown)
     with Stages() as stages:
         content = verify(
             find_slides(slides),
@@ -65,8 +66,7 @@ def command(
             output,
             load_pack(pack),
             options,
-            spacing=spacing,
-            classes=read_class_map(classes) if classes else None,
+            reading=reading,
             force=force,
             progress=stages.report,
         )
