@@ -79,20 +79,12 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
     Raises ``RegionError`` when the file cannot be read, is no GeoJSON, has no polygon, or none on the slide.
     """
     document = _read_json(path)
-    offset = slide.bounds.x0, slide.bounds.y0
-    frame = shapely.box(slide.bounds.x0, slide.bounds.y0, slide.bounds.x1, slide.bounds.y1)
     regions: list[Region] = []
     outlines: list[Region] = []
-    polygons = 0
-    for feature in _features(document):
-        geometry = _polygon(feature, path)
-        if geometry is None:
-            continue
-        polygons += 1
-        placed = areas_only(shapely.intersection(shapely.transform(geometry, lambda xy: xy + offset), frame))
+    drawn = _drawn(document, path, slide)
+    for properties, placed in drawn:
         if placed.is_empty:
             continue
-        properties = feature.get("properties") or {}
         class_name = _class_name(properties)
         if class_name.startswith(_OUTLINE):
             kind = class_name.removeprefix(_OUTLINE)
@@ -101,9 +93,8 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
         kind = class_name if class_name in _COUNTABLE else "given"
         regions.append(Region(_name(properties, "region", regions), placed, _score(properties), kind))
     if not regions:
-        size = f"{slide.size.width} x {slide.size.height} level-0 pixels"
-        if polygons > len(outlines):
-            raise RegionError(f"no polygon of {path} lies on this slide ({size}); is the file for another slide?")
+        if len(drawn) > len(outlines):
+            raise _of_another_slide(path, slide)
         raise RegionError(f"{path} holds no polygon to count in; draw an annotation, or use --region auto or whole")
     own = document.get("marrowscope") if isinstance(document, dict) else None
     own = own if isinstance(own, dict) else {"notes": [GIVEN_NOTE]}
@@ -114,6 +105,38 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
         notes=tuple(map(str, own.get("notes") or ())),
         particles=particles if isinstance(particles, int) else None,
     )
+
+
+def load_outlines(path: Path, slide: Slide) -> list[tuple[str, Polygon | MultiPolygon]]:
+    """Every polygon annotation of a GeoJSON file with its class, in level-0 pixels of the slide; they may overlap.
+
+    The class stands as it was written, ``""`` without one, and without the prefix ``Outline: `` of
+    :func:`save_regions`. Repaired and clipped as by :func:`load_regions`; what lies off the slide is left out. Raises
+    ``RegionError`` when the file cannot be read, is no GeoJSON, or all its polygons lie off the slide.
+    """
+    drawn = _drawn(_read_json(path), path, slide)
+    found = [(_class_name(words).removeprefix(_OUTLINE), placed) for words, placed in drawn if not placed.is_empty]
+    if drawn and not found:
+        raise _of_another_slide(path, slide)
+    return found
+
+
+def _drawn(document: Any, path: Path, slide: Slide) -> list[tuple[dict[str, Any], Polygon | MultiPolygon]]:
+    """Properties and area of every polygon annotation, in level-0 pixels, empty where it lies off the scanned part."""
+    offset = slide.bounds.x0, slide.bounds.y0
+    frame = shapely.box(slide.bounds.x0, slide.bounds.y0, slide.bounds.x1, slide.bounds.y1)
+    found = []
+    for feature in _features(document):
+        geometry = _polygon(feature, path)
+        if geometry is not None:
+            placed = areas_only(shapely.intersection(shapely.transform(geometry, lambda xy: xy + offset), frame))
+            found.append((feature.get("properties") or {}, placed))
+    return found
+
+
+def _of_another_slide(path: Path, slide: Slide) -> RegionError:
+    size = f"{slide.size.width} x {slide.size.height} level-0 pixels"
+    return RegionError(f"no polygon of {path} lies on this slide ({size}); is the file for another slide?")
 
 
 def _disjoint(regions: list[Region]) -> tuple[Region, ...]:
@@ -154,7 +177,7 @@ def _read_json(path: Path) -> Any:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise RegionError(f"cannot read the regions in {path}: {error}; give a GeoJSON file to --region") from error
+        raise RegionError(f"cannot read the regions in {path}: {error}; give a GeoJSON file") from error
     if not data.strip():
         raise RegionError(f"{path} is empty; export the annotations as GeoJSON again")
     try:
