@@ -29,7 +29,7 @@ VERBS = {
     "packs": "List, show, verify, add and build packs of models.",
     "annotations": "Annotated cells of slides: import, export, tiles to train on.",
     "data": "Check data to learn from; make the clean splits of the public sets.",
-    "train": "Train a detector or a classifier (needs the extra 'train').",
+    "train": "Train a cascade, detector, classifier or region model (needs the extra 'train').",
     "study": "Run the experiment of a paper and set its figures beside ours.",
     "doctor": "Check this installation.",
 }

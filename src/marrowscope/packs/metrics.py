@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from marrowscope.errors import PackError
 from marrowscope.evaluation.classification import accuracy, balanced_accuracy, cohen_kappa, macro_f1
 from marrowscope.evaluation.intervals import bootstrap_confusion
+from marrowscope.packs.contract import RegionContract
 from marrowscope.packs.loading import describe
 
 METRICS_FILE = "metrics.json"
@@ -75,6 +76,21 @@ class DetectorMetrics(_Metrics):
     classes: tuple[str, ...] = Field(default=(), description="of a detector that names types itself")
     confusion: tuple[tuple[int, ...], ...] = Field(default=(), description="of held-out cells that were found")
     confusion_data: str = ""
+
+
+class RegionMetrics(_Metrics):
+    """``metrics.json`` of a region model; the file that ``contract`` names lies beside it.
+
+    ``training`` says how it was trained in a sentence, ``limits`` what the card says it gets wrong, ``notes`` which
+    slides were left out.
+    """
+
+    contract: RegionContract
+    architecture: str
+    training: str
+    evaluations: tuple[Evaluation, ...]
+    limits: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Share(_Read):

@@ -21,7 +21,7 @@ from marrowscope.learning.cascade.labels import Target
 from marrowscope.learning.trails.objects import object_boxes
 from marrowscope.phantom.truth import read_truth
 from marrowscope.regions.overviews import SIDE, square_overview
-from marrowscope.slides import open_slide, require_spacing
+from marrowscope.slides import Slide, open_slide, require_spacing
 
 Boxes = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -49,10 +49,14 @@ def read_labelled(path: Path, side: int = SIDE, name: str = "") -> LabelledOverv
     """
     truth = read_truth(path)
     with open_slide(path) as slide:
-        seen = square_overview(slide, side)
-        mm2 = require_spacing(slide).area_mm2(float(seen.scale.prod()))
-        boxes = seen.from_level0(object_boxes(truth)).astype(np.float32)
-        return LabelledOverview(name or path.stem, seen.picture, boxes, slide.background, mm2)
+        return labelled_overview(slide, object_boxes(truth), side, name or path.stem)
+
+
+def labelled_overview(slide: Slide, boxes: NDArray[np.float64], side: int, name: str) -> LabelledOverview:
+    """The overview of an open slide with boxes ``(n, 4)`` given in level-0 pixels. Raises as :func:`read_labelled`."""
+    seen = square_overview(slide, side)
+    mm2 = require_spacing(slide).area_mm2(float(seen.scale.prod()))
+    return LabelledOverview(name, seen.picture, seen.from_level0(boxes).astype(np.float32), slide.background, mm2)
 
 
 class OverviewExamples(Dataset[Example]):

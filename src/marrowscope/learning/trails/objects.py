@@ -7,10 +7,13 @@ object: particles that share a trail are one. A particle without a trail and a t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
+from shapely.geometry.base import BaseGeometry
 
 from marrowscope.phantom.truth import Truth
 
@@ -21,13 +24,18 @@ NEAREST_UM = 500.0
 
 
 def object_boxes(truth: Truth) -> NDArray[np.float64]:
-    """Boxes ``(n, 4)`` of the objects of a phantom, x0, y0, x1, y1 in level-0 pixels; ``n`` is 0 without any."""
-    parts = (*truth.particles, *truth.trails)
+    """Boxes ``(n, 4)`` of the objects of a phantom: see :func:`joined_boxes`."""
+    return joined_boxes(truth.particles, truth.trails, truth.spacing.mean)
+
+
+def joined_boxes(particles: Sequence[BaseGeometry], trails: Sequence[BaseGeometry], um: float) -> NDArray[np.float64]:
+    """Boxes ``(n, 4)`` round what belongs together, x0, y0, x1, y1 in level-0 pixels of ``um``; none without parts."""
+    parts = (*particles, *trails)
     if not parts:
         return np.zeros((0, 4))
-    n, um = len(truth.particles), truth.spacing.mean
-    distance = np.array([[particle.distance(trail) * um for trail in truth.trails] for particle in truth.particles])
-    distance = distance.reshape(n, len(truth.trails))
+    n = len(particles)
+    distance = np.array([[particle.distance(trail) * um for trail in trails] for particle in particles])
+    distance = distance.reshape(n, len(trails))
     joined = distance <= TOUCHING_UM
     for trail in np.flatnonzero(~joined.any(axis=0)) if n else ():
         nearest = int(np.argmin(distance[:, trail]))

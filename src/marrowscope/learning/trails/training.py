@@ -22,6 +22,15 @@ Progress = Callable[[float], None]
 """Called with the share done."""
 
 
+def require_weights(recipe: TrailRecipe, weights: Path | str | None) -> None:
+    """Raise ``DataError`` when the recipe starts from weights and there are none."""
+    if recipe.starts_from_weights and weights is None:
+        raise DataError(
+            f"the recipe {recipe.name} keeps layers of {recipe.shape.backbone.name} as they are and needs start "
+            "weights: give --weights FILE, or --weights hub to download timm's; --recipe scratch_trails needs none"
+        )
+
+
 def train_trails(
     recipe: TrailRecipe,
     overviews: Sequence[LabelledOverview],
@@ -40,16 +49,12 @@ def train_trails(
         raise DataError(
             f"none of the {len(overviews)} overviews to learn from has a particle or a trail: give slides that do"
         )
-    if recipe.starts_from_weights and weights is None:
-        raise DataError(
-            f"the recipe {recipe.name} keeps layers of {recipe.shape.backbone.name} as they are and needs start "
-            "weights: give --weights FILE, or --weights hub to download timm's"
-        )
+    require_weights(recipe, weights)
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = recipe.shape
     if recipe.starts_from_weights and weights is not None:
-        mean, spread = expected_colours(weights)
+        mean, spread = expected_colours(shape.backbone.name, weights)
         shape = replace(shape, mean=mean, spread=spread)
     network = CascadeRCNN(shape)
     if recipe.starts_from_weights and weights is not None:

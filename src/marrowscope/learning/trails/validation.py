@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,7 @@ from marrowscope.files import whole_file
 from marrowscope.learning.cascade.inference import load_cascade, predict
 from marrowscope.learning.trails.data import LabelledOverview, Picture
 from marrowscope.learning.trails.recipes import TrailRecipe
-from marrowscope.learning.trails.scoring import area, by_object, by_slide
+from marrowscope.learning.trails.scoring import Counts, area, by_object, by_slide
 from marrowscope.learning.trails.training import train_trails
 from marrowscope.regions.learned import outermost
 
@@ -79,13 +81,19 @@ def run_fold(
 
 def measures(results: Sequence[SlideResult]) -> dict[str, dict[str, float]]:
     """Recall, precision, accuracy and IoU of some slides, by ``object`` and by ``slide``; IoU NaN without objects."""
-    found = {}
-    for words, score in (("object", by_object), ("slide", by_slide)):
-        counted = score(results[0].found, results[0].objects)
-        for one in results[1:]:
-            counted += score(one.found, one.objects)
-        found[words] = {name: getattr(counted, name) for name in ("recall", "precision", "accuracy", "iou")}
-    return found
+    return {
+        words: {name: getattr(counted, name) for name in ("recall", "precision", "accuracy", "iou")}
+        for words, counted in counts(results).items()
+    }
+
+
+def counts(results: Sequence[SlideResult]) -> dict[str, Counts]:
+    """What was found, missed and found wrongly on some slides, by ``object`` and by ``slide``."""
+    scores = {"object": by_object, "slide": by_slide}
+    return {
+        words: reduce(add, (score(one.found, one.objects) for one in results), Counts(0, 0, 0, ()))
+        for words, score in scores.items()
+    }
 
 
 def draw(picture: Picture, result: SlideResult, path: Path) -> None:
