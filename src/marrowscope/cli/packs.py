@@ -95,6 +95,10 @@ def build(
             help="Folder that marrowscope train classifier wrote; not for a cascade, which names types itself."
         ),
     ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(help="Folder that marrowscope train regions wrote; without it no model says where to count."),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON with title, licence, data and use; needed for a name of your own.")
     ] = None,
@@ -106,7 +110,7 @@ def build(
     if recipe is None and name not in RECIPES:
         known = ", ".join(RECIPES)
         raise PackError(f"there is no built-in recipe for {name!r} (there are: {known}); give one with --recipe FILE")
-    built = cook(name, read_recipe(recipe) if recipe else RECIPES[name], detector, classifier, output)
+    built = cook(name, read_recipe(recipe) if recipe else RECIPES[name], detector, classifier, output, regions=regions)
     typer.echo(f"{_title(built)} built in {built.folder} (sha256 {built.sha256[:12]})")
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from marrowscope.evaluation.classification import class_scores
 from marrowscope.evaluation.intervals import Proportion
 from marrowscope.packs.contract import PackContract
-from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics, Evaluation, ModelMetrics, Share
+from marrowscope.packs.metrics import ClassifierMetrics, DetectorMetrics, Evaluation, ModelMetrics, RegionMetrics, Share
 from marrowscope.taxonomy import CELL_TYPES
 
 
@@ -23,13 +23,15 @@ def write_card(
     detector: DetectorMetrics,
     classifier: ClassifierMetrics | None,
     *,
+    regions: RegionMetrics | None = None,
     elsewhere: Sequence[Evaluation] = (),
     unknown: Sequence[Evaluation] = (),
 ) -> str:
     """Markdown text of ``card.md``: purpose, classes, data, models, results with 95 % intervals, limits.
 
     ``elsewhere`` are the classifier's results in other laboratories, ``unknown`` those of its anomaly score on types
-    that it was not trained on. Without a ``classifier`` the detector names types itself.
+    that it was not trained on; ``regions`` is what training says of a region model. Without a ``classifier`` the
+    detector names types itself.
     """
     parts = (
         _head(contract),
@@ -39,7 +41,10 @@ def write_card(
         _specimens(contract),
         () if classifier is None else _not_known(classifier, unknown),
         _elsewhere(elsewhere),
-        _limits((*limits, *detector.limits, *(classifier.limits if classifier else ()))),
+        () if regions is None else _regions(regions),
+        _limits(
+            (*limits, *(limit for metrics in (detector, classifier, regions) if metrics for limit in metrics.limits))
+        ),
         ("## Licence", "", f"Models and card: {contract.licence}. The licences of the data stand above."),
     )
     return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
@@ -155,6 +160,17 @@ def _elsewhere(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     if evaluations:
         yield "## Cells of other laboratories"
         yield from _evaluations(evaluations)
+
+
+def _regions(metrics: RegionMetrics) -> Iterator[str]:
+    yield from ("## Where it counts", "")
+    yield f"{_sentence(metrics.architecture)} Trained on {metrics.training.rstrip('.')}."
+    yield (
+        f"\nInput: an overview of the slide, {metrics.contract.side} px on its longer side. Boxes round particles with "
+        f"their trails that score below {metrics.contract.score_threshold:.2f} are dropped; cells are counted where it "
+        "is thin and sharp inside them."
+    )
+    yield from _evaluations(metrics.evaluations)
 
 
 def _limits(limits: Sequence[str]) -> Iterator[str]:

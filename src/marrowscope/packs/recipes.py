@@ -24,10 +24,12 @@ from marrowscope.packs.contract import (
 from marrowscope.packs.loading import Pack, describe, sha256_of
 from marrowscope.packs.metrics import (
     ELSEWHERE_FILE,
+    METRICS_FILE,
     UNKNOWN_FILE,
     AnomalyMetrics,
     ClassifierMetrics,
     DetectorMetrics,
+    RegionMetrics,
     read_evaluations,
     read_metrics,
 )
@@ -154,13 +156,22 @@ def read_recipe(path: Path) -> PackRecipe:
         raise PackError(f"{path} is no recipe of a pack: {describe(error)}; see docs/methods/packs.md") from error
 
 
-def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path | None, folder: Path) -> Pack:
+def cook(
+    name: str,
+    recipe: PackRecipe,
+    detector: Path,
+    classifier: Path | None,
+    folder: Path,
+    *,
+    regions: Path | None = None,
+) -> Pack:
     """Make the pack ``name`` in ``folder`` from the folders that training wrote. Raises as ``build_pack`` does.
 
-    Without a ``classifier`` the detector must name types itself.
+    Without a ``classifier`` the detector must name types itself; without ``regions`` they are found without a model.
     """
     finds = read_metrics(detector, DetectorMetrics)
     names = read_metrics(classifier, ClassifierMetrics) if classifier else None
+    looks = read_metrics(regions, RegionMetrics) if regions else None
     if names is None and not finds.classes:
         raise PackError(
             f"the detector in {detector} only finds cells: give a folder with a classifier, too (--classifier)"
@@ -169,9 +180,16 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path | None,
     if classifier and names:
         sources |= {CLASSIFIER_FILE: classifier / CLASSIFIER_FILE, HEAD_FILE: classifier / HEAD_FILE}
         sources |= {ANOMALY_FILE: classifier / ANOMALY_FILE} if names.anomaly else {}
+    if regions and looks:
+        sources[looks.contract.file] = regions / looks.contract.file
     if missing := [str(source) for source in sources.values() if not source.is_file()]:
         raise PackError(f"there is no {', '.join(missing)}; train and export the model first")
     hashes = {file: sha256_of(source) for file, source in sources.items()}
+    if looks and hashes[looks.contract.file] != looks.contract.sha256:
+        raise PackError(
+            f"{sources[looks.contract.file]} is not the model that {METRICS_FILE} beside it was measured on; train it "
+            "again with marrowscope train regions"
+        )
     try:
         contract = PackContract(
             name=name,
@@ -192,6 +210,7 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path | None,
                 score_threshold=finds.score_threshold,
                 iou_threshold=finds.iou_threshold,
             ),
+            regions=looks.contract if looks else None,
             **(_of_classifier(names, recipe, hashes) if names else _of_detector(finds)),
         )
     except ValidationError as error:
@@ -199,7 +218,7 @@ def cook(name: str, recipe: PackRecipe, detector: Path, classifier: Path | None,
     elsewhere, unknown = (
         read_evaluations(classifier / file) if classifier else () for file in (ELSEWHERE_FILE, UNKNOWN_FILE)
     )
-    card = write_card(contract, recipe.limits, finds, names, elsewhere=elsewhere, unknown=unknown)
+    card = write_card(contract, recipe.limits, finds, names, regions=looks, elsewhere=elsewhere, unknown=unknown)
     return build_pack(contract, sources, card, folder)
 
 
