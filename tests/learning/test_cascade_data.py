@@ -155,7 +155,7 @@ def test_draws_follow_the_factors_and_go_on_after_a_break() -> None:
 
 
 def test_an_example_holds_what_is_learnt_and_what_is_ignored(tiles: LabelledTiles) -> None:
-    examples = TileExamples(tiles, [1, 2], Augmentation(False), seed=0, partial=True)
+    examples = TileExamples(tiles, [1, 2], Augmentation(False), seed=0)
     picture, target = examples[1]
     assert picture.dtype == torch.uint8
     assert picture[:, 7, 5].tolist() == [110, 50, 140]
@@ -171,7 +171,7 @@ def test_an_example_holds_what_is_learnt_and_what_is_ignored(tiles: LabelledTile
 def test_an_example_says_whether_its_tile_is_complete(tiles: LabelledTiles) -> None:
     known = replace(tiles, tiles=tiles.tiles.with_columns(complete=pl.Series([False, True, False, True])))
     for given, expected in ((tiles, [False, False, False]), (known, [True, False, True])):
-        examples = TileExamples(given, [3, 2, 1], Augmentation(), seed=0, partial=True)
+        examples = TileExamples(given, [3, 2, 1], Augmentation(), seed=0)
         assert [examples[draw][1].complete for draw in range(3)] == expected
         assert examples[0][1].to(torch.device("cpu")).complete is expected[0]
 

@@ -21,7 +21,15 @@ from marrowscope.errors import DataError
 from marrowscope.geometry import Size
 from marrowscope.learning.cascade import training
 from marrowscope.learning.cascade.augmentation import Augmentation
-from marrowscope.learning.cascade.backbones import HUB, BackboneShape, Pyramid, load_start_weights
+from marrowscope.learning.cascade.backbones import (
+    HUB,
+    RGB_MEAN,
+    RGB_SPREAD,
+    BackboneShape,
+    Pyramid,
+    expected_colours,
+    load_start_weights,
+)
 from marrowscope.learning.cascade.data import TileExamples, together
 from marrowscope.learning.cascade.inference import load_cascade, predict
 from marrowscope.learning.cascade.network import CascadeRCNN, LossSettings
@@ -105,8 +113,18 @@ def test_a_broken_training_goes_on_as_if_nothing_had_happened(
     assert torch.load(resumed, weights_only=True)["facts"]["steps"] == 6
     for name, value in weights_of(resumed).items():
         assert torch.equal(value, expected[name]), name
-    again = train_cascade(tiny(), tiles, ROWS, tmp_path, silent=True, resume=True)  # finished: nothing to do
-    assert all(torch.equal(value, expected[name]) for name, value in weights_of(again).items())
+    assert not (tmp_path / "work").exists()  # the checkpoints take several times the model's place
+
+
+def test_a_finished_training_stays_as_it_is(trained: Path, tiles: LabelledTiles) -> None:
+    written = trained.stat()
+    assert train_cascade(tiny(), tiles, ROWS, trained.parent, silent=True, resume=True) == trained
+    found = trained.stat()
+    assert (found.st_mtime_ns, found.st_ino) == (written.st_mtime_ns, written.st_ino)
+    for recipe, rows in ((replace(tiny(), learning_rate=1e-4), ROWS), (tiny(), (0, 1, 2))):
+        with pytest.raises(DataError, match=r"model\.pt is of another recipe.*without --resume"):
+            train_cascade(recipe, tiles, rows, trained.parent, silent=True, resume=True)
+    assert not (trained.parent / "work").exists()
 
 
 def test_a_checkpoint_of_another_recipe_or_of_other_labels_is_refused(
@@ -239,6 +257,20 @@ def test_folded_layers_start_a_pyramid_and_frozen_ones_do_not_learn(tmp_path: Pa
     np.savez(path, **dict(list(layers.items())[:8]))
     with pytest.raises(DataError, match=r"4 layers.*one norm to each"):
         load_start_weights(pyramid, "mobilenetv2_100", path)
+
+
+def test_the_file_that_is_taken_says_which_colours_it_expects(tmp_path: Path) -> None:
+    """A folder may hold weights of several networks from several sources."""
+    for name in ("mobilenetv2_100.pth", "resnet50.npz", "resnet18.safetensors", "resnet18.npz"):
+        (tmp_path / name).touch()
+    of_timm, folded = (RGB_MEAN, RGB_SPREAD), ((127.5,) * 3, (127.5,) * 3)
+    assert expected_colours("mobilenetv2_100", tmp_path) == of_timm
+    assert expected_colours("resnet50", tmp_path) == folded
+    assert expected_colours("resnet18", tmp_path) == of_timm  # load_start_weights takes the .safetensors
+    assert expected_colours("resnet18", tmp_path / "resnet18.npz") == folded
+    assert expected_colours("resnet18", HUB) == of_timm
+    with pytest.raises(DataError, match="holds no weights of resnet101"):
+        expected_colours("resnet101", tmp_path)
 
 
 def test_a_recipe_that_keeps_layers_asks_for_weights(tiles: LabelledTiles, tmp_path: Path) -> None:

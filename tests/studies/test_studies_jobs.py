@@ -34,6 +34,7 @@ def work(folder, word, seconds=0.0):
     if word == "wrong":
         raise DataError("no cell of that type; label some")
     (folder / "pid.txt").write_text(str(os.getpid()))
+    (folder / "device.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     time.sleep(seconds)
     with (folder / "lines.txt").open("a") as handle:
         handle.write(word + " " + os.environ["OMP_NUM_THREADS"] + "\\n")
@@ -78,6 +79,33 @@ def test_a_crashed_job_takes_no_other_with_it(module: ModuleType, tmp_path: Path
     assert (done["facts"], done["threads"]) == ({"word": "well"}, 3)
     assert "working on well" in (tmp_path / "jobs/fold-1/plain/log.txt").read_text()
     assert (tmp_path / "jobs/fold-1/plain/lines.txt").read_text() == "well 3\n"
+
+
+DEVICES = """#!/bin/sh
+echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5c1d)'
+echo 'GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-77ab)'
+"""
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [("2, 5", {"2", "5"}), (None, {"GPU-5c1d", "GPU-77ab"}), ("3", {"3"}), ("", {""})],
+)
+def test_each_job_sees_one_of_several_devices(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: set[str]
+) -> None:
+    if visible is None:
+        listing = tmp_path / "nvidia-smi"
+        listing.write_text(DEVICES)
+        listing.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    run_jobs([job(module, name, seconds=1.0) for name in ("one", "two")], tmp_path, processes=2)
+    found = [(tmp_path / "jobs" / name / "device.txt").read_text() for name in ("one", "two")]
+    assert set(found) == seen  # two at a time are on two devices
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
 
 
 def test_a_second_run_does_only_what_is_left(module: ModuleType, tmp_path: Path) -> None:

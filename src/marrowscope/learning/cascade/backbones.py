@@ -109,8 +109,7 @@ def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None
     be reached.
     """
     body: nn.Module = pyramid.body
-    if Path(weights).is_dir():
-        weights = _in_folder(Path(weights), name)
+    weights = _resolved(name, weights)
     if str(weights) == HUB:
         found = _from_hub(name)
     elif Path(weights).suffix == ".npz":
@@ -135,17 +134,21 @@ RGB_SPREAD: Colour = (58.395, 57.12, 57.375)
 """Of ImageNet, as timm's networks expect it, RGB 0..255."""
 
 
-def expected_colours(weights: Path | str) -> tuple[Colour, Colour]:
-    """Mean and spread of RGB 0..255 with which start weights were learnt.
+def expected_colours(name: str, weights: Path | str) -> tuple[Colour, Colour]:
+    """Mean and spread of RGB 0..255 with which the start weights of the network ``name`` were learnt.
 
-    ImageNet's for those of timm, -1..1 for folded layers of a TensorFlow release (``.npz``, also in a folder).
+    ImageNet's for those of timm, -1..1 for folded layers of a TensorFlow release (``.npz``); of a folder, the file that
+    :func:`load_start_weights` takes decides. Raises :class:`DataError` when it holds none for this network.
     """
-    path = Path(weights)
-    folded = path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz")))
+    folded = Path(_resolved(name, weights)).suffix == ".npz"
     return ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)) if folded else (RGB_MEAN, RGB_SPREAD)
 
 
-def _in_folder(folder: Path, name: str) -> Path:
+def _resolved(name: str, weights: Path | str) -> Path | str:
+    """``weights``, or the file for the network ``name`` where it is a folder."""
+    folder = Path(weights)
+    if not folder.is_dir():
+        return weights
     for ending in ENDINGS:
         if (path := folder / f"{name}{ending}").is_file():
             return path

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
 
 from marrowscope.annotations.tiles import LabelledTiles, read_tiles
 from marrowscope.errors import DataError
@@ -44,11 +47,14 @@ def train_cascade_command(
     resume: bool = False,
     held_out: float = HELD_OUT,
     silent: bool = False,
+    devices: int | None = None,
 ) -> DetectorMetrics:
     """Train on labelled tiles; writes ``model.pt``, ``detector.onnx`` and ``metrics.json`` to ``output``.
 
-    ``held_out`` is the share of patients (slides where those are unknown) that the training does not see and that the
-    metrics are measured on. Raises :class:`DataError` as :func:`train_cascade` does and for an unknown recipe.
+    ``held_out`` is the share of the tiles that the training does not see and that the metrics are measured on: those of
+    whole patients (slides where those are unknown). All GPUs train unless ``devices`` says how many; the processes of
+    the further ones end here, see :func:`train_cascade`. Raises :class:`DataError` as that does and for an unknown
+    recipe.
     """
     if recipe not in RECIPES:
         raise DataError(f"there is no recipe {recipe!r}; the recipes are: {', '.join(RECIPES)}")
@@ -57,7 +63,13 @@ def train_cascade_command(
     chosen = chosen if seed is None else replace(chosen, seed=seed)
     tiles = read_tiles(data)
     train, test, unit = hold_out(tiles, held_out, chosen.seed)
-    model = train_cascade(chosen, tiles, train, output, weights=weights, resume=resume, silent=silent)
+    if not silent and rank_zero_only.rank == 0:
+        Console(stderr=True, soft_wrap=True).print(
+            f"{len(train):,} tiles to learn from, {len(test):,} held out to measure on ({unit} kept apart)",
+            highlight=False,
+        )
+    devices = devices or max(1, torch.cuda.device_count())
+    model = train_cascade(chosen, tiles, train, output, weights=weights, resume=resume, silent=silent, devices=devices)
     return export_run(model, chosen, tiles, train, test, output, unit)
 
 
@@ -86,8 +98,9 @@ def export_run(
 def hold_out(tiles: LabelledTiles, share: float, seed: int) -> tuple[list[int], list[int], str]:
     """Rows to train on, rows held out, and what was kept apart: whole patients, else slides, else tiles.
 
-    Patients are taken in a random order until the share is reached, passing over those whose absence would leave a
-    class without a cell. Raises :class:`DataError` when there is nothing to hold out.
+    Patients are taken in a random order, passing over those that would bring the tiles held out no nearer to the share
+    and those whose absence would leave a class without a cell; where none is left, that with the fewest tiles is taken.
+    Raises :class:`DataError` when there is nothing to hold out.
     """
     if not 0 < share < 1:
         raise DataError(f"the share that is held out must lie between 0 and 1, found {share:g}")
@@ -101,15 +114,18 @@ def hold_out(tiles: LabelledTiles, share: float, seed: int) -> tuple[list[int], 
         raise DataError(f"{tiles.folder} holds one tile: two or more are needed, to train and to measure")
     by_unit = {name: {row for row, other in enumerate(named) if other == name} for name in sorted(set(named))}
     owned = tiles.cells.filter(pl.col("owned") & pl.col("type").is_in(list(tiles.classes)))
-    held: set[int] = set()
-    order = np.random.default_rng((seed, 19)).permutation(sorted(by_unit))
-    for name in order:
-        if len(held) >= share * len(tiles):
-            break
-        tried = held | by_unit[str(name)]
-        left = owned.filter(~pl.col("tile").is_in(list(tried)))
-        if set(left["type"]) == set(owned["type"]):
+    wanted, held = share * len(tiles), set[int]()
+    most = max(wanted, len(tiles) / 2)
+
+    def can_go(rows: set[int]) -> bool:
+        return set(owned.filter(~pl.col("tile").is_in(list(rows)))["type"]) == set(owned["type"])
+
+    order = [by_unit[str(name)] for name in np.random.default_rng((seed, 19)).permutation(sorted(by_unit))]
+    for rows in order:
+        tried = held | rows
+        if len(tried) <= most and abs(len(tried) - wanted) < abs(len(held) - wanted) and can_go(tried):
             held = tried
+    held = held or next((rows for rows in sorted(order, key=len) if can_go(rows)), held)
     if not held:
         raise DataError(
             f"every one of the {len(by_unit)} {unit} is the only one with some type: add slides, so that one can be "

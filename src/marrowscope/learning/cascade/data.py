@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import Dataset, Sampler
 
 from marrowscope.annotations.tiles import LabelledTiles
@@ -58,12 +58,10 @@ class TileExamples(Dataset[Example]):
     background.
     """
 
-    def __init__(
-        self, tiles: LabelledTiles, rows: Sequence[int], augmentation: Augmentation, seed: int, *, partial: bool = False
-    ) -> None:
+    def __init__(self, tiles: LabelledTiles, rows: Sequence[int], augmentation: Augmentation, seed: int) -> None:
         found = frequencies(tiles, rows)
         empty = [name for name, n in zip(tiles.classes, found, strict=True) if not n]
-        if empty and not partial:
+        if empty:
             raise DataError(
                 f"the training tiles hold no {', '.join(empty)}: add slides that do, or train without "
                 "(annotations tiles --classes-from file)"
@@ -115,14 +113,16 @@ class RareFirst(Sampler[int]):
     """``count`` draws in which each tile stands about as often as its factor says; the same for the same seed.
 
     A draw carries how often its tile came before, so that a training which goes on from draw ``start`` sees what it
-    would have seen. The length is that of all draws, for Lightning counts the batches before a break as well.
+    would have seen. Of several processes each yields its share, and together they yield the draws of a step before
+    those of the next. The length is that of all draws of a process, for Lightning counts the batches before a break,
+    too.
     """
 
     def __init__(self, factors: NDArray[np.float64], count: int, seed: int, start: int = 0) -> None:
         self.factors, self.count, self.seed, self.start = factors, count, seed, start
 
     def __len__(self) -> int:
-        return self.count
+        return self.count // _place()[1]
 
     def order(self) -> NDArray[np.int64]:
         """All draws ``(count,)``, also those before ``start``."""
@@ -140,7 +140,15 @@ class RareFirst(Sampler[int]):
         return draws
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.order()[self.start :].tolist())
+        rank, processes = _place()
+        return iter(self.order()[self.start + rank :: processes].tolist())
+
+
+def _place() -> tuple[int, int]:
+    """Number of this process and how many train together; known only once they have met."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
 
 
 def together(examples: Sequence[Example]) -> tuple[Tensor, list[Target]]:

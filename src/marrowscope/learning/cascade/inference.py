@@ -27,6 +27,16 @@ def load_cascade(path: Path) -> CascadeRCNN:
 
     Raises :class:`DataError` for anything else.
     """
+    stored = read_model(path)
+    shape = dict(stored["shape"])
+    backbone, proposals = BackboneShape(**shape.pop("backbone")), ProposalSettings(**shape.pop("proposals"))
+    network = CascadeRCNN(CascadeShape(backbone, proposals, **shape))
+    network.load_state_dict(stored["weights"])
+    return network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """What ``model.pt`` holds: weights, shape, recipe, facts. Raises :class:`DataError` for anything else."""
     try:
         stored: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -35,11 +45,7 @@ def load_cascade(path: Path) -> CascadeRCNN:
         raise DataError(f"{path} is no trained cascade ({error}); train it again") from error
     if not isinstance(stored, dict) or stored.get("format") != "marrowscope cascade 1":
         raise DataError(f"{path} is no trained cascade of this version; train it again")
-    shape = dict(stored["shape"])
-    backbone, proposals = BackboneShape(**shape.pop("backbone")), ProposalSettings(**shape.pop("proposals"))
-    network = CascadeRCNN(CascadeShape(backbone, proposals, **shape))
-    network.load_state_dict(stored["weights"])
-    return network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return stored
 
 
 def predict(

@@ -2,7 +2,8 @@
 
 Three answers, chosen by a recipe. ``background``: what has no label is background, weight 1. ``soft-sampling`` (Wu et
 al., BMVC 2019): the further a box is from every label, the less it is believed. ``ignore-confident`` (ours): a box that
-the network itself takes for a cell, against its labels, is believed neither way. docs/results/missing-labels.md compares them.
+the network itself takes for a cell, against its labels, is believed neither way. docs/results/missing-labels.md
+compares them.
 
 Legend of shapes: ``b`` boxes that no label claims.
 """

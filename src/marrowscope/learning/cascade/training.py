@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -23,6 +24,7 @@ from marrowscope.errors import DataError
 from marrowscope.files import whole_file
 from marrowscope.learning.cascade.backbones import expected_colours, load_start_weights
 from marrowscope.learning.cascade.data import RareFirst, TileExamples, frequencies, repeat_factors, together
+from marrowscope.learning.cascade.inference import read_model
 from marrowscope.learning.cascade.labels import Target
 from marrowscope.learning.cascade.network import CascadeRCNN, CascadeShape, LossSettings
 from marrowscope.learning.cascade.recipes import CascadeRecipe
@@ -121,12 +123,18 @@ def train_cascade(
     resume: bool = False,
     silent: bool = False,
     limit: int | None = None,
+    devices: int = 1,
 ) -> Path:
     """Train on the tiles ``rows`` and write ``output/model.pt``, whole or not at all; returns its path.
 
-    ``weights`` starts the backbone (a file, or ``"hub"``). A checkpoint is kept in ``output/work``; ``resume`` goes on
-    from it. ``limit`` ends after that many steps of the same schedule, for a try. Raises :class:`DataError` for tiles
-    of another spacing, for a class without a cell, for a loss that is no number and for a checkpoint of another recipe.
+    ``weights`` starts the backbone (a file, or ``"hub"``). A checkpoint is kept in ``output/work`` until the training
+    is finished; ``resume`` goes on from it, and leaves a finished training as it is. ``limit`` ends after that many
+    steps of the same schedule, for a try. Raises :class:`DataError` for tiles of another spacing, for a class without a
+    cell, for a loss that is no number and for a checkpoint or a model of another recipe.
+
+    With ``devices`` above 1 (GPUs, or processes on a CPU) each takes a batch in every step. The further processes run
+    the command line of this one again, so only a program that does nothing but train may ask for them; they end here
+    with ``SystemExit`` when the model is written, and only the first process returns.
     """
     if abs(tiles.spacing / recipe.spacing - 1) > 0.01:
         raise DataError(
@@ -138,9 +146,11 @@ def train_cascade(
             f"the recipe {recipe.name} keeps layers of {recipe.backbone.name} as they are and needs start weights: "
             "give --weights FILE, or --weights hub to download timm's; --recipe scratch learns without"
         )
-    work = output / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    work, path = output / "work", output / MODEL_FILE
     mark = recipe_fingerprint(recipe, tiles, rows)
+    if resume and not work.exists() and _finished(path, mark):
+        return path
+    work.mkdir(parents=True, exist_ok=True)
     last = _checkpoint(work, mark) if resume else None
     lightning.seed_everything(recipe.seed, verbose=False)
     steps = training_steps(recipe, len(rows))
@@ -148,14 +158,13 @@ def train_cascade(
     losses = LossSettings(recipe.negatives, recipe.soft_boxes, recipe.balance, counted, recipe.smoothing)
     shape = recipe.shape(tiles.classes)
     if weights is not None and recipe.colours_of_weights:
-        mean, spread = expected_colours(weights)
+        mean, spread = expected_colours(recipe.backbone.name, weights)
         shape = replace(shape, mean=mean, spread=spread)
     module = CascadeTraining(recipe, shape, losses, steps)
     if weights is not None:
         load_start_weights(module.network.pyramid, recipe.backbone.name, weights)
     done = int(torch.load(last, map_location="cpu", weights_only=False)["global_step"]) if last else 0
     examples = TileExamples(tiles, rows, recipe.augmentation, recipe.seed)
-    devices = max(1, torch.cuda.device_count())  # Lightning deals the draws out to all of them
     count = steps * recipe.batch * devices
     draws = RareFirst(repeat_factors(tiles, rows, recipe.rare), count, recipe.seed, done * recipe.batch * devices)
     # A GPU waits for pictures unless the other threads make them. They are begun anew and not forked: forked ones can
@@ -174,7 +183,7 @@ def train_cascade(
     )
     if last is None:  # or a later --resume would go on from another training's steps
         for stale in work.glob("*.ckpt"):
-            stale.unlink()
+            stale.unlink(missing_ok=True)
     (work / "mark.txt").write_text(mark, encoding="utf-8")
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU: as quick as half precision here, and nothing overflows
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -182,7 +191,8 @@ def train_cascade(
         max_epochs=1,  # all draws are one epoch
         max_steps=min(steps, limit or steps),
         accelerator="auto",
-        devices="auto" if torch.cuda.is_available() else 1,
+        devices=devices,
+        use_distributed_sampler=False,  # the draws deal themselves out, also after a break
         precision="32-true",
         gradient_clip_val=recipe.clip or None,
         callbacks=[
@@ -200,14 +210,19 @@ def train_cascade(
         warnings.filterwarnings("ignore", module="lightning|torch", category=FutureWarning)
         trainer.fit(module, loader, ckpt_path=last)
     network = module.average.module if module.average is not None else module.network
-    path = output / MODEL_FILE
     if trainer.is_global_zero:
-        save_cascade(network, recipe, path, steps=trainer.global_step, tiles=len(rows), cells=int(sum(counted)))
+        facts = {"steps": trainer.global_step, "tiles": len(rows), "cells": int(sum(counted))}
+        save_cascade(network, recipe, path, mark, **facts)
+        if trainer.global_step >= steps:  # a model takes some megabytes, its checkpoints several times as many
+            shutil.rmtree(work)
+    trainer.strategy.barrier()
+    if not trainer.is_global_zero:
+        raise SystemExit(0)
     return path
 
 
-def save_cascade(network: Any, recipe: CascadeRecipe, path: Path, **facts: int) -> None:
-    """Write weights, shape and recipe as one file, whole or not at all."""
+def save_cascade(network: Any, recipe: CascadeRecipe, path: Path, mark: str, **facts: int) -> None:
+    """Write weights, shape and recipe as one file, whole or not at all; ``mark`` says what it was trained for."""
     with whole_file(path) as beside:
         torch.save(
             {
@@ -215,6 +230,7 @@ def save_cascade(network: Any, recipe: CascadeRecipe, path: Path, **facts: int) 
                 "shape": asdict(network.shape),
                 "recipe": recipe.name,
                 "spacing": recipe.spacing,
+                "mark": mark,
                 "facts": facts,
                 "weights": {name: value.detach().cpu() for name, value in network.state_dict().items()},
             },
@@ -227,8 +243,18 @@ def _checkpoint(work: Path, mark: str) -> Path | None:
     if not last.is_file():
         return None
     if not noted.is_file() or noted.read_text(encoding="utf-8") != mark:
-        raise DataError(
-            f"the checkpoint in {work} is of another recipe or of other labels: train without --resume, or into "
-            "another folder"
-        )
+        raise _of_another(f"the checkpoint in {work}")
     return last
+
+
+def _finished(path: Path, mark: str) -> bool:
+    """Whether ``model.pt`` is there; raises :class:`DataError` when it answers another question than ``mark``."""
+    if not path.is_file():
+        return False
+    if read_model(path).get("mark") != mark:
+        raise _of_another(str(path))
+    return True
+
+
+def _of_another(what: str) -> DataError:
+    return DataError(f"{what} is of another recipe or of other labels: train without --resume, or into another folder")
