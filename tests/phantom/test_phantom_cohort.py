@@ -196,3 +196,16 @@ def test_help_teaches_slide_and_cohort() -> None:
     assert "phantom OUT.tif --cells 2000" in words
     assert "phantom cohort wang-2022 DIR" in words
     assert "--cells" in CliRunner().invoke(build_app("phantom"), ["phantom", "slide", "--help"]).stdout
+
+
+def test_a_cohort_that_is_being_made_again_is_not_finished(smoke: Cohort, tmp_path: Path) -> None:
+    """Or a mixture of old and new slides would read as whole after a break."""
+    folder = _copy(smoke, tmp_path / "c")
+
+    def broken_off(done: int, total: int, name: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_cohort(folder, scale="smoke", seed=7, threads=1, force=True, progress=broken_off)
+    with pytest.raises(DataError, match="no finished cohort"):
+        read_cohort(folder)

@@ -201,6 +201,11 @@ def make_cohort(
         if force or _rendered(plan) is None or not all(file.exists() for file in plan.slide.files)
     ]
     done = len(plans) - len(todo)
+    if todo:  # what is broken off from here on is no finished cohort, also where there was one
+        try:
+            (folder / "cohort.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write into {folder} ({error.strerror}): choose another folder") from error
     if threads == 1 or len(todo) < 2:
         for i, plan in enumerate(todo, start=1):
             make_slide(plan, threads=threads, force=force)
