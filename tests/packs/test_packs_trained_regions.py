@@ -136,9 +136,10 @@ def test_from_three_phantoms_to_a_pack_that_is_asked(
     assert metrics.contract.sha256 == sha256_of(run / "regions.onnx")
 
     (tmp_path / "recipe.json").write_text(RECIPE.model_dump_json())
+    arguments = ["packs", "build", "--name", "mine", "--detector", str(trained), "--regions", str(run), "-o", str(made)]
+    arguments += ["--classifier", str(trained / "classifier"), "--recipe", str(tmp_path / "recipe.json")]
     with pytest.raises(SystemExit) as left:
-        main(["packs", "build", "--name", "mine", "--detector", str(trained), "-o", str(made), "--classifier",
-              str(trained / "classifier"), "--regions", str(run), "--recipe", str(tmp_path / "recipe.json")])  # fmt: skip
+        main(arguments)
     assert left.value.code == 0
     model = region_model(load_pack(made), threads=1)
     assert model is not None
