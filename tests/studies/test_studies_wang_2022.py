@@ -33,8 +33,10 @@ def test_from_a_cohort_to_the_page(cohort: Cohort, learning: ModuleType, tmp_pat
     crashed = wang_2022.run(cohort.folder, output, SMOKE, silent, learner=learning.Threshold("tile-fold-1/plain"))
     assert crashed.states["tile-fold-1/plain"] is State.FAILED
     assert crashed.count(State.DONE) == len(crashed.states) - 1
-    written = wang_2022.report(output, tmp_path / "page.md", "marrowscope study report study")
+    written = wang_2022.report(output, tmp_path / "page.md", "marrowscope study report study", ["Made on a toaster."])
     page = written[0].read_text()
+    assert "Made on a toaster." in page
+    assert f"marrowscope phantom cohort wang-2022 {cohort.folder}\n    marrowscope study run wang-2022 --data" in page
     assert "Failed, and missing from every number below: tile-fold-1/plain: unforeseen RuntimeError" in page
     for number in range(1, 7):
         assert f"## Table {number}" in page

@@ -88,6 +88,10 @@ def report(
     page: Annotated[
         Path | None, typer.Option("-o", "--output", help="Markdown page to write; default: OUT/report.md.")
     ] = None,
+    notes: Annotated[
+        list[str] | None,
+        typer.Option("--note", help="A line of yours for the page, such as the machine; may be given again."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the paper's tables with its figures beside ours: Markdown, figures as SVG, and one HTML file."""
@@ -96,7 +100,7 @@ def report(
     name = _study_in(output)
     page = page or output / "report.md"
     command = shlex.join(["marrowscope", "study", "report", str(output), "-o", str(page)])
-    written = find_study(name).report(output, page, command)
+    written = find_study(name).report(output, page, command, notes or [])
     if as_json:
         typer.echo(json.dumps([str(path) for path in written], indent=2))
         return

@@ -6,7 +6,7 @@ A study is a module of this package with the three names of :class:`Study`; ``ST
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -51,8 +51,8 @@ class Study(Protocol):
     def run(self, data: Path, output: Path, options: RunOptions, progress: Progress) -> JobsRun:
         """Do what is not done yet. Raises ``DataError`` for data, folders and scales that do not fit."""
 
-    def report(self, output: Path, page: Path, command: str) -> list[Path]:
-        """Write the page (Markdown) and what belongs to it; the files, the page first."""
+    def report(self, output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
+        """Write the page (Markdown) and what belongs to it, with the user's own lines; the files, the page first."""
 
     def export(self, output: Path, job: str, folder: Path) -> None:
         """Write what ``marrowscope packs build`` needs of a job's model. Raises ``DataError`` where there is none."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,11 +107,11 @@ def read_facts(output: Path) -> dict[str, str] | None:
     return dict(facts)
 
 
-def report(output: Path, page: Path, command: str) -> list[Path]:
+def report(output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
     """Write the six tables and the figures; see :mod:`marrowscope.studies.wang_2022.report`."""
     from marrowscope.studies.wang_2022.report import write_report
 
-    return write_report(output, page, command)
+    return write_report(output, page, command, notes)
 
 
 def export(output: Path, job: str, folder: Path) -> None:

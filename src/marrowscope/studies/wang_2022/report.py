@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,13 @@ TRAPS = (
 )
 
 
-def write_report(output: Path, page: Path, command: str) -> list[Path]:
+def write_report(output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
     """Write the page and its figures; the files, the page first. Raises ``DataError`` without a study."""
-    return write_page(make_page(read_results(output), command), page)
+    return write_page(make_page(read_results(output), command, notes), page)
 
 
-def make_page(results: Results, command: str) -> Page:
-    """The whole page of a study, finished or not."""
+def make_page(results: Results, command: str, own: Sequence[str] = ()) -> Page:
+    """The whole page of a study, finished or not, with the user's ``own`` lines."""
     what = f"The data are {results.data.words}."
     state = f"Scale {results.scale.name}: {results.scale.words}."
     if results.scale.name == "smoke":
@@ -79,7 +80,7 @@ def make_page(results: Results, command: str) -> Page:
         Text("What to beware of", TRAPS),
     ]
     lines = "\n".join([*results.facts.get("commands", ()), command])
-    return Page("wang-2022: ours beside the paper", (what, state, "This page was made by:"), lines, tuple(blocks))
+    return Page("wang-2022: ours beside the paper", (what, state, *own, "This page was made by:"), lines, tuple(blocks))
 
 
 def _state(results: Results, failed: list[str], left: list[str]) -> list[str]:
