@@ -39,9 +39,13 @@ def save(
 
 
 def make_detector(
-    path: Path, *, scores: tuple[float, float] = (1.0, 0.5), names: tuple[str, str] = ("boxes", "scores")
+    path: Path,
+    *,
+    scores: tuple[float, float] = (1.0, 0.5),
+    names: tuple[str, str] = ("boxes", "scores"),
+    types: tuple[float, ...] = (),
 ) -> Path:
-    """Two boxes a tile; their scores are the tile's brightness times ``scores``."""
+    """Two boxes a tile; their scores are the tile's brightness times ``scores``. ``types``: of every cell."""
     nodes = [
         helper.make_node("Cast", ["tiles"], ["x"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
@@ -59,7 +63,15 @@ def make_detector(
         "two": np.array([2]),
         "box": np.array([[[0, 0, 20, 20]]], np.float32),
     }
-    return save(path, nodes, constants, "tiles", {names[0]: 3, names[1]: 2})
+    outputs = {names[0]: 3, names[1]: 2}
+    if types:
+        nodes += [
+            helper.make_node("Mul", ["cube", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "types"], ["probabilities"]),
+        ]
+        constants |= {"zero": np.array(0, np.float32), "types": np.array([[types]], np.float32)}
+        outputs["probabilities"] = 3
+    return save(path, nodes, constants, "tiles", outputs)
 
 
 def make_classifier(path: Path, *, weight: np.ndarray = WEIGHT, source: str = "crops") -> Path:

@@ -2,17 +2,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 
+from marrowscope.cells.finding import CellFinder, Tiling
 from marrowscope.errors import PackError
+from marrowscope.geometry import Box
 from marrowscope.packs import load_pack
 from marrowscope.packs.anomaly import AnomalyReference
 from marrowscope.packs.metrics import DetectorMetrics, read_metrics
 from marrowscope.packs.recipes import BLOOD_11, PHANTOM_16, RECIPES, cook, read_recipe
+from marrowscope.regions.region import Region
+from marrowscope.slides import open_slide, require_spacing
 from marrowscope.taxonomy import PBC_TYPES, PHANTOM_TYPES, unseen_types
+from marrowscope.tiles.fields import CountingField
 
 DETECTOR = {
     "spacing": 0.5,
@@ -97,6 +104,31 @@ def test_trained_models_become_a_pack(trained: tuple[Path, Path], tmp_path: Path
     assert contract.confusion is not None
     assert contract.confusion.counts[1] == (2, 8, 0, 0)
     assert contract.confusion.data == "test split, 30 cells; 40 cells of nobody"
+
+
+@pytest.mark.parametrize(("stated", "below"), [({}, 0.5), ({"unsure_below": 0.7}, 0.7)])
+def test_a_detector_that_names_types_says_when_it_is_unsure(
+    trained: tuple[Path, Path],
+    tiny: SimpleNamespace,
+    phantom: Path,
+    tmp_path: Path,
+    stated: dict[str, float],
+    below: float,
+) -> None:
+    """Every cell is a lymphocyte with certainty 0.6."""
+    folder, _ = trained
+    tiny.detector(folder / "detector.onnx", types=(0.6, 0.2, 0.1, 0.1))
+    (folder / "metrics.json").write_text(
+        json.dumps(DETECTOR | {"classes": CLASSIFIER["classes"], "margin": 0, **stated})
+    )
+    pack = load_pack(cook("mine", RECIPE, folder, None, tmp_path / "mine").folder)
+    assert pack.contract.unsure_below == below
+    area = shapely.box(0, 0, 256, 256)
+    with open_slide(phantom) as slide:
+        finder = CellFinder(slide, require_spacing(slide), pack, [Region("all", area, 1.0, "given")], Tiling(threads=1))
+        (found,) = finder.find([CountingField(0, 0, Box(0, 0, 256, 256), area, "all")])
+    assert len(found.boxes) > 0
+    assert set(found.flags["unsure"].tolist()) == {below > 0.6}
 
 
 def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path: Path) -> None:

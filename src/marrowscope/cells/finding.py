@@ -202,7 +202,7 @@ class CellFinder:
         named: Named,
         crops: NDArray[np.uint8],
     ) -> dict[str, NDArray[np.bool_]]:
-        classes, classifier = self._pack.contract.classes, self._pack.contract.classifier
+        classes = self._pack.contract.classes
         bounds = self._slide.bounds
         probabilities = named.probabilities
         certainty = probabilities.max(axis=1, initial=0.0)
@@ -213,6 +213,6 @@ class CellFinder:
             ),
             "blurred": sharpness(crops) < BLURRED_BELOW,
             "smudged": smudge >= SMUDGED_ABOVE,
-            "unsure": certainty < (classifier.unsure_below if classifier is not None else 0.5),
+            "unsure": certainty < self._pack.contract.unsure_below,
             "anomalous": np.zeros(len(boxes), np.bool_) if named.anomaly is None else named.anomaly > 1,
         }

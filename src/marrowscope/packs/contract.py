@@ -62,6 +62,9 @@ class DetectorContract(ModelFile):
     stride: int = Field(gt=0, description="tile sizes and origins are multiples of this")
     score_threshold: float = Field(ge=0, le=1)
     iou_threshold: float = Field(default=0.5, gt=0, le=1, description="boxes that overlap more are one cell")
+    unsure_below: float = Field(
+        default=0.5, ge=0, le=1, description="of a detector that names types: largest probability below this: 'unsure'"
+    )
 
     @model_validator(mode="after")
     def _core_is_left(self) -> Self:
@@ -236,6 +239,11 @@ class PackContract(_Strict):
         changed = self.model_copy(update={"classifier": classifier, "confusion": confusion})
         changed._even = None if name == ANY else even
         return changed
+
+    @property
+    def unsure_below(self) -> float:
+        """A cell whose largest probability is below this is unsure: by the model that names the types."""
+        return self.detector.unsure_below if self.classifier is None else self.classifier.unsure_below
 
     @property
     def cannot_see(self) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ class DetectorMetrics(_Metrics):
     score_threshold: float = Field(ge=0, le=1)
     iou_threshold: float = Field(default=0.5, gt=0, le=1)
     classes: tuple[str, ...] = Field(default=(), description="of a detector that names types itself")
+    unsure_below: float = Field(default=0.5, ge=0, le=1, description="of a detector that names types itself")
     confusion: tuple[tuple[int, ...], ...] = Field(default=(), description="of held-out cells that were found")
     confusion_data: str = ""
 

@@ -209,6 +209,7 @@ def cook(
                 stride=finds.stride,
                 score_threshold=finds.score_threshold,
                 iou_threshold=finds.iou_threshold,
+                unsure_below=finds.unsure_below,
             ),
             regions=looks.contract if looks else None,
             **(_of_classifier(names, recipe, hashes) if names else _of_detector(finds)),

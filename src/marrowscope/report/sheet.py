@@ -33,7 +33,6 @@ Row = dict[str, str | float | bool | None]
 
 def explained_rows(names: Sequence[str], found: Explanation, cells: Named, pack: PackContract) -> list[Row]:
     """One row a cell, with the keys of :data:`COLUMNS`."""
-    limit = pack.classifier.unsure_below if pack.classifier else 0.5
     rows: list[Row] = []
     for index, name in enumerate(names):
         probabilities = found.probabilities[index]
@@ -47,7 +46,7 @@ def explained_rows(names: Sequence[str], found: Explanation, cells: Named, pack:
                 "second_type": pack.classes[second],
                 "second_certainty": float(probabilities[second]),
                 "anomaly": anomaly,
-                "unsure": bool(probabilities[first] < limit),
+                "unsure": bool(probabilities[first] < pack.unsure_below),
                 "anomalous": anomaly is not None and anomaly > 1,
                 "method": found.method,
             }
