@@ -63,14 +63,16 @@ def train_cascade_command(
     chosen = chosen if seed is None else replace(chosen, seed=seed)
     tiles = read_tiles(data)
     train, test, unit = hold_out(tiles, held_out, chosen.seed)
-    if not silent and rank_zero_only.rank == 0:
-        Console(stderr=True, soft_wrap=True).print(
-            f"{len(train):,} tiles to learn from, {len(test):,} held out to measure on ({unit} kept apart)",
-            highlight=False,
-        )
+    if not silent:
+        _say(f"{len(train):,} tiles to learn from, {len(test):,} held out to measure on ({unit} kept apart)")
     devices = devices or max(1, torch.cuda.device_count())
     model = train_cascade(chosen, tiles, train, output, weights=weights, resume=resume, silent=silent, devices=devices)
     return export_run(model, chosen, tiles, train, test, output, unit)
+
+
+@rank_zero_only
+def _say(words: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(words, highlight=False)
 
 
 def export_run(
