@@ -65,7 +65,7 @@ class Pyramid(nn.Module):
         self.strides: tuple[int, ...] = (*shape.strides, 2 * shape.strides[-1])
         self.channels = shape.channels
         if self.frozen_norm:
-            self.body = freeze_batch_norm_2d(self.body)  # type: ignore[no-untyped-call]
+            self.body = freeze_batch_norm_2d(self.body)  # type: ignore[no-untyped-call]  # timm has no type here
         if shape.frozen_to:
             _freeze_to(self.body, cast("list[str]", info.module_name()), reductions, shape.frozen_to)
 

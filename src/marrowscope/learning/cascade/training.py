@@ -48,7 +48,7 @@ class CascadeTraining(lightning.LightningModule):
         self.average = (
             AveragedModel(
                 self.network,
-                multi_avg_fn=get_ema_multi_avg_fn(recipe.average),  # type: ignore[no-untyped-call]
+                multi_avg_fn=get_ema_multi_avg_fn(recipe.average),  # type: ignore[no-untyped-call]  # torch has no type here
                 use_buffers=True,
             )
             if recipe.average

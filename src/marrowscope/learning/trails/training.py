@@ -81,7 +81,7 @@ def train_trails(
         if not torch.isfinite(loss):
             raise DataError(f"the loss of step {step} is no number: train with a lower learning rate")
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type here
         torch.nn.utils.clip_grad_norm_(learnt, recipe.clip)
         optimiser.step()
         schedule.step()
