@@ -116,6 +116,15 @@ def test_a_broken_training_goes_on_as_if_nothing_had_happened(
     assert not (tmp_path / "work").exists()  # the checkpoints take several times the model's place
 
 
+def test_a_training_broken_off_before_its_first_checkpoint_is_not_taken_for_another(
+    tiles: LabelledTiles, tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "mark.txt").write_text("of another recipe")
+    with pytest.raises(DataError, match="is of another recipe"):
+        train_cascade(tiny(), tiles, ROWS, tmp_path, silent=True, resume=True)
+
+
 def test_a_finished_training_stays_as_it_is(trained: Path, tiles: LabelledTiles) -> None:
     written = trained.stat()
     assert train_cascade(tiny(), tiles, ROWS, trained.parent, silent=True, resume=True) == trained

@@ -240,11 +240,10 @@ def save_cascade(network: Any, recipe: CascadeRecipe, path: Path, mark: str, **f
 
 def _checkpoint(work: Path, mark: str) -> Path | None:
     last, noted = work / "last.ckpt", work / "mark.txt"
-    if not last.is_file():
-        return None
-    if not noted.is_file() or noted.read_text(encoding="utf-8") != mark:
+    begun = noted.is_file() or last.is_file()  # broken off early, a training has a mark and no checkpoint yet
+    if begun and (not noted.is_file() or noted.read_text(encoding="utf-8") != mark):
         raise _of_another(f"the checkpoint in {work}")
-    return last
+    return last if last.is_file() else None
 
 
 def _finished(path: Path, mark: str) -> bool:
