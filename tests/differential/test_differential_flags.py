@@ -13,7 +13,8 @@ from marrowscope.differential.intervals import anytime_interval, sequence_interv
 from marrowscope.differential.result import Agreement
 from marrowscope.differential.stopping import CountAll, FixedCount, until_precise
 from marrowscope.differential.tally import Tally
-from marrowscope.packs.contract import Anomaly, ModelFile
+from marrowscope.errors import MarrowscopeError
+from marrowscope.packs.contract import Anomaly, Confusion, ModelFile
 from marrowscope.taxonomy import NDC_TYPES
 
 
@@ -391,3 +392,50 @@ def test_nothing_counted_is_not_assessable(complete):
     for code in ("blasts-5", "blasts-20", "plasma-cells-10", "pure-erythroid", "aml-response", "blast-equivalents"):
         assert found[code].verdict == "not assessable"
     assert "no cell was counted" in found["blasts-5"].text
+
+
+def measured(pack, **rows: tuple[int, int]):
+    """The pack with confusions on held-out cells: ``type=(cells, called right)``, 100 and 90 where nothing is said."""
+    counts = np.zeros((len(pack.classes),) * 2, int)
+    for place, name in enumerate(pack.classes):
+        n, right = rows.get(name, (100, 90))
+        counts[place, place] = right
+        counts[place, place - 1] += n - right
+    return pack.model_copy(update={"confusion": Confusion(data="held out", counts=counts.tolist())})
+
+
+def test_a_pack_that_never_recognised_a_blast_does_not_call_them_few(complete):
+    found = flags(measured(complete, blast=(80, 0)), marrow())
+    assert found["blasts"].verdict == "not assessable"
+    assert "called 0 of 80 held-out blasts right" in found["blasts"].text
+    assert "blasts-5" not in found
+    assert found["aml-response"].verdict == "not assessable"
+    assert found["plasma-cells-10"].verdict == "below"
+
+
+def test_a_type_that_was_not_measured_is_not_assessable(complete):
+    found = flags(measured(complete, plasma_cell=(0, 0), proerythroblast=(0, 0)), marrow())
+    assert found["plasma-cells"].verdict == "not assessable"
+    assert "not measured on plasma cells" in found["plasma-cells"].text
+    assert found["pure-erythroid"].verdict == "not assessable"
+    assert found["blasts-5"].verdict == "below"
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(49, None), (50, "below")])
+def test_half_of_the_held_out_cells_must_be_recognised(complete, right, verdict):
+    found = flags(measured(complete, blast=(100, right)), marrow())
+    assert (found["blasts-5"].verdict if "blasts-5" in found else None) == verdict
+
+
+def test_a_pack_that_recognises_neither_decides_nothing_adaptively(complete):
+    with pytest.raises(MarrowscopeError, match="called 0 of 80 held-out blasts right"):
+        until_precise(measured(complete, blast=(80, 0), plasma_cell=(0, 0)))
+
+
+@pytest.mark.parametrize(("unsure", "verdict"), [(250, "below"), (251, "not assessable")])
+def test_of_cells_most_of_which_are_unsure_nothing_is_said(complete, unsure, verdict):
+    found = flags(complete, marrow(), unsure={"lymphocyte": 250, "segmented_neutrophil": unsure - 250})
+    for code in ("blasts-5", "blasts-10", "plasma-cells-10", "aml-response", "pure-erythroid"):
+        assert found[code].verdict == verdict, code
+    if verdict == "not assessable":
+        assert "unsure of 251 of the 500 cells" in found["blasts-5"].text

@@ -14,9 +14,13 @@ from scipy.special import bdtr
 
 from marrowscope.differential.intervals import Interval
 from marrowscope.packs.contract import PackContract
+from marrowscope.taxonomy import CELL_TYPES
 
 MOST_CELLS = 3000
 """Nobody is asked to count more cells than this in all."""
+
+LEAST_RECALL = 0.5
+"""A pack that called fewer of its held-out cells of a type right cannot say that a specimen has few of them."""
 
 CHANCE = 0.8
 """The chance of a verdict that "count about N more" stands for."""
@@ -58,9 +62,30 @@ class Share:
         return 100 * self.k >= threshold * self.n
 
 
+def not_recognised(contract: PackContract, *types: str) -> str | None:
+    """Why the pack cannot speak of these types, by its own confusions on held-out cells; None when it can.
+
+    A type counts as recognised when at least ``LEAST_RECALL`` of its held-out cells were called right. A pack without
+    confusions is taken at its word, and so is a type that is no class of its own.
+    """
+    if contract.confusion is None:
+        return None
+    for name, row in zip(contract.classes, contract.confusion.counts, strict=True):
+        n, right = sum(row), row[contract.classes.index(name)]
+        if name in types and right < LEAST_RECALL * n:
+            return f"the pack {contract.name} called {right:,} of {n:,} held-out {_plural(name)} right"
+        if name in types and n == 0:
+            return f"the pack {contract.name} was not measured on {_plural(name)}"
+    return None
+
+
+def _plural(name: str) -> str:
+    return f"{CELL_TYPES[name].title.lower()}s"
+
+
 def blasts(contract: PackContract) -> Quantity | None:
-    """Blasts and equivalents as far as the pack tells them apart; None when it cannot see blasts."""
-    if "blast" not in contract.classes:
+    """Blasts and equivalents as far as the pack tells them apart; None when it cannot see or recognise blasts."""
+    if "blast" not in contract.classes or not_recognised(contract, "blast"):
         return None
     certain = frozenset({"blast", "promonocyte"} & set(contract.classes))
     hiding = hides_promonocytes(contract)
@@ -76,9 +101,9 @@ def hides_promonocytes(contract: PackContract) -> str | None:
 
 
 def plasma_cells(contract: PackContract) -> Quantity | None:
-    """Plasma cells; None when the pack cannot see them."""
+    """Plasma cells; None when the pack cannot see or recognise them."""
     seen = frozenset({"plasma_cell"} & set(contract.classes))
-    return Quantity("plasma cells", seen, seen, (10, 60)) if seen else None
+    return Quantity("plasma cells", seen, seen, (10, 60)) if seen and not not_recognised(contract, *seen) else None
 
 
 def deciding(contract: PackContract) -> tuple[Quantity, ...]:

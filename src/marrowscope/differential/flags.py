@@ -2,8 +2,10 @@
 
 Thresholds are those of WHO 2022 (Khoury et al., Leukemia 2022; 36: 1703-1719), ICC 2022 (Arber et al., Blood 2022; 140:
 1200-1228), IMWG 2014 (Rajkumar et al., Lancet Oncol 2014; 15: e538-548) and ELN 2022 (Döhner et al., Blood 2022; 140:
-1345-1377). A flag that depends on a type which the pack cannot see is "not assessable". In a partial differential
-all of them are: cells of unseen types were forced into the seen ones, so a share may be too high as well as too low.
+1345-1377). A flag that depends on a type which the pack cannot see is "not assessable", and so is one on a type that
+the pack does not recognise by its own held-out cells, and every one where it is unsure of most cells. In a partial
+differential all of them are: cells of unseen types were forced into the seen ones, so a share may be too high as well
+as too low.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from marrowscope.differential.deciding import (
     count_more,
     hides_promonocytes,
     judge,
+    not_recognised,
     plasma_cells,
 )
 from marrowscope.differential.result import Flag
@@ -104,12 +107,12 @@ def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
 
 def _threshold_flags(counted: Counted, name: str, quantity: Quantity | None, thresholds: tuple[int, ...]) -> list[Flag]:
     if quantity is None or counted.contract.partial:
-        return [_unseen(counted, name, thresholds, seen=quantity is not None)]
+        return [_unseen(counted, name, thresholds)]
     flags = []
     for threshold in thresholds:
         code, title = f"{name.replace(' ', '-')}-{threshold}", f"{name.capitalize()} ≥ {threshold} %"
-        if counted.n == 0:
-            flags.append(_not_assessable(counted, code, title, name, threshold))
+        if why := _unjudged(counted):
+            flags.append(_not_assessable(code, title, why, threshold))
             continue
         standing = _stand(counted, quantity, threshold)
         text = standing.words if standing.answer == "below" else f"{standing.words} {_LINES[name, threshold]}"
@@ -117,14 +120,32 @@ def _threshold_flags(counted: Counted, name: str, quantity: Quantity | None, thr
     return flags
 
 
-def _unseen(counted: Counted, name: str, thresholds: tuple[int, ...], *, seen: bool) -> Flag:
+def _unjudged(counted: Counted) -> str | None:
+    """Why no percentage of this count can be held against a line, whatever its type; None when it can."""
+    if counted.n == 0:
+        return "no cell was counted"
+    if 2 * counted.unsure > counted.n:
+        return f"the pack {counted.contract.name} is unsure of {counted.unsure:,} of the {counted.n:,} cells"
+    return None
+
+
+def _no_blasts(counted: Counted) -> str | None:
+    """Why blasts cannot be judged; None when they can."""
+    if blasts(counted.contract) is None:
+        return not_recognised(counted.contract, "blast") or f"the pack {counted.contract.name} cannot see blasts"
+    return _unjudged(counted)
+
+
+def _unseen(counted: Counted, name: str, thresholds: tuple[int, ...]) -> Flag:
     """One flag for all thresholds of a quantity that the pack cannot judge.
 
     In a partial differential it cannot even where it has the class: cells of unseen types were called by its name too.
     """
-    pack, title = counted.contract.name, name.capitalize()
-    why = f"the pack {pack} cannot see {name}"
-    if seen:
+    pack, title, kind = counted.contract.name, name.capitalize(), name.replace(" ", "_").removesuffix("s")
+    why = not_recognised(counted.contract, kind)
+    if kind not in counted.contract.classes:
+        why = f"the pack {pack} cannot see {name}"
+    elif counted.contract.partial:
         why = f"the differential is partial: cells of types that the pack {pack} cannot see were counted as others"
     lines = listed([str(threshold) for threshold in thresholds])
     return Flag(
@@ -150,8 +171,7 @@ def _flag(code: str, title: str, standing: _Standing, threshold: int, text: str)
     )
 
 
-def _not_assessable(counted: Counted, code: str, title: str, name: str, threshold: float) -> Flag:
-    why = "no cell was counted" if counted.n == 0 else f"the pack {counted.contract.name} cannot see {name}"
+def _not_assessable(code: str, title: str, why: str, threshold: float) -> Flag:
     text = f"{title} is not assessable: {why}."
     return Flag(code=code, title=title, verdict="not assessable", threshold=threshold, text=text)
 
@@ -159,9 +179,8 @@ def _not_assessable(counted: Counted, code: str, title: str, name: str, threshol
 def _equivalents(counted: Counted) -> Flag:
     """Blast equivalents: which are in the blasts, and the range that the others leave open."""
     code, title = "blast-equivalents", "Blast equivalents"
-    quantity = blasts(counted.contract)
-    if quantity is None or counted.n == 0:
-        why = "no cell was counted" if counted.n == 0 else f"the pack {counted.contract.name} cannot see blasts"
+    quantity, why = blasts(counted.contract), _no_blasts(counted)
+    if quantity is None or why is not None:
         text = f"Blasts and blast equivalents are not assessable: {why}."
         return Flag(code=code, title=title, verdict="not assessable", text=text)
     apl = "Abnormal promyelocytes, which count as blasts in APL, are not told from normal ones."
@@ -193,7 +212,7 @@ def _non_erythroid(counted: Counted) -> list[Flag]:
     """Both denominators where erythroblasts are half of the marrow or more."""
     quantity = blasts(counted.contract)
     erythroid = counted.share(*ERYTHROBLASTS)
-    if quantity is None or counted.n == 0 or counted.contract.partial or not erythroid.reaches(50):
+    if quantity is None or _unjudged(counted) or counted.contract.partial or not erythroid.reaches(50):
         return []
     rest = counted.n - erythroid.k
     share = counted.share(*quantity.certain)
@@ -221,8 +240,11 @@ def _pure_erythroid(counted: Counted) -> Flag:
     """Erythroblasts >= 80 % with proerythroblasts >= 30 %, both of all nucleated cells."""
     code, title = "pure-erythroid", "Pure erythroid pattern"
     stages = ERYTHROBLASTS - {"erythroblast"}
-    if counted.contract.partial or counted.n == 0 or not counted.sees(*stages):
-        return _not_assessable(counted, code, title, "every nucleated cell of the marrow", PURE_ERYTHROID)
+    why = _unjudged(counted) or not_recognised(counted.contract, *sorted(ERYTHROBLASTS))
+    if counted.n and (counted.contract.partial or not counted.sees(*stages)):
+        why = f"the pack {counted.contract.name} cannot see every nucleated cell of the marrow"
+    if why is not None:
+        return _not_assessable(code, title, why, PURE_ERYTHROID)
     erythroid = _stand(counted, _single("erythroblasts", ERYTHROBLASTS), PURE_ERYTHROID)
     early = _stand(counted, _single("proerythroblasts", frozenset({"proerythroblast"})), PROERYTHROBLASTS)
     told_apart = "proerythroblast" in counted.contract.classes
@@ -257,10 +279,14 @@ def _response(counted: Counted) -> Flag:
     code, title, threshold = "aml-response", "Response in AML: blasts < 5 %", 5
     quantity = blasts(counted.contract)
     why = None
-    if counted.contract.partial or quantity is None:
+    if counted.contract.partial:
         why = "withheld, because the differential is partial"
+    elif quantity is None:
+        why = f"not assessable: {_no_blasts(counted)}"
     elif counted.n < LEAST_FOR_RESPONSE:
         why = f"not assessable on {counted.n:,} cells; it needs at least {LEAST_FOR_RESPONSE}"
+    elif unjudged := _unjudged(counted):
+        why = f"not assessable: {unjudged}"
     elif not counted.particles:
         why = "not assessable, because no spicule was " + ("looked for" if counted.particles is None else "seen")
     if why is not None or quantity is None:

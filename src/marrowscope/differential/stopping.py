@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-from marrowscope.differential.deciding import MOST_CELLS, Quantity, Share, deciding, judge
+from marrowscope.differential.deciding import MOST_CELLS, Quantity, Share, deciding, judge, not_recognised
 from marrowscope.differential.intervals import WINDOW, anytime_interval, sequence_interval, wilson
 from marrowscope.differential.tally import NDC, ndc_total
 from marrowscope.errors import MarrowscopeError
@@ -198,9 +198,11 @@ def until_precise(contract: PackContract, counted: frozenset[str] = NDC) -> Unti
     """Adaptive counting for a pack. Raises ``MarrowscopeError`` when the pack can decide nothing."""
     quantities = deciding(contract)
     if not quantities:
+        why = not_recognised(contract, "blast") or "it has neither blasts nor plasma cells"
+        if contract.partial:
+            why = f"its differential is partial (it cannot see {', '.join(contract.cannot_see)})"
         raise MarrowscopeError(
-            f"nothing can be decided with the pack {contract.name}: its differential is partial (it cannot see "
-            f"{', '.join(contract.cannot_see)}); count a number of cells instead: --cells 500"
+            f"nothing can be decided with the pack {contract.name}: {why}; count a number of cells instead: --cells 500"
         )
     return UntilPrecise(quantities, counted=counted)
 
