@@ -37,7 +37,7 @@ def may_import() -> dict[str, set[str]]:
         if room == "detection":
             # What stands beside may use the line up to here; detection and all after it may use what stands beside.
             allowed["evaluation"] = set(before)
-            allowed["annotations"] = set(before)
+            allowed["annotations"] = before | BESIDE_SLIDES  # the truth of a phantom is one more format
             allowed["packs"] = before | {"evaluation"}  # a model card states intervals
             before |= BESIDE_DETECTION
         allowed[room] = set(before)

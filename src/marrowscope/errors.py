@@ -5,6 +5,11 @@ line and exits with 1; everything else that escapes is a defect and keeps its tr
 """
 
 
+def how_many(number: int, thing: str) -> str:
+    """For a message: ``1 cell``, ``1,200 cells``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 class MarrowscopeError(Exception):
     """Base of all errors whose message is written for the person at the keyboard."""
 

@@ -24,7 +24,7 @@ from marrowscope.evaluation.judging import Boxes, JudgedSlide, judge_slide
 from marrowscope.evaluation.summary import summarise
 from marrowscope.options import CountOptions, Progress, silent
 from marrowscope.packs.loading import Pack
-from marrowscope.phantom.truth import read_truth, truth_path
+from marrowscope.phantom.truth import TRUTH_ENDING, truth_path
 from marrowscope.pipeline import run_facts
 from marrowscope.regions import load_regions
 from marrowscope.report.verification import write_verification
@@ -33,9 +33,6 @@ from marrowscope.runs import read_run, slide_name
 from marrowscope.slides import Slide, open_slide, require_spacing
 
 SLIDE_ENDINGS = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tif", ".tiff", ".dcm", ".png", ".jpg", ".jpeg"})
-TRUTH_ENDING = ".truth.json.gz"
-"""The truth of a phantom: complete but inside particles. It goes before labels that lie beside it."""
-
 COUNTS = "counts"
 """Folder in the output for the counts, one folder a slide as ``marrowscope count`` writes them."""
 
@@ -79,16 +76,6 @@ class LabelOptions:
 def read_labels(path: Path, slide: Slide, options: LabelOptions | None = None, *, by_name: bool = False) -> Labels:
     """The labels of an open slide; ``by_name`` where the file is for several slides. Raises ``DataError``."""
     options = options or LabelOptions()
-    if path.name.endswith(TRUTH_ENDING):
-        truth = read_truth(path)
-        if truth.size != slide.size:
-            raise DataError(
-                f"{path.name} is the truth of a phantom of {truth.size.width} x {truth.size.height} pixels, the slide "
-                f"has {slide.size.width} x {slide.size.height}: put the truth that was rendered with it beside it"
-            )
-        cells = truth.cells.with_row_index("id").with_columns(pl.col("id").cast(pl.String))
-        whole = shapely.box(0, 0, *truth.size).difference(shapely.union_all(truth.particles))
-        return Labels(cells, whole, truth.notes)
     found = read_for_slide(path, slide, options.classes, skip_unknown=options.skip_unknown, by_name=by_name)
     return Labels(found.cells, shapely.union_all(found.areas) if found.areas else None, found.notes)
 
@@ -116,7 +103,8 @@ def verify(
     files: dict[Path, tuple[Path, tuple[str, ...]] | MarrowscopeError] = {}
     for slide, name in zip(slides, names, strict=True):
         try:
-            file, notes = find_annotations(labels, name, (TRUTH_ENDING, *ENDINGS))
+            # Of a phantom its truth, which is complete, goes before labels that lie beside it.
+            file, notes = find_annotations(labels, name, tuple(dict.fromkeys((TRUTH_ENDING, *ENDINGS))))
             files[slide] = file, notes + check_spacing(slide, reading.spacing, believe=reading.believe_spacing)
         except MarrowscopeError as error:
             files[slide] = error

@@ -59,7 +59,7 @@ def test_no_annotations_at_all(content: bytes, words: str, tmp_path: Path) -> No
     path.write_bytes(content)
     with pytest.raises(DataError, match=words):
         format_of(path)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file; expected QuPath"):
         format_of(tmp_path / "nowhere.json")
 
 
@@ -69,7 +69,7 @@ def test_unknown_classes(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError) as caught:
         read_for_slide(path, SLIDE)
-    for words in ("'Myelocyt', 1 cells (near: myelocyte", "'qwxz', 1 cells", '"Myelocyt,myelocyte"', "--skip-unknown"):
+    for words in ("'Myelocyt', 1 cell (near: myelocyte", "'qwxz', 1 cell", '"Myelocyt,myelocyte"', "--skip-unknown"):
         assert words in str(caught.value)
     found = read_for_slide(path, SLIDE, skip_unknown=True)
     assert found.cells["type"].to_list() == ["blast"]

@@ -16,6 +16,7 @@ from marrowscope.annotations import Annotations, read_annotations, read_tiles, w
 from marrowscope.annotations.table import CORNERS
 from marrowscope.cli import build_app
 from marrowscope.phantom import read_truth
+from marrowscope.phantom.truth import truth_path
 from marrowscope.runs import slide_identity
 from marrowscope.taxonomy import WANG_2022_TYPES
 
@@ -193,6 +194,26 @@ def test_what_is_not_learnt_is_said(phantom: Path, labels: Path, tmp_path: Path)
     write_annotations(Annotations(cells.with_columns(type=pl.Series(kinds))), labels)
     result = run("tiles", phantom, "--annotations", labels, "-o", tmp_path / "t", "--tile", 256)
     assert result.exit_code == 0, result.output
-    assert "4 cells of the type smudge are shown but not learnt" in result.stdout
+    assert "4 cells of the type smudge shown but not learnt" in result.stdout
     made = read_tiles(tmp_path / "t")
     assert made.cells.filter("owned", pl.col("type") == "smudge").height == 4
+
+
+def test_the_truth_of_a_phantom_stands_for_its_annotations(phantom: Path, aml_phantom: Path, tmp_path: Path) -> None:
+    truth, file = read_truth(phantom), truth_path(phantom)
+    out, back, tiles = tmp_path / "p.geojson", tmp_path / "back.parquet", tmp_path / "tiles"
+    assert run("export", file, "--to", "qupath", "--slide", phantom, "-o", out).exit_code == 0
+    assert run("import", out, "--slide", phantom, "-o", back).exit_code == 0
+    stored = read_annotations(back).annotations
+    assert stored.cells["type"].to_list() == truth.cells["type"].to_list()
+    assert stored.areas
+    assert shapely.union_all(stored.areas).intersection(shapely.union_all(truth.particles)).area < 1
+
+    assert run("tiles", phantom, "--annotations", phantom.parent, "-o", tiles, "--classes-from", "all").exit_code == 0
+    cut = read_tiles(tiles)
+    assert cut.cells.filter("owned").height == truth.cells.height
+    assert 0 < sum(cut.complete) < len(cut), "tiles at particles are not complete, those elsewhere are"
+
+    other = run("export", file, "--to", "voc", "--slide", aml_phantom, "-o", tmp_path / "x.xml")
+    assert other.exit_code == 1
+    assert "belongs to a picture of" in other.stderr

@@ -188,7 +188,7 @@ def test_labels_are_read_as_annotations_tiles_reads_them(slides: Path, output: P
     both.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
     strict = json.loads(run(slides, both, output, "--json").stdout)["slides"]
     assert strict[0]["error"] is None
-    assert "'qwxz', 1 cells" in strict[1]["error"]
+    assert "'qwxz', 1 cell" in strict[1]["error"]
     result = run(slides, both, output, "--skip-unknown", "--json")
     assert result.exit_code == 0, result.output
     one, two = json.loads(result.stdout)["slides"]

@@ -16,7 +16,7 @@ from marrowscope.annotations.naming import ClassMap
 from marrowscope.annotations.reading import ENDINGS, check_spacing, format_of, read_for_slide
 from marrowscope.annotations.table import Annotations
 from marrowscope.annotations.tiles import NoTilesError, TilePart, TileWriter, cut_tiles
-from marrowscope.errors import DataError, MarrowscopeError
+from marrowscope.errors import DataError, MarrowscopeError, how_many
 from marrowscope.slides import open_slide, require_spacing
 from marrowscope.taxonomy import CELL_TYPES, WANG_2022_TYPES
 
@@ -80,7 +80,7 @@ class SlideWords:
         if self.pattern is not None and not words["patient"]:
             match = self.pattern.search(name)
             if match is None:
-                raise DataError(f"the pattern {self.pattern.pattern!r} finds no patient in the name {name}; change it")
+                raise DataError(f"the pattern '{self.pattern.pattern}' finds no patient in the name {name}; change it")
             words["patient"] = match[1] if self.pattern.groups and match[1] else match[0]
         return words
 
@@ -190,11 +190,13 @@ def tile_slides(
             learnt |= {kind for kind in found.cells["type"].unique() if kind in classes}
             writer.notes += [f"{name}: {note}" for note in found.notes]
             if found.areas:
-                writer.notes.append(f"{name}: {sum(complete)} of {count} tiles lie in areas of complete annotation")
+                writer.notes.append(
+                    f"{name}: {sum(complete)} of {how_many(count, 'tile')} lie in areas of complete annotation"
+                )
             unlearnt.update(kind for kind in found.cells["type"] if kind not in classes)
             outcomes[name] = replace(outcomes[name], tiles=count)
         writer.notes += [
-            f"{count} cells of the type {kind} are shown but not learnt: it is not among the classes"
+            f"{how_many(count, 'cell')} of the type {kind} shown but not learnt: it is not among the classes"
             for kind, count in sorted(unlearnt.items())
         ]
         if missing := [kind for kind in classes if kind not in learnt]:

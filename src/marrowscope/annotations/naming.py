@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.taxonomy import CELL_TYPES
 
 IGNORE = "ignore"
@@ -103,7 +103,7 @@ def near(name: str) -> str:
 def unknown_classes(counts: Iterable[tuple[str, int]], path: Path) -> DataError:
     """The error for classes that nobody knows, with their numbers of cells and what to write."""
     listed = list(counts)
-    told = "; ".join(f"{name!r}, {count} cells{near(name)}" for name, count in listed[:10])
+    told = "; ".join(f"{name!r}, {how_many(count, 'cell')}{near(name)}" for name, count in listed[:10])
     more = f"; and {len(listed) - 10} further classes" if len(listed) > 10 else ""
     return DataError(
         f"{path} has classes that the taxonomy lacks: {told}{more}. Write a map, one line a class, such as "

@@ -16,14 +16,24 @@ from marrowscope.annotations.coco import read_coco
 from marrowscope.annotations.drawn import Drawn, told_facts
 from marrowscope.annotations.naming import IGNORE, ClassMap, unknown_classes
 from marrowscope.annotations.qupath import features_of, read_qupath
-from marrowscope.annotations.table import CORNERS, Annotations, boxes_said, polygons_of, read_annotations, within
+from marrowscope.annotations.table import (
+    ANNOTATION_SCHEMA,
+    CORNERS,
+    Annotations,
+    boxes_said,
+    polygons_of,
+    read_annotations,
+    within,
+)
 from marrowscope.annotations.voc import read_voc
 from marrowscope.annotations.yolo import read_yolo
 from marrowscope.errors import DataError, SpacingError
 from marrowscope.geometry import Size, Spacing
+from marrowscope.phantom.truth import SCHEMA as TRUTH_SCHEMA
+from marrowscope.phantom.truth import TRUTH_ENDING, read_truth
 from marrowscope.slides import Slide, open_slide
 
-ENDINGS = (".geojson", ".geojson.gz", ".json", ".xml", ".txt", ".labels.parquet", ".parquet")
+ENDINGS = (".geojson", ".geojson.gz", ".json", ".xml", ".txt", ".labels.parquet", ".parquet", TRUTH_ENDING)
 """In a folder the annotations of a slide are ``NAME`` with one of these, the first that is there."""
 
 CELL_UM = (4.0, 60.0)
@@ -38,12 +48,15 @@ _NO_RULER = ("platelet", "megakaryocyte", "osteoclast", "artefact")
 _SAME = 0.02
 """Two spacings that differ by less are the same."""
 
-_EXPECTED = "expected QuPath GeoJSON, COCO JSON, Pascal VOC XML, YOLO text or a Parquet table of marrowscope"
+_EXPECTED = (
+    "expected QuPath GeoJSON, COCO JSON, Pascal VOC XML, YOLO text, a Parquet table of marrowscope or the truth of a "
+    "phantom"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """``form`` is parquet, voc, coco, qupath or yolo; ``body`` its bytes, document or text."""
+    """``form`` is parquet, voc, coco, qupath, phantom or yolo; ``body`` its bytes, document or text."""
 
     form: str
     body: Any = None
@@ -70,7 +83,10 @@ def check_spacing(path: Path, spacing: float | None, *, believe: bool = False) -
 
 
 def format_of(path: Path) -> str:
-    """``qupath``, ``coco``, ``voc``, ``yolo`` or ``parquet``, by content. Raises ``DataError`` for anything else."""
+    """``qupath``, ``coco``, ``voc``, ``yolo``, ``parquet`` or ``phantom`` (a truth), by content.
+
+    Raises ``DataError`` for anything else.
+    """
     return _open(path).form
 
 
@@ -84,6 +100,8 @@ def read_for_slide(
 ) -> Annotations:
     """The annotations of ``slide`` in a file of any known format, in level-0 pixels and names of the taxonomy.
 
+    The truth of a phantom is complete but inside its particles, where cells are drawn indistinct.
+
     ``classes`` holds a laboratory's own words; ``by_name`` takes an image of a COCO file only if it bears the slide's
     name, even where it is the only one. Notes say what was left out, clipped or could not be checked. Raises
     ``DataError`` when the file cannot be read, has unknown classes (unless ``skip_unknown``), belongs to a picture of
@@ -94,6 +112,8 @@ def read_for_slide(
     match content.form:
         case "parquet":
             found, size, spacing = _stored(path)
+        case "phantom":
+            found, size, spacing = _truth(path)
         case form:
             drawn = _drawn(form, content.body, path, slide, by_name)
             found, size, spacing = (
@@ -122,6 +142,8 @@ def _open(path: Path) -> _Content:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         text = data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; {_EXPECTED}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); {_EXPECTED}") from error
     except UnicodeDecodeError as error:
@@ -148,6 +170,8 @@ def _json(text: str, path: Path) -> _Content:
         raise DataError(f"{path} is no JSON ({error}); export the annotations again") from error
     if isinstance(document, dict) and ("images" in document or "categories" in document):
         return _Content("coco", document)
+    if isinstance(document, dict) and document.get("schema") == TRUTH_SCHEMA:
+        return _Content("phantom")
     collection = isinstance(document, dict) and document.get("type") == "FeatureCollection"
     if collection or next(features_of(document), None) is not None:
         return _Content("qupath", document)
@@ -177,6 +201,14 @@ def _drawn(form: str, body: Any, path: Path, slide: Slide, by_name: bool) -> Dra
 def _stored(path: Path) -> tuple[Annotations, Size | None, Spacing | None]:
     stored = read_annotations(path)
     return stored.annotations, *told_facts(stored.slide)
+
+
+def _truth(path: Path) -> tuple[Annotations, Size, None]:
+    """Its boxes are level-0 pixels whatever spacing is believed, so none is compared."""
+    truth = read_truth(path)
+    cells = truth.cells.with_row_index("id").select(pl.col(n).cast(t) for n, t in ANNOTATION_SCHEMA.items())
+    outside = shapely.box(0, 0, *truth.size).difference(shapely.union_all(truth.particles))
+    return Annotations(cells, polygons_of(outside), truth.notes), truth.size, None
 
 
 def _understood(drawn: Drawn, path: Path, classes: ClassMap, skip_unknown: bool) -> Annotations:

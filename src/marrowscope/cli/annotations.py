@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marrowscope.errors import DataError, OutputError
+from marrowscope.errors import DataError, OutputError, how_many
 
 if TYPE_CHECKING:
     from marrowscope.annotations import Annotations
@@ -57,8 +57,8 @@ _File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="QuPath GeoJSON (.gz too), COCO JSON, Pascal VOC XML, YOLO text, a table of marrowscope, or a count's "
-        "cells.parquet; recognised by content.",
+        help="QuPath GeoJSON (.gz too), COCO JSON, Pascal VOC XML, YOLO text, a table of marrowscope, a count's "
+        "cells.parquet, or the truth of a phantom; recognised by content.",
         show_default=False,
     ),
 ]
@@ -172,8 +172,8 @@ def tiles(
     annotations: Annotated[
         Path,
         typer.Option(
-            help="A folder with a file for each slide: NAME.geojson, .geojson.gz, .json, .xml, .txt, .labels.parquet "
-            "or .parquet; or one file.",
+            help="A folder with a file for each slide: NAME.geojson, .geojson.gz, .json, .xml, .txt, .labels.parquet, "
+            ".parquet or, of a phantom, .truth.json.gz; or one file.",
             show_default=False,
         ),
     ],
@@ -214,7 +214,7 @@ def tiles(
     try:
         pattern = None if patient_from_name is None else re.compile(patient_from_name)
     except re.error as error:
-        raise DataError(f"--patient-from-name {patient_from_name!r} is no regular expression: {error}") from error
+        raise DataError(f"--patient-from-name '{patient_from_name}' is no regular expression: {error}") from error
     words = SlideWords({} if slide_table is None else read_slide_table(slide_table), pattern)
     options = TileOptions(
         tile, tile_spacing, spacing, believe_spacing, classes_from, _class_map(classes), skip_unknown, force
@@ -265,7 +265,7 @@ def _tell(found: Annotations, output: Path, as_json: bool) -> None:
     for name, count in by_type.items():
         stdout.print(f"{count:7,}  {CELL_TYPES[name].title}", highlight=False)
     _say_notes(found.notes, stdout.print)
-    say_where(f"{len(found):,} cells; written to ", output)
+    say_where(f"{how_many(len(found), 'cell')}; written to ", output)
 
 
 def _tell_tiles(outcomes: list[TiledSlide], output: Path, as_json: bool) -> None:
@@ -281,12 +281,15 @@ def _tell_tiles(outcomes: list[TiledSlide], output: Path, as_json: bool) -> None
 
         for outcome in outcomes:
             if outcome.tiles:
-                words = f"{outcome.slide}: {outcome.tiles:,} tiles, {outcome.cells:,} cells from {outcome.annotations}"
+                counted = f"{how_many(outcome.tiles, 'tile')}, {how_many(outcome.cells, 'cell')}"
+                words = f"{outcome.slide}: {counted} from {outcome.annotations}"
                 stdout.print(words, markup=False, highlight=False, soft_wrap=True)
         _say_notes(document.get("notes", []), stdout.print)
         if written:
             counts = document["counts"]
-            say_where(f"{counts['tiles']:,} tiles with {counts['cells']:,} cells; written to ", output)
+            say_where(
+                f"{how_many(counts['tiles'], 'tile')} with {how_many(counts['cells'], 'cell')}; written to ", output
+            )
     for outcome in outcomes:
         if outcome.error:
             typer.secho(f"marrowscope: {outcome.slide}: {outcome.error}", fg="red", err=True)

@@ -17,6 +17,7 @@ from marrowscope.geometry import Size, Spacing
 
 SCHEMA = "marrowscope.phantom.truth"
 SCHEMA_VERSION = 1
+TRUTH_ENDING = ".truth.json.gz"
 
 CELL_SCHEMA: dict[str, pl.DataType] = {
     "type": pl.String(),
@@ -51,7 +52,7 @@ class Truth:
 
 def truth_path(slide: Path) -> Path:
     """Where the truth of a slide lies: ``NAME.truth.json.gz`` beside ``NAME.tif``."""
-    return slide.with_name(f"{slide.stem}.truth.json.gz")
+    return slide.with_name(f"{slide.stem}{TRUTH_ENDING}")
 
 
 def write_truth(path: Path, truth: Truth) -> None:
@@ -82,7 +83,7 @@ def write_truth(path: Path, truth: Truth) -> None:
 def read_truth(path: Path | str) -> Truth:
     """Read the truth of a phantom, given its slide or its truth file. Raises ``DataError`` for anything else."""
     path = Path(path)
-    file = path if path.name.endswith(".truth.json.gz") else truth_path(path)
+    file = path if path.name.endswith(TRUTH_ENDING) else truth_path(path)
     try:
         document = json.loads(gzip.decompress(file.read_bytes()))
     except FileNotFoundError:

@@ -15,10 +15,11 @@ from pathlib import Path
 from marrowscope.errors import DataError
 from marrowscope.learning.trails.data import LabelledOverview, labelled_overview, read_labelled
 from marrowscope.learning.trails.objects import joined_boxes
+from marrowscope.learning.words import number_of
+from marrowscope.phantom.truth import TRUTH_ENDING
 from marrowscope.regions.files import load_outlines
 from marrowscope.slides import open_slide, require_spacing
 
-TRUTH_ENDING = ".truth.json.gz"
 ENDINGS = (TRUTH_ENDING, ".geojson", ".geojson.gz")
 """What says where the objects of a slide are, the first that is there."""
 
@@ -79,7 +80,9 @@ def read_folder(
             classes = f"; its classes are: {others}" if others else ""
             notes.append(f"{name} was left out: {file.name} has no polygon of the class particle or trail{classes}")
     if not overviews:
-        raise DataError(f"{notes[0]}; {HOW}" + (f" ({len(notes) - 1} more slides like it)" if notes[1:] else ""))
+        raise DataError(
+            f"{notes[0]}; {HOW}" + (f" ({number_of('more slide', len(notes) - 1)} like it)" if notes[1:] else "")
+        )
     return LabelledFolder(tuple(overviews), phantoms, tuple(notes))
 
 
