@@ -351,7 +351,13 @@ def read_tiles(folder: Path) -> LabelledTiles:
         read = LabelledTiles(folder, float(document["spacing"]), int(document["side"]), classes, tiles, cells)
         _check(tiles, cells, read.side)
     except FileNotFoundError as error:
-        raise DataError(f"{folder} holds no labelled tiles: {error.filename} is missing; {again}") from error
+        if (folder / "tiles.json").is_file():
+            raise DataError(f"the tiles in {folder} are not whole: {error.filename} is missing; {again}") from error
+        found = "it has no tiles.json" if folder.is_dir() else "there is no such folder"
+        raise DataError(
+            f"{folder} holds no labelled tiles, {found}: cut some with `marrowscope annotations tiles SLIDES "
+            f"--annotations LABELS -o {folder}`, or give the folder that it wrote"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"the tiles in {folder} are damaged ({error}); {again}") from error
     unknown = set(classes) - set(CELL_TYPES)
