@@ -54,7 +54,7 @@ class ConvolutionNorm(nn.Module):
             return functional.conv2d(
                 x, self.convolution.weight, self.convolution.bias, stride, top, groups=self.convolution.groups
             )
-        return self.convolution(functional.pad(x, (left, right, top, bottom)))  # type: ignore[no-any-return]
+        return self.convolution(functional.pad(x, (left, right, top, bottom)))  # type: ignore[no-any-return]  # torch types no call
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.convolve(x))
@@ -76,7 +76,7 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x) if self.shortcut else self.layers(x)  # type: ignore[no-any-return]
+        return x + self.layers(x) if self.shortcut else self.layers(x)  # type: ignore[no-any-return]  # torch types no call of a module
 
 
 class CellClassifier(nn.Module):
