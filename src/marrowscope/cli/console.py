@@ -1,8 +1,9 @@
-"""What the verbs show on a terminal: progress on stderr (silent when that is no terminal), results on stdout."""
+"""What the verbs show: progress on stderr (a bar on a terminal, else nothing or plain lines), results on stdout."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,10 +18,20 @@ stderr = Console(stderr=True)
 stdout = Console()
 
 
-class Stages:
-    """One progress bar for a line of stages: name of the slide, stage, share done, time."""
+LINE_SECONDS = 30.0
+"""Where there is no terminal a line is printed at least so often, as long as something is reported."""
 
-    def __init__(self) -> None:
+
+class Stages:
+    """One progress bar for a line of stages: name of the slide, stage, share done, time.
+
+    Where stderr is no terminal, nothing, or with ``lines`` a plain line for each stage, each tenth of it and each
+    :data:`LINE_SECONDS`. ``shown`` False: nothing anywhere.
+    """
+
+    def __init__(self, *, lines: bool = False, shown: bool = True) -> None:
+        self._lines = lines and shown and not stderr.is_terminal
+        self._said = ("", 0, 0.0)  # stage, tenths done, when
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -29,13 +40,19 @@ class Stages:
             TimeElapsedColumn(),
             console=stderr,
             transient=True,
-            disable=not stderr.is_terminal,
+            disable=not (shown and stderr.is_terminal),
         )
         self._task = self._bar.add_task("starting", total=1.0, words="")
 
     def report(self, stage: str, done: float, words: str = "") -> None:
         """Show a stage; a :data:`marrowscope.options.Progress`."""
         self._bar.update(self._task, description=stage, completed=done, words=words)
+        now, tenths = monotonic(), int(10 * done + 1e-6)
+        said, reached, when = self._said
+        if self._lines and (stage != said or tenths > reached or now - when >= LINE_SECONDS):
+            self._said = (stage, tenths, now)
+            share = f"{stage}, {100 * done:.0f} %" if done else stage
+            stderr.print(f"{share}, {words}" if words else share, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
