@@ -76,6 +76,7 @@ ANOMALY = {
     "above": {"value": 0.02, "of": 50, "interval": [0.003, 0.105]},
 }
 EYE = np.eye(3, dtype=np.float32)
+EYES = np.eye(4, dtype=int).tolist()
 RECIPE = BLOOD_11.model_copy(update={"limits": ("Made by hand.",), "version": "0.1.0"})
 
 
@@ -119,16 +120,25 @@ def test_a_detector_that_names_types_says_when_it_is_unsure(
     folder, _ = trained
     tiny.detector(folder / "detector.onnx", types=(0.6, 0.2, 0.1, 0.1))
     (folder / "metrics.json").write_text(
-        json.dumps(DETECTOR | {"classes": CLASSIFIER["classes"], "margin": 0, **stated})
+        json.dumps(DETECTOR | {"classes": CLASSIFIER["classes"], "margin": 0, "confusion": EYES, **stated})
     )
     pack = load_pack(cook("mine", RECIPE, folder, None, tmp_path / "mine").folder)
     assert pack.contract.unsure_below == below
+    assert f'a cell whose largest probability is below {below:.2f} is "unsure".' in pack.card
+    assert "(chosen" not in pack.card
     area = shapely.box(0, 0, 256, 256)
     with open_slide(phantom) as slide:
         finder = CellFinder(slide, require_spacing(slide), pack, [Region("all", area, 1.0, "given")], Tiling(threads=1))
         (found,) = finder.find([CountingField(0, 0, Box(0, 0, 256, 256), area, "all")])
     assert len(found.boxes) > 0
     assert set(found.flags["unsure"].tolist()) == {below > 0.6}
+
+
+def test_card_says_how_the_threshold_was_chosen(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    stated = DETECTOR | {"threshold_chosen": "chosen on validation data"}
+    (trained[0] / "metrics.json").write_text(json.dumps(stated))
+    card = cook("mine", RECIPE, *trained, tmp_path / "mine").card
+    assert "Detections that score below 0.35 (chosen on validation data) are dropped." in card
 
 
 def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -148,6 +158,7 @@ def test_card_says_what_a_reader_must_know(trained: tuple[Path, Path], tmp_path:
         "- Made by hand.",
         "- Finds two cells in every tile.",
         "Small.",
+        "Detections that score below 0.35 are dropped.",
         "| 0.00 | 1.000 (0.500 to 0.990) | 0.900 (0.600 to 0.980) |",
         "| **0.40** | 0.900 (0.500 to 0.990) | 0.950 (0.600 to 0.980) |",
         "It has no anomaly score",

@@ -56,7 +56,8 @@ def _head(contract: PackContract) -> Iterator[str]:
     if contract.phantom:
         yield "**Trained on phantoms and measured on phantoms: every number on this page is about phantoms.**"
     yield from ("", "## Purpose", "", contract.intended_use, "", "## What it names", "")
-    yield f"{len(contract.classes)} classes: {_titles(contract.classes)}."
+    count = len(contract.classes)
+    yield f"{count} class{'' if count == 1 else 'es'}: {_titles(contract.classes)}."
     for inner, outer in contract.pooled.items():
         yield f"{CELL_TYPES[inner].title}s are counted among {CELL_TYPES[outer].title.lower()}s."
     unseen = _titles(contract.cannot_see) or "nothing of the nucleated differential"
@@ -71,9 +72,10 @@ def _data(contract: PackContract) -> Iterator[str]:
 
 def _detector(metrics: DetectorMetrics) -> Iterator[str]:
     yield from ("## Detector", "", f"{_sentence(metrics.architecture)} Trained on {metrics.training.rstrip('.')}.", "")
+    chosen = f" ({metrics.threshold_chosen})" if metrics.threshold_chosen else ""
     yield (
         f"Input: RGB tiles of {metrics.tile} px at {metrics.spacing:g} um/px with a margin of {metrics.margin} px. "
-        f"Detections that score below {metrics.score_threshold:.2f} (chosen on validation data) are dropped."
+        f"Detections that score below {metrics.score_threshold:.2f}{chosen} are dropped."
     )
     yield from _measured(metrics)
 
@@ -106,7 +108,12 @@ def _types_of_detector(contract: PackContract) -> Iterator[str]:
     if contract.confusion is None:
         return
     counts = np.array(contract.confusion.counts, dtype=np.int64)
-    yield from ("## Types", "", f"The detector names types itself. Measured on {contract.confusion.data}.", "")
+    yield from ("## Types", "")
+    yield (
+        "The detector names types itself; a cell whose largest probability is below "
+        f'{contract.detector.unsure_below:.2f} is "unsure". Measured on {contract.confusion.data}.'
+    )
+    yield ""
     yield from ("| type | n | found ones called right | called right |", "|---|---|---|---|")
     for name, n, right in zip(contract.classes, counts.sum(1), np.diag(counts), strict=True):
         share = _proportion(Proportion(int(right), int(n))) if n else "not measured"

@@ -72,6 +72,7 @@ class DetectorMetrics(_Metrics):
     margin: int = 64
     stride: int = 16
     score_threshold: float = Field(ge=0, le=1)
+    threshold_chosen: str = Field(default="", description="how, in words for the card; empty where nobody said")
     iou_threshold: float = Field(default=0.5, gt=0, le=1)
     classes: tuple[str, ...] = Field(default=(), description="of a detector that names types itself")
     unsure_below: float = Field(default=0.5, ge=0, le=1, description="of a detector that names types itself")

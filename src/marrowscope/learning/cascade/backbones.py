@@ -127,6 +127,11 @@ def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None
     body.load_state_dict({key: value for key, value in renamed.items() if value is not None}, strict=False)
 
 
+def check_start_weights(shape: BackboneShape, weights: Path | str) -> None:
+    """Raise :class:`DataError` as :func:`load_start_weights` would: before anything else takes time."""
+    load_start_weights(Pyramid(shape), shape.name, weights)
+
+
 Colour = tuple[float, float, float]
 
 RGB_MEAN: Colour = (123.675, 116.28, 103.53)

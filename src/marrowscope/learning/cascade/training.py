@@ -7,14 +7,14 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -37,6 +37,9 @@ MOST_HELPERS = 4
 """Processes that make pictures for one GPU."""
 
 Batch = tuple[Tensor, list[Target]]
+
+Progress = Callable[[str, float, str], None]
+"""Called with the stage, the share of it that is done, and words."""
 
 
 class CascadeTraining(lightning.LightningModule):
@@ -99,6 +102,33 @@ class CascadeTraining(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class StepsTold(Callback):
+    """Tells how many steps are done, and the loss, after each; of several processes the first does."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._tell(trainer, "")
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self._tell(trainer, f", loss {float(trainer.callback_metrics['loss']):.3g}")
+
+    def _tell(self, trainer: lightning.Trainer, loss: str) -> None:
+        if trainer.is_global_zero:
+            done, steps = trainer.global_step, trainer.max_steps
+            self.progress("training", done / steps, f"step {done:,} of {steps:,}{loss}")
+
+
+class _Bar(RichProgressBar):
+    """For a caller without a way to show progress; all draws are one epoch, so that its number says nothing."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "step"
+
+
 def training_steps(recipe: CascadeRecipe, tiles: int) -> int:
     """Batches of a training: as the recipe says, or for each learning rate ``step_factor`` x tiles."""
     return recipe.steps or recipe.step_factor * tiles * (recipe.drops + 1)
@@ -122,15 +152,18 @@ def train_cascade(
     weights: Path | str | None = None,
     resume: bool = False,
     silent: bool = False,
+    progress: Progress | None = None,
     limit: int | None = None,
     devices: int = 1,
 ) -> Path:
     """Train on the tiles ``rows`` and write ``output/model.pt``, whole or not at all; returns its path.
 
     ``weights`` starts the backbone (a file, or ``"hub"``). A checkpoint is kept in ``output/work`` until the training
-    is finished; ``resume`` goes on from it, and leaves a finished training as it is. ``limit`` ends after that many
-    steps of the same schedule, for a try. Raises :class:`DataError` for tiles of another spacing, for a class without a
-    cell, for a loss that is no number and for a checkpoint or a model of another recipe.
+    is finished; ``resume`` goes on from it, and leaves a finished training as it is. Without it a training begins anew
+    whatever is there: :func:`~marrowscope.learning.cascade.places.require_place` asks first. ``progress`` is told every
+    step; without it a bar shows them unless ``silent``. ``limit`` ends after that many steps of the same schedule, for
+    a try. Nothing is written before training can begin. Raises :class:`DataError` for tiles of another spacing, for a
+    class without a cell, for a loss that is no number and for a checkpoint or a model of another recipe.
 
     With ``devices`` above 1 (GPUs, or processes on a CPU) each takes a batch in every step. The further processes run
     the command line of this one again, so only a program that does nothing but train may ask for them; they end here
@@ -141,16 +174,11 @@ def train_cascade(
             f"the tiles have {tiles.spacing:g} um per pixel, the recipe {recipe.name} is for {recipe.spacing:g}: cut "
             f"them again with --tile-spacing {recipe.spacing:g}"
         )
-    if recipe.starts_from_weights and weights is None:
-        raise DataError(
-            f"the recipe {recipe.name} keeps layers of {recipe.backbone.name} as they are and needs start weights: "
-            "give --weights FILE, or --weights hub to download timm's; --recipe scratch learns without"
-        )
+    require_weights(recipe, weights)
     work, path = output / "work", output / MODEL_FILE
     mark = recipe_fingerprint(recipe, tiles, rows)
     if resume and not work.exists() and _finished(path, mark):
         return path
-    work.mkdir(parents=True, exist_ok=True)
     last = _checkpoint(work, mark) if resume else None
     lightning.seed_everything(recipe.seed, verbose=False)
     steps = training_steps(recipe, len(rows))
@@ -181,6 +209,7 @@ def train_cascade(
         multiprocessing_context="spawn" if helpers else None,
         pin_memory=torch.cuda.is_available(),
     )
+    work.mkdir(parents=True, exist_ok=True)
     if last is None:  # or a later --resume would go on from another training's steps
         for stale in work.glob("*.ckpt"):
             stale.unlink(missing_ok=True)
@@ -197,11 +226,11 @@ def train_cascade(
         gradient_clip_val=recipe.clip or None,
         callbacks=[
             ModelCheckpoint(work, "step", save_last=True, every_n_train_steps=SAVED_EVERY),
-            *([] if silent else [RichProgressBar()]),
+            *([StepsTold(progress)] if progress else [] if silent else [_Bar()]),
         ],
         logger=False,
         enable_model_summary=False,
-        enable_progress_bar=not silent,
+        enable_progress_bar=not silent and progress is None,
         log_every_n_steps=10,
         default_root_dir=work,
     )
@@ -219,6 +248,15 @@ def train_cascade(
     if not trainer.is_global_zero:
         raise SystemExit(0)
     return path
+
+
+def require_weights(recipe: CascadeRecipe, weights: Path | str | None) -> None:
+    """Raise :class:`DataError` when the recipe starts from weights and there are none."""
+    if recipe.starts_from_weights and weights is None:
+        raise DataError(
+            f"the recipe {recipe.name} keeps layers of {recipe.backbone.name} as they are and needs start weights: "
+            "give --weights FILE, or --weights hub to download timm's; --recipe scratch learns without"
+        )
 
 
 def save_cascade(network: Any, recipe: CascadeRecipe, path: Path, mark: str, **facts: int) -> None:
@@ -256,4 +294,7 @@ def _finished(path: Path, mark: str) -> bool:
 
 
 def _of_another(what: str) -> DataError:
-    return DataError(f"{what} is of another recipe or of other labels: train without --resume, or into another folder")
+    return DataError(
+        f"{what} is of another recipe or of other labels (steps, seed, classes and tiles must be the same, too): train "
+        "anew with --force in place of --resume, or into another folder"
+    )

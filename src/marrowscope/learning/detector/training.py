@@ -100,6 +100,7 @@ def train_detector(recipe: DetectorRecipe, data: Path | None, output: Path, *, r
         margin=recipe.margin,
         stride=STRIDE,
         score_threshold=threshold,
+        threshold_chosen="chosen on validation data",
     )
     described = {key: value for key, value in asdict(recipe).items() if not callable(value)}
     write_json(output / "recipe.json", described)
