@@ -183,5 +183,14 @@ def test_a_tile_drawn_again_is_changed_otherwise(tiles: LabelledTiles) -> None:
 
 
 def test_a_class_without_a_cell_is_an_error(tiles: LabelledTiles) -> None:
-    with pytest.raises(DataError, match="hold no monocyte"):
+    with pytest.raises(
+        DataError, match=r"hold no monocyte; .* held out, monocyte \(1 cell\): .*--held-out"
+    ) as held_out:
         TileExamples(tiles, [0, 2, 3], Augmentation(), seed=0)
+    assert "--classes-from" not in str(held_out.value)
+    wanted = replace(tiles, classes=(*CLASSES, "basophil"))
+    with pytest.raises(
+        DataError, match=r"hold no basophil; no tile at all holds basophil: .*--classes-from file"
+    ) as absent:
+        TileExamples(wanted, [0, 1, 2, 3], Augmentation(), seed=0)
+    assert "held out" not in str(absent.value)

@@ -33,9 +33,9 @@ def test_the_order_and_a_tiny_difference_do_not_matter() -> None:
     [
         (found((10, 0.9), (10, 0.9)), found((10, 0.9), (80, 0.9)), "differ by 70 px"),  # the first cell twice
         (found((10, 0.9), (80, 0.9)), found((10, 0.9), (10, 0.9)), "differ by 70 px"),
-        (found((10, 0.9)), found((10, 0.9), (80, 0.052)), "finds 1 objects in tile 0, torch 2"),
+        (found((10, 0.9)), found((10, 0.9), (80, 0.052)), "finds 1 object in tile 0, torch 2"),
         (found((10, 0.9), (80, 0.3)), found((10, 0.9)), "finds 2 objects in tile 0, torch 1"),
-        (found((10, 0.9)), found(), "finds 1 objects in tile 0, torch 0"),
+        (found((10, 0.9)), found(), "finds 1 object in tile 0, torch 0"),
         (found((10, 0.9)), found((10, 0.903)), "0.003 in scores"),
         (found((10, 0.9)), found((10, 0.9), sure_of=0.7), "0.05 in scores"),
         (found((10, 0.9)), found((11, 0.9)), "differ by 1 px"),

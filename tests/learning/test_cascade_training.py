@@ -131,7 +131,7 @@ def test_a_finished_training_stays_as_it_is(trained: Path, tiles: LabelledTiles)
     found = trained.stat()
     assert (found.st_mtime_ns, found.st_ino) == (written.st_mtime_ns, written.st_ino)
     for recipe, rows in ((replace(tiny(), learning_rate=1e-4), ROWS), (tiny(), (0, 1, 2))):
-        with pytest.raises(DataError, match=r"model\.pt is of another recipe.*without --resume"):
+        with pytest.raises(DataError, match=r"model\.pt is of another recipe.*with --force in place of --resume"):
             train_cascade(recipe, tiles, rows, trained.parent, silent=True, resume=True)
     assert not (trained.parent / "work").exists()
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_another_recipe_or_of_other_labels_is_refused(
     train_cascade(tiny(), tiles, ROWS, tmp_path, silent=True, limit=3)
     assert (tmp_path / "work" / "last.ckpt").is_file()
     for recipe, rows in ((replace(tiny(), learning_rate=1e-4), ROWS), (tiny(), (0, 1, 2))):
-        with pytest.raises(DataError, match="without --resume"):
+        with pytest.raises(DataError, match=r"work is of another recipe.*with --force in place of --resume"):
             train_cascade(recipe, tiles, rows, tmp_path, silent=True, resume=True)
     with pytest.raises(DataError, match="lower learning rate"):  # crashes before its first checkpoint
         train_cascade(WILD, tiles, ROWS, tmp_path, silent=True)
@@ -181,7 +181,20 @@ def test_what_cannot_be_trained_on_is_refused(tiles: LabelledTiles, tmp_path: Pa
         train_cascade(replace(tiny(), spacing=0.5), tiles, ROWS, tmp_path, silent=True)
     with pytest.raises(DataError, match="hold no lymphocyte"):
         train_cascade(tiny(), tiles, [1, 3], tmp_path, silent=True)
-    assert not (tmp_path / "model.pt").exists()
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_every_step_is_told_and_nothing_is_printed(
+    tiles: LabelledTiles, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told: list[tuple[str, float, str]] = []
+    recipe = replace(tiny(), steps=2)
+    train_cascade(recipe, tiles, ROWS, tmp_path, progress=lambda *words: told.append(words))
+    assert [(stage, done) for stage, done, _ in told] == [("training", 0.0), ("training", 0.5), ("training", 1.0)]
+    assert told[0][2] == "step 0 of 2"
+    assert told[1][2].startswith("step 1 of 2, loss ")
+    assert float(told[1][2].removeprefix("step 1 of 2, loss ")) > 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tiles: LabelledTiles, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_same_data_give_the_same_model_and_a_picture_shows_both(tmp_path: Pa
 
 def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     empty = [replace(one, boxes=np.zeros((0, 4), np.float32)) for one in overviews(2)]
-    with pytest.raises(DataError, match="none of the 2 overviews to learn from has a particle or a trail"):
+    with pytest.raises(DataError, match="of 2 overviews to learn from none has a particle or a trail"):
         train_trails(small(2), empty, tmp_path / "model.pt")
     diverging = replace(small(20), learning_rate=1e18, clip=1e18)
     with pytest.raises(DataError, match=r"the loss of step \d+ is no number"):

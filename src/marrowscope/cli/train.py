@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from marrowscope.cli import INTERRUPTED
 from marrowscope.errors import MarrowscopeError
 from marrowscope.packs.metrics import DetectorMetrics, RegionMetrics
 
@@ -20,6 +21,7 @@ Recipe = Annotated[str, typer.Option("--recipe", help="Recipe: blood-11 or phant
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the model, its metrics and checkpoints.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Other number of epochs than the recipe's.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
+Force = Annotated[bool, typer.Option("--force", help="Train anew what is already trained.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")]
 
@@ -75,7 +77,8 @@ def cascade(
         str,
         typer.Option(
             "--recipe",
-            help="modern: small, needs --weights. scratch: without. paper: wang-2022, for a GPU. plain: one head.",
+            help="modern: small, needs --weights. scratch: without. paper: wang-2022, for a GPU. plain: one head. "
+            "plain-start: plain with the start of modern. tiny: a toy to try the way, learns nothing.",
         ),
     ] = "modern",
     weights: Annotated[
@@ -91,7 +94,16 @@ def cascade(
         float, typer.Option("--held-out", help="Share of the patients to measure on, which training never sees.")
     ] = 0.2,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")] = None,
-    resume: Resume = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the last checkpoint in the output folder; a finished training is left as it is and only "
+            "measured and exported again. Recipe, --steps, --seed, --held-out, tiles and labels must be the same, or "
+            "nothing is done; --weights is not compared.",
+        ),
+    ] = False,
+    force: Force = False,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,11 +113,19 @@ def cascade(
     [bold]marrowscope packs build --name our-lab --detector RUN --recipe our-lab.json -o our-lab[/bold] the pack.
     """
     _prepare(threads)
-    from marrowscope.learning.cascade.command import train_cascade_command
+    from marrowscope.cli.console import Stages
+    from marrowscope.learning.cascade.command import first_process, train_cascade_command
 
-    metrics = train_cascade_command(
-        recipe, data, output, weights=weights, steps=steps, seed=seed, resume=resume, held_out=held_out
-    )
+    try:
+        with Stages(lines=True, shown=first_process()) as stages:
+            metrics = train_cascade_command(
+                recipe, data, output,
+                weights=weights, steps=steps, seed=seed, resume=resume, force=force, held_out=held_out,
+                progress=stages.report,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     _tell(metrics, output, as_json)
 
 
@@ -120,7 +140,8 @@ def regions(
         str,
         typer.Option(
             "--recipe",
-            help="trails: small, needs --weights. paper_trails: 512 px, for a GPU, too. scratch_trails: without.",
+            help="trails: small, needs --weights. paper_trails: 512 px, for a GPU, too. scratch_trails: without. "
+            "tiny_trails: a toy to try the way, learns nothing.",
         ),
     ] = "trails",
     weights: Annotated[
@@ -133,6 +154,7 @@ def regions(
         float | None, typer.Option(help="Um per pixel of the slides, for those that do not say.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")] = None,
+    force: Force = False,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -146,9 +168,9 @@ def regions(
     from marrowscope.cli.console import Stages
     from marrowscope.learning.trails.command import train_regions_command
 
-    with Stages() as stages:
+    with Stages(lines=True) as stages:
         metrics = train_regions_command(
-            recipe, data, output, weights=weights, seed=seed, spacing=spacing, progress=stages.report
+            recipe, data, output, weights=weights, seed=seed, spacing=spacing, force=force, progress=stages.report
         )
     _tell(metrics, output, as_json)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 from torch.utils.data import Dataset, Sampler
 
 from marrowscope.annotations.tiles import LabelledTiles
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.learning.cascade.augmentation import Augmentation
 from marrowscope.learning.cascade.labels import Target
 
@@ -32,6 +32,24 @@ def frequencies(tiles: LabelledTiles, rows: Sequence[int]) -> NDArray[np.int64]:
     owned = tiles.cells.filter(pl.col("owned") & pl.col("tile").is_in(list(rows)))
     counted = dict(owned["type"].value_counts().iter_rows())
     return np.array([counted.get(name, 0) for name in tiles.classes])
+
+
+def _none_of(empty: Sequence[str], everywhere: Mapping[str, int]) -> str:
+    """What to do about types without a cell to learn from; ``everywhere``: cells by type, held-out tiles too."""
+    held_out = [f"{name} ({how_many(int(everywhere[name]), 'cell')})" for name in empty if everywhere[name]]
+    absent = [name for name in empty if not everywhere[name]]
+    words = f"the training tiles hold no {', '.join(empty)}"
+    if held_out:
+        words += (
+            f"; all that there are lie in tiles that are held out, {', '.join(held_out)}: hold out fewer (--held-out) "
+            "or others (--seed), or add slides that have some"
+        )
+    if absent:
+        words += (
+            f"; no tile at all holds {', '.join(absent)}: add slides that do, or learn without (cut the tiles again "
+            "with marrowscope annotations tiles --classes-from file)"
+        )
+    return words
 
 
 def repeat_factors(tiles: LabelledTiles, rows: Sequence[int], rare: float) -> NDArray[np.float64]:
@@ -63,8 +81,7 @@ class TileExamples(Dataset[Example]):
         empty = [name for name, n in zip(tiles.classes, found, strict=True) if not n]
         if empty:
             raise DataError(
-                f"the training tiles hold no {', '.join(empty)}: add slides that do, or train without "
-                "(annotations tiles --classes-from file)"
+                _none_of(empty, dict(zip(tiles.classes, frequencies(tiles, range(len(tiles))), strict=True)))
             )
         self.tiles, self.rows, self.augmentation, self.seed = tiles, list(rows), augmentation, seed
         chosen = tiles.cells.filter(pl.col("tile").is_in(self.rows))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.files import whole_file
 from marrowscope.learning.cascade.network import CascadeRCNN
 from marrowscope.learning.export import OPSET
@@ -131,8 +131,8 @@ def differences(ours: Found, theirs: Found) -> tuple[float, float]:
         of_a, of_b = (int(found.sum() - found[rows].sum()) for found, rows in zip(sure, (one, other), strict=True))
         if of_a or of_b:
             raise DataError(
-                f"the ONNX graph finds {len(a[1])} objects in tile {number}, torch {len(b[1])}: the export is not the "
-                "model"
+                f"the ONNX graph finds {how_many(len(a[1]), 'object')} in tile {number}, torch {len(b[1])}: "
+                "the export is not the model"
             )
         # Two doubtful ones may be two different objects, of which each has dropped the other's.
         told = sure[0][one] | sure[1][other] | (away[one, other] <= BOX_TOLERANCE)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.evaluation.intervals import Proportion, bootstrap_interval
 from marrowscope.files import write_json
-from marrowscope.learning.cascade.backbones import parameter_count
+from marrowscope.learning.cascade.backbones import check_start_weights, parameter_count
 from marrowscope.learning.cascade.inference import load_cascade
+from marrowscope.learning.cascade.places import require_place
+from marrowscope.learning.cascade.training import MODEL_FILE as TORCH_FILE
 from marrowscope.learning.trails.data import LabelledOverview
 from marrowscope.learning.trails.export import export_trails
 from marrowscope.learning.trails.folders import LabelledFolder, read_folder
@@ -26,6 +28,8 @@ from marrowscope.packs.metrics import METRICS_FILE, Evaluation, Measured, Region
 MODEL_FILE = "regions.onnx"
 HELD_OUT = 0.2
 LEAST_SLIDES = 3
+FILES = (TORCH_FILE, MODEL_FILE, METRICS_FILE)
+"""What a finished training leaves, in the order in which it is written."""
 
 Progress = Callable[[str, float, str], None]
 """Called with the stage, the share of it that is done, and words."""
@@ -39,13 +43,15 @@ def train_regions_command(
     weights: Path | str | None = None,
     seed: int | None = None,
     spacing: float | None = None,
+    force: bool = False,
     progress: Progress = lambda stage, done, words: None,
 ) -> RegionMetrics:
     """Train on four fifths of the slides; writes ``model.pt``, ``regions.onnx`` and ``metrics.json`` to ``output``.
 
     ``data``: see :func:`marrowscope.learning.trails.folders.read_folder`; ``metrics.json``, written last, says what the
-    model finds on the other fifth. Raises ``DataError`` as that and :func:`train_trails` do, for an unknown recipe, for
-    weights that a recipe has no use for, and for too few slides.
+    model finds on the other fifth. An earlier training in ``output`` is begun anew only with ``force``. Options are
+    looked at first. Raises ``DataError`` as that and :func:`train_trails` do, for an unknown recipe, for weights that a
+    recipe has no use for, and for too few slides, ``OutputError`` as :func:`require_place`.
     """
     if recipe not in RECIPES:
         raise DataError(f"there is no recipe {recipe!r}; the recipes are: {', '.join(RECIPES)}")
@@ -54,13 +60,19 @@ def train_regions_command(
     require_weights(chosen, weights)
     if weights is not None and not chosen.starts_from_weights:
         raise DataError(f"the recipe {recipe} starts from random weights: leave --weights out, or take --recipe trails")
+    require_place(output, FILES, force=force)
+    if weights is not None:
+        check_start_weights(chosen.shape.backbone, weights)
     seen = read_folder(data, chosen.side, spacing, lambda done, name: progress("reading slides", done, name))
     train, test = hold_out(seen.overviews, chosen.seed)
-    model = train_trails(
-        chosen, train, output / "model.pt", lambda done: progress("training", done, ""), weights=weights
-    )
-    progress("exporting and measuring", 0.0, "")
+
+    def told(done: float) -> None:
+        progress("training", done, f"step {round(done * chosen.steps):,} of {chosen.steps:,}")
+
+    model = train_trails(chosen, train, output / TORCH_FILE, told, weights=weights)
+    progress("exporting", 0.0, "")
     contract = export_trails(model, [one.picture for one in (*test, *train)[:2]], output / MODEL_FILE)
+    progress("measuring on the held-out slides", 0.0, how_many(len(test), "slide"))
     metrics = measured(model, chosen, contract, seen, train, find_on(model, test))
     write_json(output / METRICS_FILE, metrics.model_dump(mode="json"))
     return metrics
@@ -76,8 +88,8 @@ def hold_out(overviews: Sequence[LabelledOverview], seed: int) -> tuple[list[Lab
     with_object = [row for row, one in enumerate(overviews) if len(one.boxes)]
     if len(with_object) < 2:
         raise DataError(
-            f"{len(with_object)} of {len(overviews)} overviews has a particle or a trail: two or more are needed, "
-            "to learn and to measure; add slides that do"
+            f"{len(with_object)} of {how_many(len(overviews), 'overview')} has a particle or a trail: two or more are "
+            "needed, to learn and to measure; add slides that do"
         )
     empty = [row for row, one in enumerate(overviews) if not len(one.boxes)]
     generator = np.random.default_rng((seed, 19))
@@ -113,8 +125,9 @@ def measured(
         contract=contract,
         architecture=f"Cascade R-CNN, {len(recipe.shape.stages)} stages, {recipe.shape.backbone.name} with a feature "
         f"pyramid, {parameter_count(load_cascade(model)):,} parameters",
-        training=f"{len(train):,} overviews of {recipe.side} px with {number_of('object', objects)} ({phantoms}), "
-        f"{recipe.steps:,} steps of {recipe.batch}, seed {recipe.seed}, from {start}; recipe {recipe.name}",
+        training=f"{how_many(len(train), 'overview')} of {recipe.side} px with {how_many(objects, 'object')} "
+        f"({phantoms}), {how_many(recipe.steps, 'step')} of {recipe.batch}, seed {recipe.seed}, from {start}; "
+        f"recipe {recipe.name}",
         evaluations=_evaluations(found, phantoms, recipe.seed),
         limits=tuple(limits),
         notes=seen.notes,
@@ -125,8 +138,8 @@ def _evaluations(found: Sequence[SlideResult], data: str, seed: int) -> tuple[Ev
     """By object and by slide: recall and precision with Wilson intervals, IoU with a bootstrap over slides."""
     by_unit = counts(found)
     notes = {"object": "with a box of its own", "slide": "of the areas of all boxes"}
-    slides = number_of("slide", len(found))
-    ns = {"object": f"{number_of('object', len(by_unit['object'].overlaps))} on {slides}", "slide": slides}
+    slides = how_many(len(found), "slide")
+    ns = {"object": f"{how_many(len(by_unit['object'].overlaps), 'object')} on {slides}", "slide": slides}
     return tuple(
         Evaluation(
             data=f"held-out slides, {data}, by {unit}",
@@ -140,10 +153,6 @@ def _evaluations(found: Sequence[SlideResult], data: str, seed: int) -> tuple[Ev
         )
         for unit, counted in by_unit.items()
     )
-
-
-def number_of(what: str, n: int) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _shares(counted: Counts) -> tuple[Measured, ...]:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.learning.trails.data import LabelledOverview, labelled_overview, read_labelled
 from marrowscope.learning.trails.objects import joined_boxes
-from marrowscope.learning.words import number_of
 from marrowscope.phantom.truth import TRUTH_ENDING
 from marrowscope.regions.files import load_outlines
 from marrowscope.slides import open_slide, require_spacing
@@ -81,7 +80,7 @@ def read_folder(
             notes.append(f"{name} was left out: {file.name} has no polygon of the class particle or trail{classes}")
     if not overviews:
         raise DataError(
-            f"{notes[0]}; {HOW}" + (f" ({number_of('more slide', len(notes) - 1)} like it)" if notes[1:] else "")
+            f"{notes[0]}; {HOW}" + (f" ({how_many(len(notes) - 1, 'more slide')} like it)" if notes[1:] else "")
         )
     return LabelledFolder(tuple(overviews), phantoms, tuple(notes))
 

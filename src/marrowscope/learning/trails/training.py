@@ -10,7 +10,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.files import whole_file
 from marrowscope.learning.cascade.backbones import expected_colours, load_start_weights
 from marrowscope.learning.cascade.data import together
@@ -47,7 +47,8 @@ def train_trails(
     """
     if not any(len(one.boxes) for one in overviews):
         raise DataError(
-            f"none of the {len(overviews)} overviews to learn from has a particle or a trail: give slides that do"
+            f"of {how_many(len(overviews), 'overview')} to learn from none has a particle or a trail: give slides "
+            "that do"
         )
     require_weights(recipe, weights)
     torch.manual_seed(recipe.seed)
@@ -60,7 +61,11 @@ def train_trails(
     if recipe.starts_from_weights and weights is not None:
         load_start_weights(network.pyramid, shape.backbone.name, weights)
     network = network.to(device).train()
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)  # type: ignore[no-untyped-call]
+    average = AveragedModel(
+        network,
+        multi_avg_fn=get_ema_multi_avg_fn(recipe.average),  # type: ignore[no-untyped-call]  # torch has no type here
+        use_buffers=True,
+    )
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learnt, recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
