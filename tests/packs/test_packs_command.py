@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from marrowscope.cli.packs import app
@@ -61,3 +62,30 @@ def test_build_asks_for_a_recipe_for_an_unknown_name(tmp_path: Path) -> None:
     result = run("build", "--detector", tmp_path, "--classifier", tmp_path, "--name", "mine", "-o", tmp_path / "o")
     assert isinstance(result.exception, PackError)
     assert "--recipe FILE" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("there", "words", "earlier"),
+    [
+        (("model.pt", "detector.onnx", "metrics.json", "work/mark.txt"), "is not finished", True),
+        (("work/mark.txt",), "is not finished", False),
+        (("model.pt", "detector.onnx"), "has not been exported and measured to the end", False),
+    ],
+)
+def test_a_training_that_is_not_finished_makes_no_pack(
+    there: tuple[str, ...], words: str, earlier: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    (folder / "work").mkdir(parents=True)
+    for name in there:
+        (folder / name).touch()
+    result = run("build", "--detector", folder, "--name", "phantom-16", "-o", tmp_path / "o")
+    said = str(result.exception)
+    assert isinstance(result.exception, PackError)
+    assert words in said
+    assert f"train cascade --data TILES -o {folder} --resume" in said
+    assert (f"delete {folder / 'work'}" in said) == earlier
+    (folder / "work" / "mark.txt").unlink(missing_ok=True)
+    (folder / "metrics.json").write_text("{}")  # finished, as the work of train detector stays
+    result = run("build", "--detector", folder, "--name", "phantom-16", "-o", tmp_path / "o")
+    assert "is no DetectorMetrics" in str(result.exception)

@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from marrowscope.errors import PackError
-from marrowscope.packs.building import add_pack
+from marrowscope.packs.building import add_pack, require_finished
 from marrowscope.packs.checking import check_models
 from marrowscope.packs.loading import BUILT_IN, Pack, known_packs, load_pack, load_pack_folder
 from marrowscope.packs.recipes import RECIPES, cook, read_recipe
@@ -110,6 +110,7 @@ def build(
     if recipe is None and name not in RECIPES:
         known = ", ".join(RECIPES)
         raise PackError(f"there is no built-in recipe for {name!r} (there are: {known}); give one with --recipe FILE")
+    require_finished(detector)
     built = cook(name, read_recipe(recipe) if recipe else RECIPES[name], detector, classifier, output, regions=regions)
     typer.echo(f"{_title(built)} built in {built.folder} (sha256 {built.sha256[:12]})")
 

@@ -21,6 +21,10 @@ from marrowscope.packs.loading import (
     read_contract,
     sha256_of,
 )
+from marrowscope.packs.metrics import METRICS_FILE
+
+MARK = Path("work", "mark.txt")
+"""In the folder of a cascade's training, as long as it is not finished."""
 
 
 def build_pack(contract: PackContract, sources: Mapping[str, Path], card: str, folder: Path) -> Pack:
@@ -39,6 +43,22 @@ def build_pack(contract: PackContract, sources: Mapping[str, Path], card: str, f
         raise PackError(f"{', '.join(changed)} changed after it was hashed; build the pack again")
     check_models(sources, contract)
     return _put((contract.model_dump_json(indent=2) + "\n").encode(), card, sources, folder)
+
+
+def require_finished(run: Path) -> None:
+    """Raise ``PackError`` when training in the folder ``run`` is under way or was broken off.
+
+    What stands there then is no model, or an earlier one than the folder's owner may think.
+    """
+    go_on = f"finish it with `marrowscope train cascade --data TILES -o {run} --resume`"
+    if (run / MARK).is_file():
+        whole = (run / METRICS_FILE).is_file() and (run / "detector.onnx").is_file()
+        earlier = f"; or delete {run / MARK.parent} to build of the earlier model that is still there" if whole else ""
+        raise PackError(
+            f"the training in {run} is not finished ({MARK.parent} holds its checkpoints): {go_on}{earlier}"
+        )
+    if (run / "model.pt").is_file() and not (run / METRICS_FILE).is_file():
+        raise PackError(f"the model in {run} has not been exported and measured to the end: {go_on}")
 
 
 def add_pack(folder: Path) -> Pack:
