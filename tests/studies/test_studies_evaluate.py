@@ -11,6 +11,7 @@ import pytest
 from marrowscope.annotations import LabelledTiles
 from marrowscope.annotations.tiles import TILE_CELL_SCHEMA, TILE_SCHEMA
 from marrowscope.detection.table import Detections
+from marrowscope.evaluation.redrawing import spread
 from marrowscope.studies.wang_2022.data import TRUTH_SCHEMA, StudyData
 from marrowscope.studies.wang_2022.evaluate import (
     differentials,
@@ -19,7 +20,6 @@ from marrowscope.studies.wang_2022.evaluate import (
     macro_gain,
     precisions,
     score_folds,
-    spread,
 )
 from marrowscope.studies.wang_2022.work import detection_table
 

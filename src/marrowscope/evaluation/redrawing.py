@@ -5,6 +5,7 @@ Legend: ``k`` clusters, ``d`` draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -58,3 +59,20 @@ def mean_of_defined(values: Floats) -> Floats:
     """Mean over the last axis of the values that are not nan; nan where none is left."""
     defined = ~np.isnan(values)
     return share(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and standard deviation over folds or seeds in which something could be measured; nan when there is none."""
+
+    mean: float
+    sd: float
+    folds: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation of the values that are not nan; the latter is nan for one value."""
+    defined = np.array([value for value in values if not np.isnan(value)])
+    if not len(defined):
+        return Spread(nan, nan, 0)
+    return Spread(float(defined.mean()), float(defined.std(ddof=1)) if len(defined) > 1 else nan, len(defined))

@@ -20,7 +20,7 @@ from marrowscope.evaluation.calls import Calls, make_calls
 from marrowscope.evaluation.detection_by_type import TypedPicture, TypePrecision, average_precisions
 from marrowscope.evaluation.differential_error import DifferentialError, differential_error
 from marrowscope.evaluation.matching import match_by_score
-from marrowscope.evaluation.redrawing import DRAWS, Estimate, Floats, estimate, mean_of_defined, share
+from marrowscope.evaluation.redrawing import DRAWS, Estimate, Floats, Spread, estimate, mean_of_defined, share, spread
 from marrowscope.studies.wang_2022.data import CORNERS, StudyData
 from marrowscope.studies.wang_2022.work import COUNT_SCORE
 from marrowscope.taxonomy import NDC_TYPES
@@ -78,22 +78,6 @@ def as_calls(table: pl.DataFrame, classes: Sequence[str]) -> Calls:
     return make_calls(
         table["truth"].to_list(), table["called"].to_list(), table["slide"].to_list(), complete=False, types=classes
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Mean and standard deviation over the folds in which something could be measured; nan when there is none."""
-
-    mean: float
-    sd: float
-    folds: int
-
-
-def spread(values: Sequence[float]) -> Spread:
-    defined = np.array([value for value in values if not np.isnan(value)])
-    if not len(defined):
-        return Spread(float("nan"), float("nan"), 0)
-    return Spread(float(defined.mean()), float(defined.std(ddof=1)) if len(defined) > 1 else float("nan"), len(defined))
 
 
 @dataclass(frozen=True)

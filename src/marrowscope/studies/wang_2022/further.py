@@ -9,11 +9,11 @@ from statistics import fmean
 import polars as pl
 
 from marrowscope.evaluation.calls import TOLERANT_RULE, kappa
-from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.evaluation.redrawing import Estimate, spread
 from marrowscope.evaluation.timing import time_for_cells
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
-from marrowscope.studies.wang_2022.evaluate import differentials, fold_gain, macro_gain, precisions, spread
+from marrowscope.studies.wang_2022.evaluate import differentials, fold_gain, macro_gain, precisions
 from marrowscope.studies.wang_2022.regions import RegionFold
 from marrowscope.studies.wang_2022.results import ARM, Results
 from marrowscope.studies.wang_2022.tables import NOT_RUN, NOTHING, PROTOCOLS, figure, title, with_interval, with_spread

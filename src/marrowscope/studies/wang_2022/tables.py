@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Literal
 
-from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.evaluation.redrawing import Estimate, Spread, spread
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
-from marrowscope.studies.wang_2022.evaluate import Scored, Spread, spread
+from marrowscope.studies.wang_2022.evaluate import Scored
 from marrowscope.studies.wang_2022.results import ARM, Results
 from marrowscope.studies.wang_2022.scales import Protocol
 from marrowscope.taxonomy import CELL_TYPES
