@@ -78,8 +78,9 @@ def count_slides(
     """Count each slide into a folder of ``output``; errors are in the outcomes, in the order of the slides.
 
     With ``case`` the slides are pooled as smears of that case, and its outcome comes last. Raises ``OutputError`` when
-    the name of the case cannot be that of a folder of its own.
+    the name of the case cannot be that of a folder of its own, ``PackError`` for a pack without a detector.
     """
+    _ = pack.contract.counts_with  # one refusal, not one a slide
     labels = output_names(slides)
     if pseudonymous:
         labels = [pseudonym(label) for label in labels]

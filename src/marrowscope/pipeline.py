@@ -82,9 +82,9 @@ def count_slide(
     """Count one open slide: everything that its report will say.
 
     ``label`` stands for the slide's name in the report; ``spacing_source`` is ``file`` or ``given``. Raises
-    ``SpacingError``, ``RegionError`` and ``SlideError``.
+    ``SpacingError``, ``RegionError``, ``SlideError``, and ``PackError`` for a pack without a detector.
     """
-    options = options or CountOptions()
+    options, _ = options or CountOptions(), pack.contract.counts_with
     pack = pack.for_specimen(options.specimen)
     watch = _Watch()
     spacing = require_spacing(slide)
@@ -171,13 +171,12 @@ def explain_doubtful(
 
     None when the pack has no classifier of its own. Raises ``SlideError`` where the slide is damaged.
     """
-    contract = pack.contract.classifier
-    if contract is None:
+    if pack.contract.classifier is None:
         return crops, None
-    doubtful = most_doubtful(cells)
-    crops = read_missing(slide, doubtful, crops, contract.spacing, contract.crop, per_type=doubtful.height)
+    doubtful, (spacing, side) = most_doubtful(cells), pack.contract.cell_pictures
+    crops = read_missing(slide, doubtful, crops, spacing, side, per_type=doubtful.height)
     pictures = [crops[cell_id] for cell_id in doubtful["cell_id"]]
-    stacked = np.stack(pictures) if pictures else np.zeros((0, contract.crop, contract.crop, 3), np.uint8)
+    stacked = np.stack(pictures) if pictures else np.zeros((0, side, side, 3), np.uint8)
     found = explain(stacked, pack, doubtful["type"].to_list(), threads=threads)
     maps = zip(doubtful["cell_id"], np.stack([found.maps, found.other_maps], axis=1), strict=True)
     return crops, Evidence(found.method, dict(maps))

@@ -52,8 +52,7 @@ def read_content(folder: Path, slide: Slide, pack: Pack) -> ReportContent | None
     contract = pack.contract
     if cells.schema != pl.Schema(cell_schema(contract.classes)):
         return None
-    spacing = contract.classifier.spacing if contract.classifier else contract.detector.spacing
-    side = contract.classifier.crop if contract.classifier else 96
+    spacing, side = contract.cell_pictures
     pictures = read_missing(slide, cells, {}, spacing, side)
     crops, evidence = explain_doubtful(slide, cells, pictures, pack)
     picture, downsample = overview(slide, OVERVIEW_PIXELS)

@@ -85,30 +85,25 @@ class CellFinder:
     """Finds and names the cells of one slide with one pack."""
 
     def __init__(self, slide: Slide, spacing: Spacing, pack: Pack, regions: Sequence[Region], tiling: Tiling) -> None:
-        contract = pack.contract
-        least = 2 * contract.detector.margin + contract.detector.stride
+        contract, detector = pack.contract, pack.contract.counts_with
+        least = 2 * detector.margin + detector.stride
         if tiling.tile is not None and tiling.tile < least:
             raise MarrowscopeError(
                 f"a tile of {tiling.tile} px has no core; --tile takes {least} or more with this pack"
             )
-        if tiling.tile not in (None, contract.detector.tile) and contract.classifier is None:
+        if tiling.tile not in (None, detector.tile) and contract.classifier is None:
             raise MarrowscopeError(
                 f"the pack {contract.name} names cells in its detector, which gives so many a tile: it takes tiles of "
-                f"{contract.detector.tile} px only; leave --tile out"
+                f"{detector.tile} px only; leave --tile out"
             )
         self._slide, self._pack, self._tiling = slide, pack, tiling
-        self._detector = Detector(pack.detector, contract.detector, threads=tiling.threads)
-        self._classifier = None
-        self.crop_spacing, self.crop = contract.detector.spacing, 96
-        if contract.classifier is not None:
-            self._classifier = Classifier(pack, threads=tiling.threads)
-            self.crop_spacing, self.crop = contract.classifier.spacing, contract.classifier.crop
-        self._reader = TileReader(slide, contract.detector.spacing, self.crop_spacing, threads=tiling.readers)
-        self._level0_per_pixel = np.array(
-            [contract.detector.spacing / spacing.x, contract.detector.spacing / spacing.y]
-        )
+        self._detector = Detector(pack.detector, detector, threads=tiling.threads)
+        self._classifier = None if contract.classifier is None else Classifier(pack, threads=tiling.threads)
+        self.crop_spacing, self.crop = contract.cell_pictures
+        self._reader = TileReader(slide, detector.spacing, self.crop_spacing, threads=tiling.readers)
+        self._level0_per_pixel = np.array([detector.spacing / spacing.x, detector.spacing / spacing.y])
         self._regions = {region.name: region.polygon for region in regions}
-        self._stitcher = Stitcher(contract.detector.iou_threshold)
+        self._stitcher = Stitcher(detector.iou_threshold)
         self.stopwatch = Stopwatch()
 
     @property
@@ -162,7 +157,7 @@ class CellFinder:
         x0, y0, x1, y1 = counting_field.owned.bounds
         scale = self._level0_per_pixel
         needed = Box(x0 / scale[0], y0 / scale[1], x1 / scale[0], y1 / scale[1])
-        contract, tiling = self._pack.contract.detector, self._tiling
+        contract, tiling = self._pack.contract.counts_with, self._tiling
         tile = contract.tile if tiling.tile is None else tiling.tile
         return tile_windows(needed, tile=tile, margin=contract.margin, stride=contract.stride, origin=tiling.origin)
 
@@ -170,7 +165,7 @@ class CellFinder:
         """Stitch the tiles of a field, keep what the field owns, name the types, flag."""
         started = perf_counter()
         found, sources = stitch_field(
-            [(tile.window, detections) for tile, detections in parts], self._pack.contract.detector.iou_threshold
+            [(tile.window, detections) for tile, detections in parts], self._pack.contract.counts_with.iou_threshold
         )
         scale = np.tile(self._level0_per_pixel, 2)
         owned = counting_field.owns(found.centres * self._level0_per_pixel)

@@ -14,7 +14,7 @@ from rich.table import Table
 from marrowscope.errors import PackError
 from marrowscope.packs.building import add_pack, require_finished
 from marrowscope.packs.checking import check_models
-from marrowscope.packs.loading import BUILT_IN, Pack, known_packs, load_pack, load_pack_folder
+from marrowscope.packs.loading import BUILT_IN, CONTRACT_FILE, Pack, known_packs, load_pack, load_pack_folder
 from marrowscope.packs.recipes import RECIPES, cook, read_recipe
 
 app = typer.Typer(no_args_is_help=True, help="List, show, verify, add and build packs of models.")
@@ -36,6 +36,7 @@ def list_packs(as_json: AsJson = False) -> None:
             table.add_row(row["name"], "", "", "", row["origin"], f"[red]{row['problem']}[/red]")
         else:
             use = "phantoms only" if row["phantom"] else row["title"]
+            use += "" if row["counts"] else " (pictures of single cells: classify)"
             table.add_row(
                 row["name"], row["version"], str(len(row["classes"])), use, row["origin"], "[green]ok[/green]"
             )
@@ -84,35 +85,59 @@ def add(
 
 @app.command("build")
 def build(
-    detector: Annotated[
-        Path, typer.Option(help="Folder that marrowscope train detector or train cascade wrote.", show_default=False)
-    ],
     name: Annotated[str, typer.Option(help="Name of the pack; built-in recipes: " + ", ".join(RECIPES))],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the new pack.", show_default=False)],
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder that marrowscope train detector or train cascade wrote, or a pack to take the detector of; "
+            "without it the pack names pictures of single cells and counts none."
+        ),
+    ] = None,
     classifier: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder that marrowscope train classifier wrote; not for a cascade, which names types itself."
-        ),
+        typer.Option(help="Folder with a trained classifier or network; not for a cascade, which names types itself."),
     ] = None,
     regions: Annotated[
         Path | None,
         typer.Option(help="Folder that marrowscope train regions wrote; without it no model says where to count."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(help="JSON with title, licence, data and use; needed for a name of your own.")
+        Path | None,
+        typer.Option(help="JSON with title, licence, data and use; needed for a detector of your own."),
     ] = None,
 ) -> None:
     """Build a pack from trained models: contract, model card, hashes, and a run of the models.
 
-    [bold]marrowscope packs build --name our-lab --detector run --recipe our-lab.json -o our-lab[/bold]
+    [bold]marrowscope packs build --name our-lab --detector run --recipe our-lab.json -o our-lab[/bold] counts slides;
+    [bold]... --name ours --classifier run -o ours[/bold] names pictures of single cells (marrowscope classify);
+    [bold]... --name ours --classifier run --detector blood-11 -o ours[/bold] counts with the detector of another pack.
     """
-    if recipe is None and name not in RECIPES:
+    finder = _detector(detector)
+    if finder is None and classifier is None:
+        raise PackError("a pack needs models: give --classifier RUN, --detector RUN or both")
+    if recipe is None and name not in RECIPES and isinstance(finder, Path):
         known = ", ".join(RECIPES)
         raise PackError(f"there is no built-in recipe for {name!r} (there are: {known}); give one with --recipe FILE")
-    require_finished(detector)
-    built = cook(name, read_recipe(recipe) if recipe else RECIPES[name], detector, classifier, output, regions=regions)
+    if isinstance(finder, Path):
+        require_finished(finder)
+    told = read_recipe(recipe) if recipe else RECIPES.get(name)
+    built = cook(name, told, finder, classifier, output, regions=regions)
     typer.echo(f"{_title(built)} built in {built.folder} (sha256 {built.sha256[:12]})")
+
+
+def _detector(given: str | None) -> Pack | Path | None:
+    """What ``--detector`` names: a pack by its name or folder, or a folder that training wrote."""
+    if given is None:
+        return None
+    if given in known_packs() or (Path(given) / CONTRACT_FILE).is_file():
+        return load_pack(given)
+    if not Path(given).is_dir():
+        raise PackError(
+            f"--detector names neither a folder nor a pack: {given}; packs are {', '.join(known_packs())}, a folder is "
+            "what marrowscope train detector or train cascade wrote"
+        )
+    return Path(given)
 
 
 def _title(pack: Pack) -> str:
@@ -145,5 +170,6 @@ def _row(name: str, folder: Path) -> dict[str, Any]:
         **_identity(pack),
         "title": contract.title,
         "phantom": contract.phantom,
+        "counts": contract.detector is not None,
         "classes": list(contract.classes),
     }

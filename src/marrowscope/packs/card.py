@@ -20,7 +20,7 @@ from marrowscope.taxonomy import CELL_TYPES
 def write_card(
     contract: PackContract,
     limits: Sequence[str],
-    detector: DetectorMetrics,
+    detector: DetectorMetrics | str | None,
     classifier: ClassifierMetrics | None,
     *,
     regions: RegionMetrics | None = None,
@@ -29,22 +29,22 @@ def write_card(
 ) -> str:
     """Markdown text of ``card.md``: purpose, classes, data, models, results with 95 % intervals, limits.
 
+    ``detector`` is what training says of it, or the card of the pack that it was taken from.
     ``elsewhere`` are the classifier's results in other laboratories, ``unknown`` those of its anomaly score on types
     that it was not trained on; ``regions`` is what training says of a region model. Without a ``classifier`` the
     detector names types itself.
     """
+    measured = None if isinstance(detector, str) else detector, classifier, regions
     parts = (
         _head(contract),
         _data(contract),
-        _detector(detector),
-        _types_of_detector(contract) if classifier is None else _classifier(classifier),
+        _taken_detector(detector) if isinstance(detector, str) else _detector(detector) if detector else (),
+        _types_of_detector(contract) if classifier is None else _classifier(classifier, contract),
         _specimens(contract),
         () if classifier is None else _not_known(classifier, unknown),
         _elsewhere(elsewhere),
         () if regions is None else _regions(regions),
-        _limits(
-            (*limits, *(limit for metrics in (detector, classifier, regions) if metrics for limit in metrics.limits))
-        ),
+        _limits((*limits, *(limit for metrics in measured if metrics for limit in metrics.limits))),
         ("## Licence", "", f"Models and card: {contract.licence}. The licences of the data stand above."),
     )
     return "\n\n".join(text for part in parts if (text := "\n".join(part))) + "\n"
@@ -57,9 +57,12 @@ def _head(contract: PackContract) -> Iterator[str]:
         yield "**Trained on phantoms and measured on phantoms: every number on this page is about phantoms.**"
     yield from ("", "## Purpose", "", contract.intended_use, "", "## What it names", "")
     count = len(contract.classes)
-    yield f"{count} class{'' if count == 1 else 'es'}: {_titles(contract.classes)}."
+    yield f"{count} class{'' if count == 1 else 'es'}: {', '.join(_spoken(contract, k) for k in contract.classes)}."
     for inner, outer in contract.pooled.items():
-        yield f"{CELL_TYPES[inner].title}s are counted among {CELL_TYPES[outer].title.lower()}s."
+        yield f"{CELL_TYPES[inner].title}s are counted among {_spoken(contract, outer)}s."
+    if contract.detector is None:
+        yield from ("", "It names pictures of single cells (`marrowscope classify`); it finds none and counts none.")
+        return
     unseen = _titles(contract.cannot_see) or "nothing of the nucleated differential"
     yield from ("", f'**What it cannot see** (every report says "not assessable", never 0 %): {unseen}.')
 
@@ -80,14 +83,24 @@ def _detector(metrics: DetectorMetrics) -> Iterator[str]:
     yield from _measured(metrics)
 
 
-def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
+def _taken_detector(card: str) -> Iterator[str]:
+    """What the card of another pack says of its detector."""
+    whose = card.partition("\n")[0].removeprefix("# ").partition(":")[0]
+    section = card.partition("\n## Detector\n")[2].partition("\n## ")[0].strip()
+    yield from ("## Detector", "", f"Taken from the pack {whose}, whose card says of it:", "", section or "nothing.")
+
+
+def _classifier(metrics: ClassifierMetrics, contract: PackContract) -> Iterator[str]:
     counts = metrics.confusion
     trained = f"Trained on {metrics.n_train:,} cells: {metrics.training_data.rstrip('.')}."
     yield from ("## Cell classifier", "", f"{_sentence(metrics.architecture)} {trained}", "")
+    if metrics.spacing is None:
+        source = f"whole pictures of single cells, of any scale, resized to {metrics.crop} px"
+    else:
+        source = f"crops of {metrics.crop} px at {metrics.spacing:g} um/px around the cell's centre"
     yield (
-        f"Input: RGB crops of {metrics.crop} px at {metrics.spacing:g} um/px around the cell's centre. Probabilities "
-        f"are calibrated with temperature {metrics.temperature:.3f}; a cell whose largest probability is below "
-        f'{metrics.unsure_below:.2f} is "unsure". Both were chosen on validation data.'
+        f"Input: RGB {source}. Probabilities are calibrated with temperature {metrics.temperature:.3f}; a cell whose "
+        f'largest probability is below {metrics.unsure_below:.2f} is "unsure". Both were chosen on validation data.'
     )
     yield from _measured(metrics)
     yield from (
@@ -98,7 +111,7 @@ def _classifier(metrics: ClassifierMetrics) -> Iterator[str]:
     for k, scores in enumerate(class_scores(counts)):
         recall, precision = _proportion(scores.recall), _proportion(scores.precision)
         f1 = "none" if isnan(scores.f1) else f"{scores.f1:.3f}"
-        title, mistaken = CELL_TYPES[metrics.classes[k]].title, _mistaken(counts[k], k, metrics.classes)
+        title, mistaken = contract.title_of(metrics.classes[k]), _mistaken(counts[k], k, contract)
         yield f"| {title} | {scores.recall.total:,} | {recall} | {precision} | {f1} | {mistaken} |"
     yield from ("", f"Trained with `{_portable(metrics.command)}`.")
 
@@ -111,7 +124,7 @@ def _types_of_detector(contract: PackContract) -> Iterator[str]:
     yield from ("## Types", "")
     yield (
         "The detector names types itself; a cell whose largest probability is below "
-        f'{contract.detector.unsure_below:.2f} is "unsure". Measured on {contract.confusion.data}.'
+        f'{contract.counts_with.unsure_below:.2f} is "unsure". Measured on {contract.confusion.data}.'
     )
     yield ""
     yield from ("| type | n | found ones called right | called right |", "|---|---|---|---|")
@@ -133,7 +146,7 @@ def _specimens(contract: PackContract) -> Iterator[str]:
     heads = [f"{name}: {what}" for name in names for what in ("expected", "recall", "precision")]
     yield from ("", f"| class | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|")
     scores = [class_scores(np.array(one.confusion.counts, np.int64)) for one in contract.specimens.values()]
-    for k, title in enumerate(CELL_TYPES[name].title for name in contract.classes):
+    for k, title in enumerate(contract.title_of(name) for name in contract.classes):
         cells = [
             f"{100 * specimen.prior[k]:.1f} % | {_rounded(of[k].recall)} | {_rounded(of[k].precision)}"
             for specimen, of in zip(contract.specimens.values(), scores, strict=True)
@@ -219,9 +232,9 @@ def _share(share: Share) -> str:
     return f"{share.value:.3f} ({share.interval[0]:.3f} to {share.interval[1]:.3f})"
 
 
-def _mistaken(row: NDArray[np.int64], k: int, classes: Sequence[str]) -> str:
+def _mistaken(row: NDArray[np.int64], k: int, contract: PackContract) -> str:
     wrong = np.where(np.arange(len(row)) == k, 0, row)
-    return f"{CELL_TYPES[classes[int(wrong.argmax())]].title} ({wrong.max()})" if wrong.any() else ""
+    return f"{contract.title_of(contract.classes[int(wrong.argmax())])} ({wrong.max()})" if wrong.any() else ""
 
 
 def _portable(command: str) -> str:
@@ -232,6 +245,11 @@ def _portable(command: str) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _spoken(contract: PackContract, name: str) -> str:
+    """A class within a sentence; a pack's own words are left as they are ("ALL", "HEM")."""
+    return contract.title_of(name) if contract.titles or name not in CELL_TYPES else CELL_TYPES[name].title.lower()
 
 
 def _titles(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from marrowscope.errors import PackError
 from marrowscope.packs.anomaly import AnomalyReference
-from marrowscope.packs.contract import ClassifierContract, PackContract
+from marrowscope.packs.contract import ClassifierContract, DetectorContract, PackContract
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -40,15 +40,15 @@ def check_models(files: Mapping[str, Path], contract: PackContract) -> None:
 
     ``files`` gives the path of each file that the contract names.
     """
-    _check_detector(files[contract.detector.file], contract)
+    if contract.detector is not None:
+        _check_detector(files[contract.detector.file], contract.detector, contract)
     if contract.regions is not None:
         _check_boxes(files[contract.regions.file], [(1, contract.regions.side, contract.regions.side)], [])
     if contract.classifier is not None:
         _check_classifier(files, contract.classifier, contract)
 
 
-def _check_detector(path: Path, contract: PackContract) -> None:
-    detector = contract.detector
+def _check_detector(path: Path, detector: DetectorContract, contract: PackContract) -> None:
     names_types = ["probabilities"] if contract.classifier is None else []
     narrow = max(detector.stride, detector.tile // 2 // detector.stride * detector.stride)
     sizes = [(1, detector.tile, detector.tile), (2, detector.tile, narrow)]

@@ -9,10 +9,11 @@ ONNX conventions (normalisation lives inside the graphs, so that no caller can g
   ``(n, k)`` in 0..1, best first, unused rows with score 0; a detector that also names types adds ``probabilities``
   float32 ``(n, k, classes)``.
 * region model: input and outputs of a detector, of one overview of the slide (see ``RegionContract``).
-* classifier: input ``crops`` uint8 RGB ``(n, crop, crop, 3)`` at ``spacing``, the cell's centre in the middle; output
-  ``logits`` float32 ``(n, classes)`` and, where ``feature_map`` names it, a float32 feature map
-  ``(n, channels, h, w)`` whose global average, times the weights in ``linear_head``, gives the logits; where there is
-  an anomaly score, also the features that it compares, float32 ``(n, c)``.
+* classifier: input ``crops`` uint8 RGB ``(n, crop, crop, 3)`` at ``spacing``, the cell's centre in the middle, or,
+  where ``spacing`` is None, whole pictures of single cells resized to ``crop``; output ``logits`` float32
+  ``(n, classes)`` and, where ``feature_map`` names it, a float32 feature map ``(n, channels, h, w)`` whose global
+  average, times the weights in ``linear_head``, gives the logits; where there is an anomaly score, also the features
+  that it compares, float32 ``(n, c)``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
+from marrowscope.errors import PackError
 from marrowscope.taxonomy import CELL_TYPES, unseen_types
 
 SCHEMA = 1
@@ -29,8 +31,13 @@ SCHEMA = 1
 ANY = "any"
 """The specimen of which nothing is assumed: every class is as likely as every other."""
 
+PICTURE_SIDE = 96
+"""Pixels a side of the pictures of cells where the detector names types, at its spacing."""
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f]([^\x00-\x1f]*[^\s\x00-\x1f])?$", max_length=60)]
+"""A class or a title: one line without space around it."""
 
 
 class _Strict(BaseModel):
@@ -78,7 +85,9 @@ class DetectorContract(ModelFile):
 class ClassifierContract(ModelFile):
     """How to run the cell classifier. ``crop`` in pixels at ``spacing``."""
 
-    spacing: float = Field(gt=0)
+    spacing: Annotated[float, Field(gt=0)] | None = Field(
+        description="um per pixel of the input; None: the whole picture, whatever its scale, is resized to crop"
+    )
     crop: int = Field(gt=0)
     temperature: float = Field(default=1.0, gt=0, description="logits are divided by this before the softmax")
     prior: tuple[float, ...] | None = Field(
@@ -162,11 +171,19 @@ class PackContract(_Strict):
     intended_use: str
     phantom: bool = Field(default=False, description="trained on phantoms: every report says so")
     training_data: tuple[TrainingData, ...]
-    classes: tuple[str, ...] = Field(min_length=1, description="taxonomy names, in the order of the outputs")
+    classes: tuple[Word, ...] = Field(
+        min_length=1,
+        description="in the order of the outputs: names of the taxonomy, or without a detector any words",
+    )
+    titles: tuple[Word, ...] = Field(
+        default=(), description="of the classes, for people; empty: those of the taxonomy, else the class itself"
+    )
     pooled: dict[str, str] = Field(
         default_factory=dict, description="type that is counted inside a class: {'promonocyte': 'monocyte'}"
     )
-    detector: DetectorContract
+    detector: DetectorContract | None = Field(
+        default=None, description="None: it names pictures of single cells and cannot count"
+    )
     classifier: ClassifierContract | None = Field(
         default=None, description="None when the detector itself gives class probabilities"
     )
@@ -183,17 +200,29 @@ class PackContract(_Strict):
 
     @field_validator("classes")
     @classmethod
-    def _classes_are_known(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in classes if name not in CELL_TYPES]
-        if unknown:
-            raise ValueError(f"unknown cell types {unknown}; the taxonomy has: {', '.join(CELL_TYPES)}")
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(classes)) != len(classes):
             raise ValueError("a class is listed twice")
         return classes
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _can_count(self) -> Self:
+        """With a detector it can count, and without one it can do without what counting needs."""
+        if self.detector is None:
+            if self.classifier is None or self.regions is not None:
+                raise ValueError("a pack without a detector needs a classifier, and has no use for a region model")
+            return self
+        if unknown := list(self.free_words):
+            raise ValueError(
+                f"classes: unknown cell types {unknown}; a pack that counts takes names of the taxonomy, which has: "
+                f"{', '.join(CELL_TYPES)}; without a detector any words may be classes"
+            )
         if self.classifier is not None:
+            if self.classifier.spacing is None:
+                raise ValueError(
+                    "its classifier takes whole pictures at no spacing, so that no cells can be cut out of a slide for "
+                    "it: leave the detector out, or train a classifier at a spacing"
+                )
             margin = self.detector.margin * self.detector.spacing
             half = self.classifier.crop * self.classifier.spacing / 2
             if half > margin:
@@ -201,6 +230,12 @@ class PackContract(_Strict):
                     f"crops reach {half:g} um from a cell's centre but the margin only {margin:g} um: crops would "
                     "depend on the tile; give a larger margin or smaller crops"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.titles and len(self.titles) != len(self.classes):
+            raise ValueError(f"titles must be {len(self.classes)}, as there are so many classes, or none")
         for inner, outer in self.pooled.items():
             if inner not in CELL_TYPES or outer not in self.classes:
                 raise ValueError(f"pooled: {inner!r} must be a cell type and {outer!r} one of the classes")
@@ -243,11 +278,40 @@ class PackContract(_Strict):
     @property
     def unsure_below(self) -> float:
         """A cell whose largest probability is below this is unsure: by the model that names the types."""
-        return self.detector.unsure_below if self.classifier is None else self.classifier.unsure_below
+        return self.counts_with.unsure_below if self.classifier is None else self.classifier.unsure_below
+
+    @property
+    def counts_with(self) -> DetectorContract:
+        """The detector. Raises ``PackError`` for a pack without one: whatever needs a detector begins by asking."""
+        if self.detector is None:
+            raise PackError(
+                f"the pack {self.name} names pictures of single cells and has no detector to find them on a slide: use "
+                f"marrowscope classify PICTURES --pack {self.name}, choose a pack that counts (marrowscope packs list),"
+                " or build it anew with the detector of one: marrowscope packs build --detector blood-11 ..."
+            )
+        return self.detector
+
+    @property
+    def cell_pictures(self) -> tuple[float, int]:
+        """Um per pixel and side of the pictures of cells that a count cuts out. Raises ``PackError`` as above."""
+        if self.classifier is None or self.classifier.spacing is None:
+            return self.counts_with.spacing, PICTURE_SIDE
+        return self.classifier.spacing, self.classifier.crop
+
+    @property
+    def free_words(self) -> tuple[str, ...]:
+        """Classes that the taxonomy does not know, which only a pack without a detector has."""
+        return tuple(name for name in self.classes if name not in CELL_TYPES)
+
+    def title_of(self, name: str) -> str:
+        """A class for people."""
+        if self.titles:
+            return self.titles[self.classes.index(name)]
+        return CELL_TYPES[name].title if name in CELL_TYPES else name
 
     @property
     def cannot_see(self) -> tuple[str, ...]:
-        """NDC types that this pack can never name: "not assessable" in every report."""
+        """NDC types that this pack can never name: "not assessable" in every report. Words of its own are no types."""
         return unseen_types(self.classes, self.pooled)
 
     @property

@@ -36,8 +36,8 @@ class Pack:
 
     @property
     def detector(self) -> Path:
-        """The detector's ONNX file."""
-        return self.folder / self.contract.detector.file
+        """The detector's ONNX file. Raises ``PackError`` for a pack that has none."""
+        return self.folder / self.contract.counts_with.file
 
     @property
     def classifier(self) -> Path | None:

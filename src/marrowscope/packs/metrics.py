@@ -7,7 +7,7 @@ whatever only training can know (thresholds, calibration, what was measured on w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,20 +149,23 @@ class InSpecimen(_Read):
 class ClassifierMetrics(_Read):
     """``metrics.json`` of a classifier; ``classifier.onnx``, ``linear_head.npz`` and ``anomaly.npz`` lie beside it.
 
+    ``spacing`` None: whole pictures resized to ``crop``. ``titles`` of the classes for people may be missing where the
+    taxonomy knows them. ``feature_map`` None: no linear head lies beside it, the types are explained by occlusion.
     ``training_data`` says data and split in words. Everything that a card states is worked out from the confusion
     counts of ``test``.
     """
 
-    spacing: float = Field(gt=0)
+    spacing: Annotated[float, Field(gt=0)] | None
     crop: int = Field(gt=0)
     classes: tuple[str, ...]
+    titles: tuple[str, ...] = ()
     temperature: float = Field(gt=0)
     unsure_below: float = Field(ge=0, le=1)
     training_data: str
     n_train: int
     command: str
     test: Scores
-    feature_map: str = "feature_map"
+    feature_map: str | None = "feature_map"
     architecture: str
     anomaly: AnomalyMetrics | None = None
     specimens: dict[str, InSpecimen] = {}

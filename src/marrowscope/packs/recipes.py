@@ -156,10 +156,30 @@ def read_recipe(path: Path) -> PackRecipe:
         raise PackError(f"{path} is no recipe of a pack: {describe(error)}; see docs/methods/packs.md") from error
 
 
+def plain_recipe(names: ClassifierMetrics) -> PackRecipe:
+    """The recipe of a pack about which nobody has decided anything: for own use, as its card says."""
+    return PackRecipe(
+        version="0.1.0",
+        title=f"A classifier of one's own, {len(names.classes)} classes",
+        licence="not stated: for own use",
+        intended_use="Research on pictures like those that it was trained on.",
+        phantom="phantom" in names.training_data.lower(),
+        training_data=(
+            TrainingData(
+                name="own pictures",
+                licence="not stated",
+                attribution=names.training_data,
+                n=f"{names.n_train:,} cells",
+            ),
+        ),
+        limits=("Built without a recipe (packs build --recipe FILE), which would state licence, data and use.",),
+    )
+
+
 def cook(
     name: str,
-    recipe: PackRecipe,
-    detector: Path,
+    recipe: PackRecipe | None,
+    detector: Path | Pack | None,
     classifier: Path | None,
     folder: Path,
     *,
@@ -167,18 +187,29 @@ def cook(
 ) -> Pack:
     """Make the pack ``name`` in ``folder`` from the folders that training wrote. Raises as ``build_pack`` does.
 
-    Without a ``classifier`` the detector must name types itself; without ``regions`` they are found without a model.
+    ``detector`` may be another pack, whose detector is taken over with what its card says of it and where its data
+    come from. Without one the pack names pictures of single cells and counts nothing. Without a ``classifier`` the
+    detector must name types itself; without ``regions`` they are found without a model. ``recipe`` None: see
+    :func:`plain_recipe`.
     """
-    finds = read_metrics(detector, DetectorMetrics)
+    finds = read_metrics(detector, DetectorMetrics) if isinstance(detector, Path) else None
     names = read_metrics(classifier, ClassifierMetrics) if classifier else None
     looks = read_metrics(regions, RegionMetrics) if regions else None
-    if names is None and not finds.classes:
+    if names is None and not (finds and finds.classes):
         raise PackError(
-            f"the detector in {detector} only finds cells: give a folder with a classifier, too (--classifier)"
+            f"the detector in {detector.folder if isinstance(detector, Pack) else detector} only finds cells: give a "
+            "folder with a classifier, too (--classifier)"
         )
-    sources = {DETECTOR_FILE: detector / DETECTOR_FILE}
+    if recipe is None:
+        if names is None:
+            raise PackError("a pack without a classifier needs a recipe; give one with --recipe FILE")
+        recipe = plain_recipe(names)
+    sources = {}
+    if detector is not None:
+        sources[DETECTOR_FILE] = detector.detector if isinstance(detector, Pack) else detector / DETECTOR_FILE
     if classifier and names:
-        sources |= {CLASSIFIER_FILE: classifier / CLASSIFIER_FILE, HEAD_FILE: classifier / HEAD_FILE}
+        sources[CLASSIFIER_FILE] = classifier / CLASSIFIER_FILE
+        sources |= {HEAD_FILE: classifier / HEAD_FILE} if names.feature_map else {}
         sources |= {ANOMALY_FILE: classifier / ANOMALY_FILE} if names.anomaly else {}
     if regions and looks:
         sources[looks.contract.file] = regions / looks.contract.file
@@ -197,30 +228,55 @@ def cook(
             title=recipe.title,
             licence=recipe.licence,
             intended_use=recipe.intended_use,
-            phantom=recipe.phantom,
-            training_data=recipe.training_data,
+            phantom=recipe.phantom or (isinstance(detector, Pack) and detector.contract.phantom),
+            training_data=recipe.training_data + (_data_of(detector) if isinstance(detector, Pack) else ()),
             pooled=recipe.pooled,
-            detector=DetectorContract(
-                file=DETECTOR_FILE,
-                sha256=hashes[DETECTOR_FILE],
-                spacing=finds.spacing,
-                tile=finds.tile,
-                margin=finds.margin,
-                stride=finds.stride,
-                score_threshold=finds.score_threshold,
-                iou_threshold=finds.iou_threshold,
-                unsure_below=finds.unsure_below,
-            ),
+            detector=_finder(detector, finds, hashes),
             regions=looks.contract if looks else None,
-            **(_of_classifier(names, recipe, hashes) if names else _of_detector(finds)),
+            **(_of_classifier(names, recipe, hashes) if names else _of_detector(finds) if finds else {}),
         )
     except ValidationError as error:
         raise PackError(f"the pack {name!r} would break the contract: {describe(error)}") from error
     elsewhere, unknown = (
         read_evaluations(classifier / file) if classifier else () for file in (ELSEWHERE_FILE, UNKNOWN_FILE)
     )
-    card = write_card(contract, recipe.limits, finds, names, regions=looks, elsewhere=elsewhere, unknown=unknown)
+    card = write_card(
+        contract,
+        recipe.limits,
+        detector.card if isinstance(detector, Pack) else finds,
+        names,
+        regions=looks,
+        elsewhere=elsewhere,
+        unknown=unknown,
+    )
     return build_pack(contract, sources, card, folder)
+
+
+def _finder(
+    detector: Path | Pack | None, finds: DetectorMetrics | None, hashes: Mapping[str, str]
+) -> DetectorContract | None:
+    """The detector's part of the contract: of its metrics, or of the pack that it is taken from."""
+    if isinstance(detector, Pack):
+        return detector.contract.counts_with.model_copy(update={"file": DETECTOR_FILE})
+    if finds is None:
+        return None
+    return DetectorContract(
+        file=DETECTOR_FILE,
+        sha256=hashes[DETECTOR_FILE],
+        spacing=finds.spacing,
+        tile=finds.tile,
+        margin=finds.margin,
+        stride=finds.stride,
+        score_threshold=finds.score_threshold,
+        iou_threshold=finds.iou_threshold,
+        unsure_below=finds.unsure_below,
+    )
+
+
+def _data_of(pack: Pack) -> tuple[TrainingData, ...]:
+    """The data of a pack whose detector is taken over: all of them, as a contract does not say which were for what."""
+    of = f"through the pack {pack.contract.name} {pack.contract.version}, whose detector this is"
+    return tuple(source.model_copy(update={"name": f"{source.name} ({of})"}) for source in pack.contract.training_data)
 
 
 def _of_detector(finds: DetectorMetrics) -> dict[str, Any]:
@@ -234,6 +290,7 @@ def _of_classifier(names: ClassifierMetrics, recipe: PackRecipe, hashes: Mapping
     held_out = f"test split, {names.test.n:,} cells; {names.training_data}"
     return {
         "classes": names.classes,
+        "titles": names.titles,
         "classifier": ClassifierContract(
             file=CLASSIFIER_FILE,
             sha256=hashes[CLASSIFIER_FILE],
@@ -242,7 +299,7 @@ def _of_classifier(names: ClassifierMetrics, recipe: PackRecipe, hashes: Mapping
             temperature=names.temperature,
             unsure_below=names.unsure_below,
             feature_map=names.feature_map,
-            linear_head=ModelFile(file=HEAD_FILE, sha256=hashes[HEAD_FILE]),
+            linear_head=ModelFile(file=HEAD_FILE, sha256=hashes[HEAD_FILE]) if names.feature_map else None,
         ),
         "specimens": {
             specimen: Specimen(

@@ -45,7 +45,7 @@ def _sentence(note: str) -> str:
 def method_statement(content: ReportContent) -> tuple[FactView, ...]:
     """Pack, convention, detection, classification, stitching, spacing, versions, options."""
     pack, differential = content.pack, content.differential
-    convention, detector, classifier = differential.convention, pack.detector, pack.classifier
+    convention, detector, classifier = differential.convention, pack.counts_with, pack.classifier
     facts = [
         FactView("Pack", f"{pack.title} ({pack.name} {pack.version}); licence {pack.licence}"),
         FactView("Pack SHA-256", content.pack_sha256),
@@ -72,7 +72,7 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
         facts.append(
             FactView(
                 "Classification",
-                f"{_um(classifier.spacing)}, crops of {classifier.crop}{NARROW}px, "
+                f"{_um(pack.cell_pictures[0])}, crops of {classifier.crop}{NARROW}px, "
                 f"temperature {classifier.temperature:g}, unsure below {classifier.unsure_below:g}",
             )
         )
