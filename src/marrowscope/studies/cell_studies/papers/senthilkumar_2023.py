@@ -78,8 +78,8 @@ def traps() -> tuple[str, ...]:
         f"The figures of its one table of results do not agree with each other. {rows}.",
         (
             "The text says that EfficientNet is ahead in all measures; the accuracy of "
-            f"{NETWORKS[lowest]}, {SECTION_5_2[lowest].accuracy:.2f}, is the lowest of the three. Recall is defined but "
-            "not printed, and which of the two classes is the positive one is not said (ours: ALL)."
+            f"{NETWORKS[lowest]}, {SECTION_5_2[lowest].accuracy:.2f}, is the lowest of the three. Recall is defined "
+            "but not printed, and which of the two classes is the positive one is not said (ours: ALL)."
         ),
         (
             f"The sizes of its three parts ({sizes}) are those of the final test, training and preliminary test sets "
@@ -88,7 +88,7 @@ def traps() -> tuple[str, ...]:
         ),
         (
             "It writes of two data sets, singly and jointly, and names neither; which of them the table belongs to is "
-            "not said. EfficientNet has no size, and optimiser, learning rate, batch and epochs are not given: the recipe "
-            "names our values."
+            "not said. EfficientNet has no size, and optimiser, learning rate, batch and epochs are not given: the "
+            "recipe names our values."
         ),
     )

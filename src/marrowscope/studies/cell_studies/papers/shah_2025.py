@@ -145,8 +145,8 @@ def traps() -> tuple[str, ...]:
         (
             "The rest of Table 3 holds together: weighted by the images of each class, its recalls give the validation "
             f"accuracies of Table 1 within {max(gaps):.3f}, and recall over precision gives {min(calls):.3f} to "
-            f"{max(calls):.3f} calls a cell. So precision and recall of that row fit, its F1 is most likely a misprint, "
-            "and Tables 1 to 3 are all of the validation part, by which the best network was chosen."
+            f"{max(calls):.3f} calls a cell. So precision and recall of that row fit, its F1 is most likely a "
+            "misprint, and Tables 1 to 3 are all of the validation part, by which the best network was chosen."
         ),
         (
             "The split is by image, so that those of one patient may lie on both sides; the paper does not say how "
@@ -155,8 +155,8 @@ def traps() -> tuple[str, ...]:
         ),
         (
             "Rescaling to 0..1 is described before every base network except the ConvNeXts, so also before "
-            "EfficientNet, which in Keras rescales by itself. Optimiser, learning rate, batch, epochs, split, dropout of "
-            "the heads and input size are not given: the recipe names our values."
+            "EfficientNet, which in Keras rescales by itself. Optimiser, learning rate, batch, epochs, split, dropout "
+            "of the heads and input size are not given: the recipe names our values."
         ),
         (
             "Training accuracy is 0.99 for six of eight networks where validation accuracy is 0.76 to 0.85: they "

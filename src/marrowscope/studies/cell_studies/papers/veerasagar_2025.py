@@ -64,7 +64,7 @@ def traps() -> tuple[str, ...]:
         ),
         (
             "It does not say whether its accuracies are those of EfficientNetB0 or of VGG16, nor the dropout, the size "
-            "of the dense layers or what was fine-tuned. Pixels are scaled to 0..1 before EfficientNetB0, which in Keras "
-            "rescales by itself. Chapter 3 writes of leaf images and crop diseases: it is about another project."
+            "of the dense layers or what was fine-tuned. Pixels are scaled to 0..1 before EfficientNetB0, which in "
+            "Keras rescales by itself. Chapter 3 writes of leaf images and crop diseases: it is about another project."
         ),
     )
