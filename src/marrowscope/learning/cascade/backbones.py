@@ -115,7 +115,7 @@ def load_start_weights(pyramid: Pyramid, name: str, weights: Path | str) -> None
     elif Path(weights).suffix == ".npz":
         found = _from_layers(body, Path(weights), name)
     else:
-        found = _from_file(Path(weights))
+        found = read_state(Path(weights))
     wanted = body.state_dict()
     # Networks that are cut into stages by timm's feature extractor name their layers with _ in place of the first dots.
     renamed = {key: found.get(key, found.get(_undivided(key, found), None)) for key in wanted}
@@ -176,7 +176,8 @@ def _from_hub(name: str) -> dict[str, Tensor]:
     return network.state_dict()
 
 
-def _from_file(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from a .safetensors or .pth file. Raises :class:`DataError` when it holds none."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -1,0 +1,198 @@
+"""The steps of a training: views, loss, schedule, and what an epoch was like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from marrowscope.errors import DataError
+from marrowscope.evaluation.classification import confusion_matrix, macro_f1
+from marrowscope.learning.transfer.feed import Batch, Feed
+from marrowscope.learning.transfer.networks import CellNetwork
+from marrowscope.learning.transfer.recipe import TransferRecipe
+
+Progress = Callable[[str, float, str], None]
+"""Called with the stage, the share of it that is done, and words."""
+
+MEASURED_EVERY = 10
+"""Steps between those whose views are timed on a GPU, which has to be waited for."""
+
+
+class CellTraining(lightning.LightningModule):
+    """A network with its recipe. ``history`` has a row an epoch; :attr:`spent` and :attr:`seen` are seconds and
+    pictures of training alone, :attr:`fed` the seconds of these that went into batches and their views."""
+
+    def __init__(
+        self, network: CellNetwork, recipe: TransferRecipe, steps: int, seed: int, weights: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.network, self.recipe, self.steps, self.seed = network, recipe, steps, seed
+        self.history: list[dict[str, float | None]] = []
+        self.spent = self.fed = 0.0
+        self.seen = 0
+        self.weights: Tensor | None
+        self.register_buffer("weights", weights, persistent=False)
+        self._begin()
+        self._validation: dict[str, float] = {}
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Mean over the batch."""
+        logits = logits.float()
+        if self.recipe.loss == "cross entropy":
+            return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
+        wanted = functional.one_hot(labels, logits.shape[1]).float()
+        wanted = wanted * (1 - smoothing) + smoothing / logits.shape[1]
+        weights = None if self.weights is None else self.weights[labels][:, None]
+        return functional.binary_cross_entropy_with_logits(logits, wanted, weights)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        pictures, labels = batch
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # a resumed training drops out the same
+        views = self._views(pictures)
+        logits = self.network(views)
+        loss = self.loss(logits, labels, self.recipe.label_smoothing)
+        if loss.device.type != "cuda" or self.global_step % MEASURED_EVERY == 0:  # looking at it stops a GPU
+            self._require_number(float(loss.detach()), f"the loss of step {self.global_step}")
+        self._losses += loss.detach() * len(labels)
+        self._right += (logits.detach().argmax(1) == labels).sum()
+        self._count += len(labels)
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        self._begin()
+
+    def on_validation_epoch_start(self) -> None:
+        self._trained: float = self._trained or perf_counter()  # what follows of this epoch is validation
+        classes = self.network.classes
+        self._confusion: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
+        self._validation_loss = 0.0
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        pictures, labels = batch
+        logits = self.network(pictures)
+        self._validation_loss += float(self.loss(logits, labels)) * len(labels)
+        self._confusion += confusion_matrix(labels.cpu(), logits.argmax(1).cpu(), self.network.classes)
+
+    def on_validation_epoch_end(self) -> None:
+        count = max(1, int(self._confusion.sum()))
+        self._validation = {
+            "val_loss": self._validation_loss / count,
+            "val_accuracy": float(np.trace(self._confusion)) / count,
+            "val_macro_f1": macro_f1(self._confusion),
+        }
+        self._require_number(self._validation["val_loss"], "the loss on the validation cells")
+        for name, value in self._validation.items():
+            self.log(name, value)
+
+    def on_train_epoch_end(self) -> None:
+        ended = self._trained or perf_counter()
+        seconds, count = ended - self._started, max(1, self._count)
+        self._require_number(float(self._losses), f"the loss of epoch {self.current_epoch + 1}")
+        self.spent += seconds
+        self.seen += self._count
+        self.fed += self._viewing + (self._feed.waited - self._waited)
+        found = self._validation
+        self.history.append(
+            {
+                "epoch": self.current_epoch + 1,
+                "train_loss": float(self._losses) / count,
+                "train_accuracy": float(self._right) / count,
+                "val_loss": found.get("val_loss"),
+                "val_accuracy": found.get("val_accuracy"),
+                "val_macro_f1": found.get("val_macro_f1"),
+                "seconds": round(seconds, 3),
+            }
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["cells"] = {"history": self.history, "spent": self.spent, "fed": self.fed, "seen": self.seen}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint["cells"]
+        self.history, self.spent, self.fed, self.seen = kept["history"], kept["spent"], kept["fed"], kept["seen"]
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        learnt = [part for part in self.network.parameters() if part.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [part for part in learnt if part.ndim > 1]},
+            {"params": [part for part in learnt if part.ndim <= 1], "weight_decay": 0.0},  # norms and biases
+        ]
+        optimiser: torch.optim.Optimizer
+        if recipe.optimiser == "sgd":
+            optimiser = torch.optim.SGD(groups, recipe.learning_rate, 0.9, weight_decay=recipe.weight_decay)
+        else:
+            kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
+            optimiser = kind(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        if recipe.schedule == "constant":
+            return optimiser
+        rising = max(1, round(recipe.warm_up * self.steps))
+
+        def share(step: int) -> float:
+            if step < rising:
+                return (step + 1) / rising
+            return 0.5 * (1 + float(np.cos(np.pi * min(1.0, (step - rising) / max(1, self.steps - rising)))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _require_number(self, value: float, what: str) -> None:
+        if not np.isfinite(value):
+            raise DataError(
+                f"{what} is no number: train with a learning rate below {self.recipe.learning_rate:g} or with the "
+                "gradient clipped (learning_rate, clip of the recipe), and look at the pictures (marrowscope data)"
+            )
+
+    def _begin(self) -> None:
+        self._losses: Tensor | float = 0.0
+        self._right: Tensor | int = 0
+        self._count, self._viewing, self._trained = 0, 0.0, 0.0
+        self._started = perf_counter()
+        self._waited = self._feed.waited if self._trainer is not None else 0.0
+
+    @property
+    def _feed(self) -> Feed:
+        feed = self.trainer.train_dataloader
+        assert isinstance(feed, Feed)
+        return feed
+
+    def _views(self, pictures: Tensor) -> Tensor:
+        """Augmented, and how long that took: on a GPU, which works beside this program, of every tenth step."""
+        seed, step = self.seed * 64 + self.global_rank, self.global_step
+        on_gpu = pictures.device.type == "cuda"
+        if on_gpu and step % MEASURED_EVERY:
+            return self.recipe.augment(pictures, seed, step)
+        if on_gpu:
+            torch.cuda.synchronize()
+        started = perf_counter()
+        views = self.recipe.augment(pictures, seed, step)
+        if on_gpu:
+            torch.cuda.synchronize()
+        self._viewing += (perf_counter() - started) * (MEASURED_EVERY if on_gpu else 1)
+        return views
+
+
+class EpochsTold(Callback):
+    """Tells how much is done, after every step; of several processes the first does."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if trainer.is_global_zero and isinstance(module, CellTraining):
+            epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
+            words = f"epoch {epoch} of {epochs}"
+            if module.history and (accuracy := module.history[-1]["val_accuracy"]) is not None:
+                words += f", accuracy {accuracy:.3f} on the validation cells after the last"
+            self.progress("training", trainer.global_step / module.steps, words)

@@ -1,0 +1,71 @@
+"""What is done to a picture once, before training: its size, noise, sharpness and stain.
+
+Pictures are uint8 RGB ``(h, w, 3)``; the network sees ``(side, side, 3)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+SHARPEN = np.array([[-1, -1, -1], [-1, 9, -1], [-1, -1, -1]], np.float32)
+"""The kernel of ``shah-2025``."""
+
+STAIN_MEAN = np.array([180.0, 145.0, 118.0], np.float32)
+STAIN_SPREAD = np.array([46.0, 13.0, 17.0], np.float32)
+"""Mean and deviation of L, a, b (8 bits each) to which Reinhard's method brings a picture: between the medians of two
+Pappenheim-stained sets, PBC and MLL. Fixed, not learnt, so that two data sets meet at one place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """``denoise``: strength ``h`` of non-local means on lightness and colour, 0 for none (Buades et al. 2011; windows
+    of 7 and 21 px). ``stain`` "reinhard" matches mean and deviation of L, a, b (Reinhard et al. 2001)."""
+
+    interpolation: Literal["bilinear", "area"] = "area"
+    denoise: float = 0.0
+    sharpen: bool = False
+    stain: Literal["none", "reinhard"] = "none"
+
+    def __call__(self, picture: Picture, side: int) -> Picture:
+        """The picture as the network will see it, ``(side, side, 3)``; one that is not square is squeezed."""
+        prepared = resized(picture, side, self.interpolation)
+        if self.stain == "reinhard":
+            prepared = reinhard(prepared)
+        if self.denoise:
+            strength = float(self.denoise)
+            prepared = cast(Picture, cv2.fastNlMeansDenoisingColored(prepared, None, strength, strength, 7, 21))
+        return sharpened(prepared) if self.sharpen else prepared
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but the size is changed, so that a pack's caller does the same."""
+        return not (self.denoise or self.sharpen or self.stain != "none")
+
+
+def resized(picture: Picture, side: int, interpolation: str = "area") -> Picture:
+    """``(side, side, 3)``. "area" averages what a pixel covers when the picture shrinks, and is bilinear else."""
+    if picture.shape[:2] == (side, side):
+        return picture
+    shrinks = min(picture.shape[:2]) >= side
+    method = cv2.INTER_AREA if interpolation == "area" and shrinks else cv2.INTER_LINEAR
+    return cast(Picture, cv2.resize(picture, (side, side), interpolation=method))
+
+
+def sharpened(picture: Picture) -> Picture:
+    """Filtered with :data:`SHARPEN`; edges are mirrored, values clipped to 0..255."""
+    return cast(Picture, cv2.filter2D(picture, -1, SHARPEN))
+
+
+def reinhard(picture: Picture) -> Picture:
+    """The picture with mean and deviation of L, a, b brought to :data:`STAIN_MEAN` and :data:`STAIN_SPREAD`."""
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
+    mean, spread = lab.mean((0, 1)), lab.std((0, 1))
+    matched = (lab - mean) * (STAIN_SPREAD / np.maximum(spread, 1.0)) + STAIN_MEAN
+    return cast(Picture, cv2.cvtColor(np.clip(matched, 0, 255).round().astype(np.uint8), cv2.COLOR_LAB2RGB))
