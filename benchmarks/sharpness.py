@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 from tables import print_table
 
-from marrowscope.cells.finding import BLURRED_BELOW
 from marrowscope.cells.gallery import read_missing
-from marrowscope.cells.quality import sharpness
+from marrowscope.cells.quality import BLURRED_BELOW, sharpness
 from marrowscope.options import CountOptions
 from marrowscope.packs import load_pack
 from marrowscope.phantom import FieldOptions, render_cells

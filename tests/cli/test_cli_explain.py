@@ -100,7 +100,9 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     assert "broken.png" in result.output
     one_pixel = tmp_path / "one.png"
     cv2.imwrite(str(one_pixel), np.full((1, 1, 3), 200, np.uint8))
-    assert run(one_pixel, "--spacing", 0.25, "--pack", "phantom-16").exit_code == 0
+    result = run(one_pixel, "--spacing", 0.25, "--pack", "phantom-16")
+    assert result.exit_code == 1
+    assert "has 1 x 1 pixels, too few to show a cell" in result.output
 
 
 @pytest.mark.parametrize("pack", ["phantom-16", "blood-11"])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from marrowscope.cells.classification import Classifier, Named
 from marrowscope.cells.crops import cut_crops
-from marrowscope.cells.quality import SMUDGED_ABOVE, cut_by_border, sharpness
+from marrowscope.cells.quality import cut_by_border, looks_flagged
 from marrowscope.detection.engine import Detector
 from marrowscope.detection.stitching import Stitcher, stitch_field
 from marrowscope.detection.table import Detections
@@ -29,9 +29,6 @@ from marrowscope.slides.protocol import Slide
 from marrowscope.tiles.fields import CountingField
 from marrowscope.tiles.grid import TileWindow, tile_windows
 from marrowscope.tiles.reading import Tile, TileReader
-
-BLURRED_BELOW = 0.006
-"""Sharpness below which a cell is out of focus (how it was chosen: docs/methods/quality.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +194,6 @@ class CellFinder:
         named: Named,
         crops: NDArray[np.uint8],
     ) -> dict[str, NDArray[np.bool_]]:
-        classes = self._pack.contract.classes
         bounds = self._slide.bounds
-        probabilities = named.probabilities
-        certainty = probabilities.max(axis=1, initial=0.0)
-        smudge = probabilities[:, classes.index("smudge")] if "smudge" in classes else np.zeros(len(boxes))
-        return {
-            "cut": cut_by_border(
-                boxes, self._regions[counting_field.region], (bounds.x0, bounds.y0, bounds.x1, bounds.y1)
-            ),
-            "blurred": sharpness(crops) < BLURRED_BELOW,
-            "smudged": smudge >= SMUDGED_ABOVE,
-            "unsure": certainty < self._pack.contract.unsure_below,
-            "anomalous": np.zeros(len(boxes), np.bool_) if named.anomaly is None else named.anomaly > 1,
-        }
+        cut = cut_by_border(boxes, self._regions[counting_field.region], (bounds.x0, bounds.y0, bounds.x1, bounds.y1))
+        return {"cut": cut} | looks_flagged(crops, named.probabilities, named.anomaly, self._pack.contract)

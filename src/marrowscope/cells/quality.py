@@ -8,6 +8,11 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
 
+from marrowscope.packs.contract import PackContract
+
+BLURRED_BELOW = 0.006
+"""Sharpness below which a cell is out of focus (how it was chosen: docs/methods/quality.md)."""
+
 SMUDGED_ABOVE = 0.3
 """Probability of a smudged nucleus above which a cell of another type is flagged."""
 
@@ -27,6 +32,27 @@ def sharpness(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     smooth = grey.reshape(n, side, side)[:, inner, inner].astype(np.float32)
     values: NDArray[np.float32] = edges.var(axis=(1, 2)) / (smooth.var(axis=(1, 2)) + 25.0)
     return values
+
+
+def looks_flagged(
+    crops: NDArray[np.uint8] | None,
+    probabilities: NDArray[np.float32],
+    anomaly: NDArray[np.float32] | None,
+    contract: PackContract,
+) -> dict[str, NDArray[np.bool_]]:
+    """Truth values ``(n,)`` of the flags that the looks of cells alone tell: blurred, smudged, unsure, anomalous.
+
+    ``crops (n, side, side, 3)`` at the pack's spacing; None where nobody knows their scale, without which nothing is
+    called blurred.
+    """
+    classes, n = contract.classes, len(probabilities)
+    smudge = probabilities[:, classes.index("smudge")] if "smudge" in classes else np.zeros(n)
+    return {
+        "blurred": np.zeros(n, np.bool_) if crops is None else sharpness(crops) < BLURRED_BELOW,
+        "smudged": smudge >= SMUDGED_ABOVE,
+        "unsure": probabilities.max(axis=1, initial=0.0) < contract.unsure_below,
+        "anomalous": np.zeros(n, np.bool_) if anomaly is None else anomaly > 1,
+    }
 
 
 def cut_by_border(

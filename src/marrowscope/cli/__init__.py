@@ -24,6 +24,7 @@ VERBS = {
     "count": "Count one or more slides: differential, report, tables.",
     "regions": "Show where on a slide counting would take place.",
     "evaluate": "Hold a pack against labelled slides: scores with intervals, a verification to sign.",
+    "classify": "Name the cells in pictures of single cells.",
     "explain": "Show where in pictures of single cells the evidence for their types lies.",
     "phantom": "Generate a smear with known truth.",
     "packs": "List, show, verify, add and build packs of models.",

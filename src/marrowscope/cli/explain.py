@@ -10,14 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from marrowscope.cells.explain import Method
-    from marrowscope.packs.contract import ClassifierContract
+    from marrowscope.packs.contract import PackContract
     from marrowscope.slides.protocol import Picture
-
-WIDEST_UM = 100.0
-"""Longest side of a picture that can be of a single cell, with its surroundings."""
-
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-"""Endings of the files that are taken from a folder."""
 
 METHODS: dict[str, Method | None] = {"auto": None, "cam": "class activation", "occlusion": "occlusion"}
 
@@ -55,8 +49,9 @@ def command(
 
     from marrowscope.cells.classification import Classifier
     from marrowscope.cells.explain import explain
+    from marrowscope.cells.pictures import cell_picture, find_pictures
     from marrowscope.cli.console import say_where, stdout
-    from marrowscope.errors import SlideError
+    from marrowscope.errors import DataError, OutputError, SlideError
     from marrowscope.options import SPECIMENS
     from marrowscope.packs import load_pack
     from marrowscope.report.sheet import explained_rows, write_sheet
@@ -66,14 +61,16 @@ def command(
         raise typer.BadParameter(f"--method knows {', '.join(METHODS)}, found {method!r}")
     if specimen not in SPECIMENS:
         raise typer.BadParameter(f"--specimen knows {', '.join(SPECIMENS)}, found {specimen!r}")
-    images = _pictures(images, output)
+    images = find_pictures(images, deep=False)
+    if output is not None and (taken := [image for image in images if image.resolve().parent == output.resolve()]):
+        raise OutputError(f"the sheet would be written over pictures such as {taken[0]}; choose another folder with -o")
     loaded = load_pack(pack).for_specimen(specimen)
     classifier = Classifier(loaded, threads=threads)
     read: dict[str, Picture] = {}
     for image, name in zip(images, output_names(images), strict=True):
         try:
-            read[name] = _crop(image, spacing, classifier.contract)
-        except SlideError as error:
+            read[name] = cell_picture(image, spacing, classifier.contract)
+        except (SlideError, DataError) as error:
             typer.secho(f"marrowscope: {error}", fg="red", err=True)
     if read:
         crops = np.stack(list(read.values()))
@@ -84,7 +81,7 @@ def command(
         if as_json:
             typer.echo(json.dumps(rows, indent=2))
         else:
-            stdout.print(_table(rows))
+            stdout.print(_table(rows, loaded.contract))
             if output is not None:
                 say_where("look at ", output / "explanations.html")
     if len(read) < len(images):
@@ -93,54 +90,10 @@ def command(
         raise typer.Exit(1)
 
 
-def _pictures(given: list[Path], output: Path | None) -> list[Path]:
-    """Each picture once, a folder standing for the pictures in it, in the order of their names.
-
-    Raises ``SlideError`` for a folder without any, ``OutputError`` when the sheet would replace pictures.
-    """
-    from marrowscope.errors import OutputError, SlideError
-
-    images: dict[Path, None] = {}
-    for path in given:
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
-        if not inside:
-            raise SlideError(
-                f"no picture lies in the folder {path}, whose own folders are not searched; expected files that end "
-                f"in {', '.join(sorted(PICTURES))}: give pictures, or the folder that holds them"
-            )
-        images |= dict.fromkeys(inside)
-    if output is not None and (taken := [image for image in images if image.resolve().parent == output.resolve()]):
-        raise OutputError(f"the sheet would be written over pictures such as {taken[0]}; choose another folder with -o")
-    return list(images)
-
-
-def _crop(image: Path, spacing: float | None, contract: ClassifierContract) -> Picture:
-    """The middle of a picture at the classifier's spacing. Raises ``SlideError`` and ``SpacingError``."""
-    from marrowscope.errors import SlideError
-    from marrowscope.geometry import Size
-    from marrowscope.slides import open_slide, require_spacing
-    from marrowscope.slides.sampling import Sampler
-
-    with open_slide(image, spacing) as slide:
-        um = require_spacing(slide)
-        width, height = slide.size.width * um.x, slide.size.height * um.y
-        if max(width, height) > WIDEST_UM:
-            raise SlideError(
-                f"{image} is {width:.0f} x {height:.0f} um, too large for one cell (expected at most {WIDEST_UM:g}); "
-                "check --spacing, cut the cell out, or count all cells with: marrowscope count"
-            )
-        u, v = (round(side / 2 / contract.spacing) - contract.crop // 2 for side in (width, height))
-        return Sampler(slide, contract.spacing).read(u, v, Size(contract.crop, contract.crop))
-
-
-def _table(rows: list[dict[str, Any]]) -> Any:
+def _table(rows: list[dict[str, Any]], pack: PackContract) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
-
-    from marrowscope.taxonomy import CELL_TYPES
 
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("picture", "type", "second type"):
@@ -148,9 +101,9 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     table.add_column("anomaly", justify="right")
     table.add_column("flags")
     for row in rows:
-        first = f"{CELL_TYPES[row['type']].title} {100 * row['certainty']:.0f} %"
-        second = f"{CELL_TYPES[row['second_type']].title} {100 * row['second_certainty']:.0f} %"
+        first = f"{pack.title_of(row['type'])} {100 * row['certainty']:.0f} %"
+        second = f"{pack.title_of(row['second_type'])} {100 * row['second_certainty']:.0f} %"
         anomaly = "" if row["anomaly"] is None else f"{row['anomaly']:.2f}"
         flags = ", ".join(flag for flag in ("unsure", "anomalous") if row[flag])
-        table.add_row(Text(row["file"]), first, second, anomaly, flags)
+        table.add_row(*map(Text, (row["file"], first, second, anomaly, flags)))
     return table

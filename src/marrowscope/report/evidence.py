@@ -15,7 +15,6 @@ from marrowscope.report.gallery import SIDE_UM, middle, second_type
 from marrowscope.report.pictures import jpeg_uri
 from marrowscope.report.view import NARROW, printable
 from marrowscope.slides.protocol import Picture
-from marrowscope.taxonomy import CELL_TYPES
 
 OPACITY = 0.7
 """Of the colour where the evidence is strongest: the cell stays visible below."""
@@ -52,7 +51,7 @@ class EvidenceCell:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
-    """The section: what its pictures mean, what they do not, and the cells. ``side_um`` is the side of a picture."""
+    """The section: what its pictures mean, what they do not, and the cells. ``side_um`` of a picture: 0 where unknown."""
 
     summary: str
     meaning: str
@@ -83,8 +82,8 @@ def evidence_view(content: ReportContent) -> EvidenceView | None:
                 uri=uri,
                 first_uri=first_uri,
                 second_uri=second_uri,
-                first=named(row["type"], row["certainty"]),
-                second=named(second, probability),
+                first=named(content.pack.title_of(row["type"]), row["certainty"]),
+                second=named(content.pack.title_of(second), probability),
                 words=_words(row),
                 where=_where(row, content),
                 unsure="unsure" in row["flags"],
@@ -119,10 +118,10 @@ def overlay(crop: Picture, evidence: NDArray[np.float32], strongest: float) -> P
     return np.asarray(cv2.drawContours(drawn, lines, -1, (0, 0, 0), 1, cv2.LINE_AA), np.uint8)
 
 
-def named(name: str, probability: float) -> str:
-    """A type with its probability, which is never said to be none or all."""
+def named(title: str, probability: float) -> str:
+    """The title of a type with its probability, which is never said to be none or all."""
     bound = "<1" if probability < 0.005 else ">99" if probability >= 0.995 else f"{100 * probability:.0f}"
-    return f"{CELL_TYPES[name].title} {bound}{NARROW}%"
+    return f"{title} {bound}{NARROW}%"
 
 
 def _words(row: dict[str, object]) -> str:

@@ -79,7 +79,7 @@ def write_sheet(
 
 def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanation, pack: PackContract) -> str:
     """The page as text: complete in itself, without a script."""
-    spacing = pack.classifier.spacing if pack.classifier else 1.0
+    spacing = pack.classifier.spacing if pack.classifier else None
     cells = []
     for row, (crop, first, second, _) in zip(rows, _pictures(crops, found, crops.shape[1]), strict=True):
         score = [f"anomaly {row['anomaly']:.2f}"] if isinstance(row["anomaly"], float) else []
@@ -89,8 +89,8 @@ def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanati
                 uri=jpeg_uri(crop, 86),
                 first_uri=jpeg_uri(first, 84),
                 second_uri=jpeg_uri(second, 84),
-                first=named(str(row["type"]), float(row["certainty"] or 0)),
-                second=named(str(row["second_type"]), float(row["second_certainty"] or 0)),
+                first=named(pack.title_of(str(row["type"])), float(row["certainty"] or 0)),
+                second=named(pack.title_of(str(row["second_type"])), float(row["second_certainty"] or 0)),
                 words=", ".join([flag for flag in ("unsure", "anomalous") if row[flag]] + score),
                 where="",
                 unsure=bool(row["unsure"]),
@@ -102,11 +102,16 @@ def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanati
         "yellow it grows, the line runs at half of the largest.",
         meaning=MEANING[found.method],
         limits=LIMITS,
-        side_um=crops.shape[1] * spacing,
+        side_um=crops.shape[1] * (spacing or 0.0),
         cells=tuple(cells),
     )
+    return single_cells_page("sheet.html.j2", pack, evidence=evidence)
+
+
+def single_cells_page(template: str, pack: PackContract, **values: object) -> str:
+    """A page about pictures of single cells as text, complete in itself, without a script."""
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment().get_template("sheet.html.j2").render(evidence=evidence, pack=pack, bar_um=BAR_UM, style=style)
+    return environment().get_template(template).render(pack=pack, bar_um=BAR_UM, style=style, **values)
 
 
 def _pictures(

@@ -113,8 +113,8 @@ def limits_of(content: Verification) -> list[str]:
     )
     ranked = (
         "Average precision is of the detections that reach the pack's threshold "
-        f"({content.pack.counts_with.score_threshold:g}), as they are what is counted; over all detections it would be a "
-        "little higher."
+        f"({content.pack.counts_with.score_threshold:g}), as they are what is counted; over all detections it would be "
+        "a little higher."
     )
     labels = "The labels are taken for the truth: their errors count against the pack, and no interval knows of them."
     limits = [labels, intervals, asked, *([ranked] if summary.detection else [])]

@@ -1,0 +1,201 @@
+"""Pictures of single cells in files, as a pack's classifier wants them, and many of them named.
+
+A classifier with a spacing gets the middle of a picture at that spacing, as it would be cut out of a slide; one
+without gets the whole picture resized. Pictures stream through: memory is bounded by :data:`AHEAD` pictures and the
+table, whatever the folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marrowscope.cells.classification import BATCH, Classifier, Named
+from marrowscope.cells.quality import looks_flagged
+from marrowscope.errors import DataError, MarrowscopeError, SlideError, SpacingError
+from marrowscope.geometry import Size
+from marrowscope.packs.contract import ClassifierContract, PackContract
+from marrowscope.packs.loading import Pack
+from marrowscope.slides import open_slide, require_spacing
+from marrowscope.slides.cell_picture import check_size, fitted, read_cell_picture
+from marrowscope.slides.memory import MemorySlide
+from marrowscope.slides.protocol import Picture, Slide
+from marrowscope.slides.sampling import Sampler
+
+WIDEST_UM = 100.0
+"""Longest side of a picture that can be of a single cell, with its surroundings."""
+
+NO_SLIDES = frozenset({".gif", ".webp"})
+"""Endings of pictures that no reader of slides knows."""
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | NO_SLIDES
+"""Endings of the files that are taken from a folder."""
+
+AHEAD = 4 * BATCH
+"""Pictures that are decoded before they are needed."""
+
+READERS = 2
+"""Threads that decode."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPictures:
+    """``table`` of :func:`picture_schema`, in the order of the files; ``skipped``: file and problem of the others."""
+
+    table: pl.DataFrame
+    skipped: tuple[tuple[Path, str], ...]
+
+
+def find_pictures(given: Sequence[Path], *, deep: bool) -> list[Path]:
+    """Each picture once, a folder standing for the pictures in it, in the order of their names.
+
+    ``deep``: also for those in its own folders; what is hidden (a name with a dot in front) is left out. Raises
+    ``SlideError`` for a folder without any.
+    """
+    found: dict[Path, None] = {}
+    for path in given:
+        inside = [path]
+        if path.is_dir():
+            inside = [file for file in _files(path, deep) if file.suffix.lower() in ENDINGS and file.name[0] != "."]
+        if not inside:
+            where = "in its own folders" if deep else "whose own folders are not searched"
+            raise SlideError(
+                f"no picture lies in the folder {path}{' or ' if deep else ', '}{where}; expected files that end "
+                f"in {', '.join(sorted(ENDINGS))}: give pictures, or the folder that holds them"
+            )
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _files(folder: Path, deep: bool) -> Iterator[Path]:
+    for here, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if deep and name[0] != ".")
+        yield from (Path(here, name) for name in sorted(names))
+
+
+def cell_picture(image: Path, spacing: float | None, contract: ClassifierContract) -> Picture:
+    """A picture of a single cell as the classifier sees it, ``(crop, crop, 3)``.
+
+    ``spacing`` in um per pixel, for a file that does not say; overrides one that does. Raises ``SlideError``,
+    ``SpacingError`` and ``DataError``.
+    """
+    if contract.spacing is None:
+        return fitted(read_cell_picture(image), contract.crop)
+    with _opened(image, spacing) as slide:
+        um = require_spacing(slide)
+        width, height = slide.size.width * um.x, slide.size.height * um.y
+        if max(width, height) > WIDEST_UM:
+            raise SlideError(
+                f"{image} is {width:.0f} x {height:.0f} um, too large for one cell (expected at most {WIDEST_UM:g}); "
+                "check --spacing, cut the cell out, or count all cells with: marrowscope count"
+            )
+        check_size(image, slide.size.width, slide.size.height)
+        u, v = (round(side / 2 / contract.spacing) - contract.crop // 2 for side in (width, height))
+        return Sampler(slide, contract.spacing).read(u, v, Size(contract.crop, contract.crop))
+
+
+def _opened(image: Path, spacing: float | None) -> Slide:
+    if image.suffix.lower() in NO_SLIDES:
+        return MemorySlide(read_cell_picture(image), spacing, name=image.stem, path=image, reader="picture")
+    return open_slide(image, spacing)
+
+
+def name_pictures(
+    images: Sequence[Path],
+    pack: Pack,
+    *,
+    spacing: float | None = None,
+    threads: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> NamedPictures:
+    """Name the cell in each picture; ``progress`` is told how many are done.
+
+    A picture that cannot be used is skipped with its problem. Raises ``SpacingError`` when the first pictures do not
+    say how large a pixel is and ``spacing`` is None, ``DataError`` when no picture can be used.
+    """
+    classifier = Classifier(pack, threads=threads)
+    frames: list[pl.DataFrame] = []
+    skipped: list[tuple[Path, str]] = []
+
+    def read(image: Path) -> Picture | MarrowscopeError:
+        try:
+            return cell_picture(image, spacing, classifier.contract)
+        except MarrowscopeError as error:
+            return error
+
+    done = 0
+    with closing(_decoded(images, read)) as decoded:
+        while batch := list(islice(decoded, BATCH)):
+            good = [(image, found) for image, found in batch if not isinstance(found, MarrowscopeError)]
+            bad = [(image, found) for image, found in batch if isinstance(found, MarrowscopeError)]
+            if not frames and not good and isinstance(bad[0][1], SpacingError):
+                raise bad[0][1]
+            skipped += [(image, str(error)) for image, error in bad]
+            if good:
+                crops = np.stack([picture for _, picture in good])
+                frames.append(_frame([image for image, _ in good], crops, classifier.classify(crops), pack.contract))
+            done += len(batch)
+            progress(done)
+    if not frames:
+        raise DataError(f"none of {len(images):,} pictures can be used; the first: {skipped[0][1]}")
+    return NamedPictures(pl.concat(frames), tuple(skipped))
+
+
+def picture_schema(classes: Sequence[str]) -> dict[str, pl.DataType]:
+    """Columns of ``classes.parquet``: as those of :func:`marrowscope.cells.table.cell_schema`, a row a picture."""
+    return {
+        "file": pl.String(),
+        "type": pl.String(),
+        "certainty": pl.Float32(),
+        "anomaly": pl.Float32(),
+        "unsure": pl.Boolean(),
+        "flags": pl.List(pl.String()),
+        **{f"p_{name}": pl.Float32() for name in classes},
+    }
+
+
+def _decoded(
+    images: Sequence[Path], read: Callable[[Path], Picture | MarrowscopeError]
+) -> Generator[tuple[Path, Picture | MarrowscopeError]]:
+    """Each picture in its order, decoded in threads a bounded way ahead."""
+    pool = ThreadPoolExecutor(READERS)
+    waiting: deque[tuple[Path, Future[Picture | MarrowscopeError]]] = deque()
+    try:
+        for image in images:
+            waiting.append((image, pool.submit(read, image)))
+            if len(waiting) >= AHEAD:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _frame(images: Sequence[Path], crops: NDArray[np.uint8], named: Named, contract: PackContract) -> pl.DataFrame:
+    n, best = len(images), named.probabilities.argmax(axis=1)
+    scaled = contract.classifier is not None and contract.classifier.spacing is not None
+    flags = looks_flagged(crops if scaled else None, named.probabilities, named.anomaly, contract)
+    return pl.DataFrame(
+        {
+            "file": [image.as_posix() for image in images],
+            "type": [contract.classes[index] for index in best],
+            "certainty": named.probabilities.max(axis=1),
+            "anomaly": [None] * n if named.anomaly is None else named.anomaly,
+            "unsure": flags["unsure"],
+            "flags": [[word for word, values in flags.items() if values[index]] for index in range(n)],
+            **{f"p_{name}": named.probabilities[:, column] for column, name in enumerate(contract.classes)},
+        },
+        schema=picture_schema(contract.classes),
+    )
