@@ -1,0 +1,281 @@
+"""What every study of single cells should print: scores with intervals, by class, cost, and pairs of networks.
+
+Where a network was trained several times with other seeds, a number is mean ± standard deviation over the seeds and,
+after a semicolon, that of the first seed with its 95 % interval over cells (or patients).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.evaluation.cell_scores import McNemar, holm, mcnemar
+from marrowscope.evaluation.intervals import Proportion
+from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, start_words
+from marrowscope.studies.cell_studies.plots import p_value
+from marrowscope.studies.page import Table
+from marrowscope.studies.wang_2022.tables import NOTHING, figure, over_folds, with_interval, with_spread
+
+SEEDS = "Several seeds: mean ± standard deviation over them; after the semicolon the first seed with its 95 % interval."
+INTERVALS = (
+    "Brackets are 95 % intervals: Wilson for proportions, bootstrap over {units} for F1, balanced accuracy and ECE, "
+    "DeLong for AUC. Wilson and DeLong take cells as independent, which cells of one patient are not."
+)
+ELEMENT_WISE = (
+    "Element-wise: each of the k outputs of a cell is judged alone, yes above 0.5, as Keras's binary accuracy does. Of "
+    "the k answers k - 1 are rightly no whatever the cell is, so that a network which never says yes already has "
+    "(k - 1) / k. Where a cell is called wrong one output is missed and mostly one more is false: about "
+    "1 - 2 (1 - top-1) / k."
+)
+
+
+def as_estimate(share: Proportion) -> Estimate:
+    """A proportion with its Wilson interval in the form of the other numbers."""
+    low, high = share.interval if share.total else (nan, nan)
+    return Estimate(share.value, low, high, share.total, share.total)
+
+
+def told(entry: Entry, read: Callable[[FinishedJob], Estimate | Proportion]) -> str:
+    """A number of an entry with its interval and, of several seeds, their spread."""
+
+    def of(job: FinishedJob) -> Estimate:
+        found = read(job)
+        return as_estimate(found) if isinstance(found, Proportion) else found
+
+    return over_folds(entry.over_seeds(lambda job: of(job).value), of(entry.first))
+
+
+def plain(entry: Entry, read: Callable[[FinishedJob], float], digits: int = 3) -> str:
+    """A number without an interval: mean, and ± over several seeds."""
+    found = entry.over_seeds(read)
+    return figure(found.mean, digits) if found.folds < 2 else with_spread(found)
+
+
+def units_words(entries: Sequence[Entry]) -> str:
+    return "patients" if any(entry.first.test.patients for entry in entries) else "cells"
+
+
+def notes_of(entries: Sequence[Entry], *own: str) -> tuple[str, ...]:
+    """``own`` notes, what brackets are, and what several seeds look like where there are several."""
+    seeds = (SEEDS,) if any(len(entry.jobs) > 1 for entry in entries) else ()
+    return (*own, INTERVALS.format(units=units_words(entries)), *seeds)
+
+
+def scores_table(entries: Sequence[Entry], title: str, notes: Sequence[str] = ()) -> Table:
+    """One row a network on its test cells: top-1, element-wise, macro F1, balanced accuracy, AUC and calibration."""
+    head = (
+        *("Network", "start", "test cells", "top-1", "macro F1", "balanced accuracy", "macro AUC"),
+        *("ECE", "ECE, with temperature", "temperature"),
+    )
+    rows = []
+    for entry in entries:
+        scores = entry.first.scores
+        after = scores.after is not None
+        rows.append(
+            (
+                entry.label,
+                start_words(entry.first.start),
+                f"{scores.n:,}",
+                told(entry, lambda job: job.scores.top1),
+                told(entry, lambda job: job.scores.macro_f1),
+                told(entry, lambda job: job.scores.balanced_accuracy),
+                plain(entry, lambda job: job.scores.macro_auc),
+                told(entry, lambda job: job.scores.before.error),
+                told(entry, _error_after) if after else NOTHING,
+                plain(entry, _temperature, 2) if after else NOTHING,
+            )
+        )
+    calibration = (
+        "ECE: expected calibration error over 15 bins of the largest output. The temperature is fitted on the "
+        "validation cells, never on these."
+    )
+    return Table(title, head, tuple(rows), notes_of(entries, *notes, calibration))
+
+
+def _error_after(job: FinishedJob) -> Estimate:
+    after = job.scores.after
+    return after.error if after is not None else Estimate(nan, nan, nan, 0, 0)
+
+
+def _temperature(job: FinishedJob) -> float:
+    after = job.scores.after
+    return after.temperature if after is not None else nan
+
+
+def two_accuracies_table(entries: Sequence[Entry], title: str) -> Table:
+    """Top-1 and element-wise accuracy side by side, with what saying nothing would get."""
+    rows = []
+    for entry in entries:
+        top1, alone = entry.first.scores.top1, entry.first.scores.element_wise
+        k = len(entry.first.classes)
+        rows.append(
+            (
+                entry.label,
+                str(k),
+                told(entry, lambda job: job.scores.top1),
+                told(entry, lambda job: job.scores.element_wise.accuracy),
+                figure(1 - 2 * (1 - top1.value) / k),
+                figure(alone.silent),
+                told(entry, lambda job: job.scores.element_wise.precision),
+                told(entry, lambda job: job.scores.element_wise.recall),
+            )
+        )
+    head = ("Network", "k", "top-1", "element-wise", "1 - 2 (1 - top-1) / k", "never yes", "precision", "recall")
+    note = "Precision and recall are those of all outputs together above 0.5. Intervals of element-wise figures take "
+    return Table(title, head, tuple(rows), (ELEMENT_WISE, note + "outputs as independent and are too narrow."))
+
+
+def classes_table(entry: Entry, title: str) -> Table:
+    """Every class of one network (its first seed) against the rest."""
+    job, rows = entry.first, []
+    for row in job.scores.per_class:
+        shares = (row.precision, row.recall)
+        rows.append(
+            (
+                job.title(row.name),
+                f"{row.support:,}",
+                *(with_interval(as_estimate(share)) for share in shares),
+                with_interval(row.f1),
+                with_interval(as_estimate(row.specificity)),
+                with_interval(row.auc),
+                with_interval(as_estimate(row.misclassification)),
+            )
+        )
+    scores = job.scores
+    count = len(scores.classes)
+    mean = (
+        *("Mean over the classes that occur", f"{scores.n:,}"),
+        *(_mean([getattr(row, name).value for row in scores.per_class]) for name in ("precision", "recall")),
+        with_interval(scores.macro_f1),
+        *(_mean([getattr(row, name).value for row in scores.per_class]) for name in ("specificity", "auc")),
+        figure(sum(row.misclassification.value for row in scores.per_class) / count),
+    )
+    head = ("", "test cells", "precision", "recall", "F1", "specificity", "AUC", "misclassification")
+    few = [job.title(row.name) for row in scores.per_class if 0 < row.support < 30]
+    notes = ["Misclassification: false positives and false negatives of the class as a share of all test cells."]
+    if few:
+        notes.append(f"Fewer than 30 test cells, read the interval and not the number: {', '.join(few)}.")
+    return Table(title, head, (*rows, mean), notes_of([Entry(entry.label, (job,))], *notes))
+
+
+def _mean(values: Sequence[float]) -> str:
+    known = [value for value in values if not np.isnan(value)]
+    return figure(float(np.mean(known))) if known else NOTHING
+
+
+def cost_table(entries: Sequence[Entry], title: str) -> Table:
+    """What each network took: parameters, arithmetic, time, speed, memory, energy; means over the seeds."""
+    rows = []
+    for entry in entries:
+        job = entry.first
+        learnt, every = job.parameters
+        rows.append(
+            (
+                entry.label,
+                figure(every / 1e6, 2),
+                figure(learnt / 1e6, 2),
+                figure(job.number("flops") / 1e9, 2),
+                str(len(job.history)),
+                plain(entry, lambda job: job.number("seconds") / 60, 1),
+                plain(entry, lambda job: job.number("images_per_second"), 0),
+                plain(entry, lambda job: 100 * job.number("feed_share"), 1),
+                plain(entry, lambda job: job.peak_memory, 0),
+                plain(entry, lambda job: 1000 * job.energy[0], 2),
+                figure(entry.first.scores.macro_f1.value),
+            )
+        )
+    head = (
+        *("Network", "parameters, millions", "learnt, millions", "GFLOP a picture", "epochs", "training, minutes"),
+        *("pictures a second", "feed, % of the time", "peak memory, MB", "energy, Wh", "macro F1"),
+    )
+    hows = sorted({how for entry in entries for job in entry.jobs if (how := job.energy[1])})
+    where = sorted({str(job.facts["device"]) for entry in entries for job in entry.jobs if job.facts.get("device")})
+    notes = [
+        (
+            "GFLOP: a multiplication and an addition are two. Feed: the share of the training time that went into "
+            "batches and their augmentation. Memory: of the GPU where there is one, else of the process."
+        ),
+        *([f"Energy: {'; '.join(hows)}."] if hows else []),
+        *([f"Measured on: {'; '.join(where)}."] if where else []),
+    ]
+    return Table(title, head, tuple(rows), tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Every pair of networks on the same test cells: ``tests[row, column]`` for row < column, ``adjusted`` p (Holm).
+
+    ``gain (m, m)`` is the share of cells that the row alone has right minus that of the column alone, in percentage
+    points; ``p (m, m)`` adjusted; both nan on the diagonal. ``left_out`` were tested on other cells.
+    """
+
+    labels: tuple[str, ...]
+    tests: dict[tuple[int, int], McNemar]
+    gain: NDArray[np.float64]
+    p: NDArray[np.float64]
+    n: int
+    left_out: tuple[str, ...]
+
+
+def compare(entries: Sequence[Entry]) -> Pairs | None:
+    """McNemar's exact test between the first seeds of all networks on one and the same test cells; None for fewer than
+    two of them."""
+    if not entries:
+        return None
+    with_names = [(entry.label, entry.first) for entry in entries]
+    reference = with_names[0][1]
+    same = [(label, job) for label, job in with_names if _same_cells(reference, job)]
+    left_out = tuple(label for label, job in with_names if not _same_cells(reference, job))
+    if len(same) < 2:
+        return None
+    order = np.argsort(reference.test.rows)
+    labels, n, m = reference.test.labels[order], len(reference.test), len(same)
+    called = [job.test.called[np.argsort(job.test.rows)] for _, job in same]
+    pairs = list(combinations(range(m), 2))
+    tests = {(a, b): mcnemar(labels, called[a], called[b]) for a, b in pairs}
+    adjusted = holm([tests[pair].p for pair in pairs])
+    gain, p = np.full((m, m), np.nan), np.full((m, m), np.nan)
+    for (a, b), value in zip(pairs, adjusted, strict=True):
+        more = 100 * (tests[a, b].only_first - tests[a, b].only_second) / n
+        gain[a, b], gain[b, a] = more, -more
+        p[a, b] = p[b, a] = value
+    return Pairs(tuple(label for label, _ in same), tests, gain, p, n, left_out)
+
+
+def _same_cells(one: FinishedJob, other: FinishedJob) -> bool:
+    a, b = one.test, other.test
+    if len(a) != len(b) or one.classes != other.classes or one.facts.get("source") != other.facts.get("source"):
+        return False
+    first, second = np.argsort(a.rows), np.argsort(b.rows)
+    return bool((a.rows[first] == b.rows[second]).all() and (a.labels[first] == b.labels[second]).all())
+
+
+def pairs_table(pairs: Pairs, title: str) -> Table:
+    """``12 : 30, p 0.04``: cells that only the row, only the column called right, and the adjusted p."""
+    rows = []
+    for row, label in enumerate(pairs.labels):
+        cells = []
+        for column in range(len(pairs.labels)):
+            if row == column:
+                cells.append(NOTHING)
+                continue
+            test = pairs.tests[min(row, column), max(row, column)]
+            mine, theirs = (test.only_first, test.only_second) if row < column else (test.only_second, test.only_first)
+            cells.append(f"{mine} : {theirs}, p {p_value(float(pairs.p[row, column]))}")
+        rows.append((label, *cells))
+    notes = [
+        (
+            f"{pairs.n:,} test cells, the same for all. Cells that the network of the row alone called right, against "
+            "those that the network of the column alone called right; p of McNemar's exact test, adjusted by Holm for "
+            f"{len(pairs.tests)} pairs. First seeds."
+        )
+    ]
+    if pairs.left_out:
+        notes.append(f"Tested on other cells and therefore not here: {', '.join(pairs.left_out)}.")
+    return Table(title, ("Right alone", *pairs.labels), tuple(rows), tuple(notes))
