@@ -113,7 +113,7 @@ def _figures(results: Results) -> list[Block]:
     else:
         detected = results.regions.detected
         for which, (name, words) in enumerate(
-            (("number", "regions of each slide"), ("size", "size of the regions of each slide, mm²"))
+            (("number", "number of regions of each slide"), ("size", "size of the regions of each slide, mm²"))
         ):
             svg = bars(sorted(detected), {"ours": [detected[slide][which] for slide in sorted(detected)]}, words)
             blocks.append(Figure(f"Fig. 3: {words}", f"figure-3-{name}", svg, (results.regions.words,)))
