@@ -90,7 +90,7 @@ def markdown(page: Page, folder: str) -> str:
 
 _STYLE = """
 @page{size:A4 landscape;margin:12mm}
-body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+body{font:15px/1.5 system-ui,sans-serif;max-width:88rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
 table{border-collapse:collapse;font-size:12px;line-height:1.35;display:block;overflow-x:auto}
 th,td{padding:.2rem .45rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
 th{vertical-align:bottom}
