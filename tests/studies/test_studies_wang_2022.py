@@ -71,6 +71,10 @@ def test_from_a_cohort_to_the_page(cohort: Cohort, learning: ModuleType, tmp_pat
     assert owned.height == first.labels().height  # every label is owned by exactly one tile
     assert truth.filter("owned").height > tiles.cells.filter("owned").height
 
+    before = (output / "study.json").read_text()
+    with pytest.raises(DataError, match=r"threads: 1, now 2\)"):
+        wang_2022.run(cohort.folder, output, replace(SMOKE, threads=2), silent, learner=learning.Threshold())
+    assert (output / "study.json").read_text() == before  # it still says how what is there was made
     with pytest.raises(DataError, match="holds the scale smoke"):
         wang_2022.run(cohort.folder, output, replace(SMOKE, scale="cpu"), silent, learner=learning.Threshold())
 

@@ -97,6 +97,12 @@ def read_job(folder: Path) -> dict[str, Any] | None:
     return _read(folder / "job.json")
 
 
+def check_jobs(jobs: Sequence[Job], output: Path) -> None:
+    """Raise ``DataError`` for the first job whose folder answers another question; nothing is changed."""
+    for job in jobs:
+        _look(job, output / "jobs" / job.name, force=False)
+
+
 def run_jobs(
     jobs: Sequence[Job],
     output: Path,

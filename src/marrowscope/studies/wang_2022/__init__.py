@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from marrowscope.errors import DataError
 from marrowscope.files import write_json
 from marrowscope.phantom.cohort import listed_cohort
-from marrowscope.studies.jobs import JobsRun, run_jobs
+from marrowscope.studies.jobs import JobsRun, check_jobs, run_jobs
 from marrowscope.studies.study import About, RunOptions
 from marrowscope.studies.wang_2022.data import prepare_data
 from marrowscope.studies.wang_2022.planning import plan_folds, plan_jobs
@@ -69,6 +69,8 @@ def run(
     jobs = plan_jobs(plan, prepared, scale, learner, output, weights=options.weights, threads=options.threads)
     if own:
         jobs = [*plan_regions(prepared, scale, options.weights), *jobs]
+    if not options.force:
+        check_jobs(jobs, output)  # before study.json says how it was made
     commands = _commands(data, output, options)
     write_json(
         output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs], "commands": commands}
