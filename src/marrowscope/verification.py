@@ -5,10 +5,11 @@ Slides are independent: one that cannot be counted or whose labels cannot be rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 
 import polars as pl
 import shapely
@@ -19,7 +20,7 @@ from marrowscope.annotations.naming import ClassMap
 from marrowscope.annotations.reading import ENDINGS, check_spacing, read_for_slide
 from marrowscope.batch import Outcome, count_slides
 from marrowscope.differential.result import Differential
-from marrowscope.errors import DataError, MarrowscopeError
+from marrowscope.errors import DataError, MarrowscopeError, how_many
 from marrowscope.evaluation.judging import Boxes, JudgedSlide, judge_slide
 from marrowscope.evaluation.summary import summarise
 from marrowscope.options import CountOptions, Progress, silent
@@ -29,7 +30,7 @@ from marrowscope.pipeline import run_facts
 from marrowscope.regions import load_regions
 from marrowscope.report.verification import write_verification
 from marrowscope.report.verified import Verification, VerifiedSlide
-from marrowscope.runs import read_run, slide_name
+from marrowscope.runs import output_names, read_run, slide_name
 from marrowscope.slides import Slide, open_slide, require_spacing
 
 SLIDE_ENDINGS = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tif", ".tiff", ".dcm", ".png", ".jpg", ".jpeg"})
@@ -90,11 +91,13 @@ def verify(
     reading: LabelOptions | None = None,
     force: bool = False,
     progress: Progress = silent,
+    tell: Callable[[str], None] | None = None,
 ) -> Verification:
     """Count all cells of the slides into ``output/counts``, judge them, and write the verification into ``output``.
 
     ``labels`` is the folder with the labels, or one file (of several slides: COCO that names them). What failed is in
-    the slides of the result; nothing is written when nothing could be judged, which raises ``DataError``.
+    the slides of the result; nothing is written when nothing could be judged, which raises ``DataError``. ``tell``
+    is called with a line for each slide that was counted.
     """
     options, reading = replace(options or CountOptions(), cells="all"), reading or LabelOptions()
     names = [slide_name(slide) for slide in slides]
@@ -109,15 +112,11 @@ def verify(
         except MarrowscopeError as error:
             files[slide] = error
     labelled = [slide for slide in slides if isinstance(files[slide], tuple)]
-    outcomes = dict(
-        zip(
-            labelled,
-            count_slides(
-                labelled, output / COUNTS, pack, options, spacing=reading.spacing, force=force, progress=progress
-            ),
-            strict=True,
-        )
-    )
+    outcomes: dict[Path, Outcome] = {}
+    for slide, outcome in _count_each(labelled, output / COUNTS, pack, options, reading.spacing, force, progress):
+        outcomes[slide] = outcome
+        if tell is not None:
+            tell(_told(outcomes, len(labelled)))
     told, judged = [], []
     for slide, name in zip(slides, names, strict=True):
         given = files[slide]
@@ -137,7 +136,7 @@ def verify(
         judged.append(one)
     if not judged:
         reasons = "; ".join(f"{slide.name}: {slide.error}" for slide in told)
-        raise DataError(f"none of {len(told)} slides could be judged: {reasons}")
+        raise DataError(f"none of {how_many(len(told), 'slide')} could be judged: {reasons}")
     used = [slide for slide in told if slide.error is None]
     facts = run_facts(pack.for_specimen(options.specimen), options, {})
     content = Verification(
@@ -158,6 +157,40 @@ def verify(
     progress("writing the verification", 1.0, "")
     write_verification(content, output)
     return content
+
+
+def _count_each(
+    slides: Sequence[Path],
+    counts: Path,
+    pack: Pack,
+    options: CountOptions,
+    spacing: float | None,
+    force: bool,
+    progress: Progress,
+) -> Iterator[tuple[Path, Outcome]]:
+    """Each slide with its outcome as soon as it is there; slides of one name get a folder each."""
+    for number, (slide, label) in enumerate(zip(slides, output_names(slides), strict=True), start=1):
+        place = f"{number}/{len(slides)} " if len(slides) > 1 else ""
+
+        def report(stage: str, done: float, words: str = "", place: str = place) -> None:
+            progress(place + stage, done, words)
+
+        folder = counts if label == slide_name(slide) else counts / label
+        (outcome,) = count_slides([slide], folder, pack, options, spacing=spacing, force=force, progress=report)
+        yield slide, outcome
+
+
+def _told(outcomes: Mapping[Path, Outcome], slides: int) -> str:
+    """A line about the last of these outcomes of so many slides, and how long the others may take."""
+    *_, last = outcomes.values()
+    line = f"slide {len(outcomes)} of {slides}: {last.label}, "
+    if last.differential is None:
+        return line + "could not be counted"
+    line += how_many(last.differential.total, "cell")
+    line += ", counted before" if last.earlier else f" in {last.seconds:.0f} s"
+    took = [one.seconds for one in outcomes.values() if one.differential is not None and not one.earlier]
+    left = slides - len(outcomes)
+    return f"{line}; the rest may take {left * fmean(took) / 60:.1f} min" if took and left else line
 
 
 def _judge(
@@ -198,7 +231,7 @@ def _judge(
     )
     if not judged.asked:
         raise DataError(
-            f"none of the {labels.cells.height} labelled cells of {file.name} lies in the counted regions; use "
+            f"none of {how_many(labels.cells.height, 'labelled cell')} of {file.name} lies in the counted regions; use "
             "--region whole, or a GeoJSON file of where the labels are"
         )
     return judged, (found.height, tuple(labels.cells["id"].to_list())), labels.notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import polars as pl
 import pytest
 import shapely
 from polars.testing import assert_frame_equal
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from marrowscope.annotations.table import ANNOTATION_SCHEMA, Annotations, polygons_of, write_annotations
-from marrowscope.cli import build_app
+from marrowscope.cli import build_app, console
 from marrowscope.phantom import PhantomOptions, read_truth, render_phantom
 from marrowscope.report.verification import MATCHES_SCHEMA
 
@@ -63,6 +65,20 @@ def test_complete_truth(slides: Path, output: Path) -> None:
     assert "Signature" in page
     assert "<script" not in page
     assert facts["pack"]["sha256"] in page
+
+
+def test_types_are_whole_at_80_columns_and_each_slide_is_told(
+    slides: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "stdout", Console(width=80))
+    result = run(slides, slides, output)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert any(line.strip().startswith("Orthochromatic erythroblast ") for line in lines)
+    assert max(len(line) for line in lines[: next(k for k, line in enumerate(lines) if "Mean over" in line)]) <= 80
+    assert not any("…" in line for line in lines)
+    assert re.search(r"^slide 1 of 2: one, \d+ cells, (counted before|in \d+ s)", result.stderr, re.MULTILINE)
+    assert re.search(r"^slide 2 of 2: two, \d+ cells, [^;]*$", result.stderr, re.MULTILINE)
 
 
 def figures(facts: Any) -> Any:

@@ -148,7 +148,7 @@ def test_each_missing_or_damaged_file_says_what_to_type(smoke: Cohort, tmp_path:
     with pytest.raises(DataError, match="has the columns cell, expected id, type"):
         cohort.slides[1].labels()
     (folder / "F13-aml.readings.parquet").unlink()
-    with pytest.raises(DataError, match=rf"lacks F13-aml\.readings\.parquet.*{again}"):
+    with pytest.raises(DataError, match=rf"lacks F13-aml\.readings\.parquet.*{again} .* --slides smoke"):
         read_cohort(folder)
     listing = folder / "cohort.json"
     good = json.loads(listing.read_text())
@@ -209,3 +209,18 @@ def test_a_cohort_that_is_being_made_again_is_not_finished(smoke: Cohort, tmp_pa
         make_cohort(folder, scale="smoke", seed=7, threads=1, force=True, progress=broken_off)
     with pytest.raises(DataError, match="no finished cohort"):
         read_cohort(folder)
+
+
+@pytest.mark.parametrize(
+    ("scale", "seed", "words"),
+    [
+        ("smoke", 2022, " --slides smoke"),
+        ("all", 2022, ""),
+        ("all", 7, " --seed 7"),
+        ("smoke", 0, " --slides smoke --seed 0"),
+    ],
+)
+def test_a_cohort_tells_the_command_that_makes_it(scale: str, seed: int, words: str) -> None:
+    slides = tuple(plan.slide for plan in plan_cohort(Path("my cohort"), scale, seed))
+    cohort = Cohort(Path("my cohort"), "wang-2022", "paper", slides)
+    assert cohort.command == f"marrowscope phantom cohort wang-2022 'my cohort'{words}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from marrowscope.errors import DataError
 from marrowscope.studies.jobs import Job, State, failures, read_job, run_jobs
+from marrowscope.studies.telling import JobLines
 
 WORK = """
 import os, signal, time
@@ -65,7 +67,12 @@ def test_a_crashed_job_takes_no_other_with_it(module: ModuleType, tmp_path: Path
         job(module, "time", needs=("fold-1/plain",)),
         job(module, "more", needs=("fold-0/plain",)),
     ]
-    run = run_jobs(jobs, tmp_path, processes=2, threads=3)
+    told: list[str] = []
+    run = run_jobs(jobs, tmp_path, processes=2, threads=3, tell=told.append)
+    assert told[0] == "6 jobs, 2 at a time"
+    assert sorted(line.partition(": ")[0] for line in told[1:]) == [f"job {k} of 6" for k in range(1, 6)]
+    assert sum(" failed after " in line for line in told) == 3
+    assert re.fullmatch(r"job 5 of 6: \S+ (done in|failed after) \d+ s", told[5])  # the last has no rest
     assert list(run.states.values()) == [
         *(State.FAILED, State.DONE, State.FAILED, State.FAILED, State.DONE, State.BLOCKED)
     ]
@@ -108,9 +115,32 @@ def test_each_job_sees_one_of_several_devices(
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
 
 
+def test_the_rest_is_told_by_what_each_kind_took() -> None:
+    """Two at a time: what runs is counted by what is left of it, a kind that is not known yet by the mean of all."""
+    told: list[str] = []
+
+    def of(name: str, kind: str) -> Job:
+        return Job(name, kind, dict, {}, {}, alone=kind == "time")
+
+    lines = JobLines(6, 1, 2, told.append)
+    lines.end(of("one", "plain"), 100, failed=True, left=[(of("two", "plain"), 50), (of("three", "plain"), 0)])
+    lines.end(of("two", "plain"), 100, failed=False, left=[(of("three", "plain"), 50), (of("four", "cascade"), 0)])
+    lines.end(of("three", "cascade"), 300, failed=False, left=[(of("four", "cascade"), 0), (of("time", "time"), 0)])
+    lines.end(of("four", "cascade"), 8000, failed=False, left=[])
+    assert told == [
+        "6 jobs, 1 of them done earlier, 2 at a time",
+        "job 2 of 6: one failed after 2 min",
+        "job 3 of 6: two done in 2 min; the rest may take 2 min",
+        "job 4 of 6: three done in 5 min; the rest may take 8 min",
+        "job 5 of 6: four done in 2.2 h",
+    ]
+
+
 def test_a_second_run_does_only_what_is_left(module: ModuleType, tmp_path: Path) -> None:
     run_jobs([job(module, "a"), job(module, "b", "crash")], tmp_path)
-    run = run_jobs([job(module, "a"), job(module, "c")], tmp_path)
+    told: list[str] = []
+    run = run_jobs([job(module, "a"), job(module, "c")], tmp_path, tell=told.append)
+    assert told[0] == "2 jobs, 1 of them done earlier, 1 at a time"
     assert run.states == {"a": State.EARLIER, "c": State.DONE}
     assert (tmp_path / "jobs/a/lines.txt").read_text().count("well") == 1
 

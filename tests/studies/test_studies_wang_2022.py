@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from marrowscope.annotations import read_tiles
 from marrowscope.cli import build_app
@@ -23,6 +24,7 @@ from marrowscope.studies.study import STUDIES, RunOptions, find_study
 from marrowscope.studies.wang_2022.data import prepare_data
 from marrowscope.studies.wang_2022.regions import RegionFold, RegionResult, read_regions
 from marrowscope.studies.wang_2022.scales import SCALES, Part
+from marrowscope.taxonomy import WANG_2022_TYPES
 
 SMOKE = RunOptions("smoke", jobs=2)
 
@@ -30,13 +32,23 @@ SMOKE = RunOptions("smoke", jobs=2)
 @pytest.mark.slow
 def test_from_a_cohort_to_the_page(cohort: Cohort, learning: ModuleType, tmp_path: Path) -> None:
     output = tmp_path / "study"
-    crashed = wang_2022.run(cohort.folder, output, SMOKE, silent, learner=learning.Threshold("tile-fold-1/plain"))
+    told: list[str] = []
+    asked = replace(SMOKE, tell=told.append)
+    crashed = wang_2022.run(cohort.folder, output, asked, silent, learner=learning.Threshold("tile-fold-1/plain"))
+    assert told[0] == f"cutting the tiles of {cohort.folder}, once"
+    assert len(told) == 2 + len(crashed.states)
     assert crashed.states["tile-fold-1/plain"] is State.FAILED
     assert crashed.count(State.DONE) == len(crashed.states) - 1
     written = wang_2022.report(output, tmp_path / "page.md", "marrowscope study report study", ["Made on a toaster."])
     page = written[0].read_text()
     assert "Made on a toaster." in page
-    assert f"marrowscope phantom cohort wang-2022 {cohort.folder}\n    marrowscope study run wang-2022 --data" in page
+    made = f"marrowscope phantom cohort wang-2022 {cohort.folder} --slides smoke"
+    assert f"{made}\n    marrowscope study run wang-2022 --data" in page
+    assert "Wiring only, two folds and a tiny network: our figures mean nothing." in page
+    assert "wanted" not in page  # no number is, of a network that cannot reach it
+    assert "Mean of the 16 types" not in page
+    assert re.search(r"Mean of the types \|.*, 1[0-5] types \|", page)
+    assert not re.search("|".join(name for name in WANG_2022_TYPES if "_" in name), page)
     assert "Failed, and missing from every number below: tile-fold-1/plain: unforeseen RuntimeError" in page
     for number in range(1, 7):
         assert f"## Table {number}" in page
@@ -59,8 +71,29 @@ def test_from_a_cohort_to_the_page(cohort: Cohort, learning: ModuleType, tmp_pat
     assert owned.height == first.labels().height  # every label is owned by exactly one tile
     assert truth.filter("owned").height > tiles.cells.filter("owned").height
 
+    before = (output / "study.json").read_text()
+    with pytest.raises(DataError, match=r"threads: 1, now 2\)"):
+        wang_2022.run(cohort.folder, output, replace(SMOKE, threads=2), silent, learner=learning.Threshold())
+    assert (output / "study.json").read_text() == before  # it still says how what is there was made
     with pytest.raises(DataError, match="holds the scale smoke"):
         wang_2022.run(cohort.folder, output, replace(SMOKE, scale="cpu"), silent, learner=learning.Threshold())
+
+
+def test_another_scale_is_refused_before_weights_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"study": "wang-2022", "scale": "smoke"}')
+    with pytest.raises(DataError, match=r"holds the scale smoke: .*go on with --scale smoke, or take it over with"):
+        wang_2022.run(tmp_path, tmp_path, RunOptions("gpu"), silent)
+
+
+def test_a_cohort_ends_with_the_next_command(cohort: Cohort) -> None:
+    result = CliRunner().invoke(
+        build_app("phantom"), ["phantom", "cohort", "wang-2022", str(cohort.folder), "--slides", "smoke"]
+    )
+    assert result.exit_code == 0, result.output
+    study = f"{cohort.folder}-study"
+    assert result.stdout.splitlines()[-1] == (
+        f"next: marrowscope study run wang-2022 --data {cohort.folder} -o {study} --scale smoke"
+    )
 
 
 def test_data_that_are_neither_cohort_nor_tiles(tmp_path: Path) -> None:
@@ -92,6 +125,9 @@ def test_every_study_says_what_it_is() -> None:
         about = find_study(name).ABOUT
         assert about.name == name
         assert {"smoke", "cpu", "gpu", "full"} <= set(about.scales)
+        for words in about.scales.values():
+            assert re.search(r"About [\d.]+ (minutes|hours)", words)
+            assert ("measured" in words) or ("estimate" in words)
 
 
 def test_list_and_report_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from marrowscope.cli.annotations import BelieveSpacing, Classes, SkipUnknown, Spacing
+from marrowscope.errors import how_many
 
 if TYPE_CHECKING:
     from marrowscope.report.verified import Verification
+
+WIDE = 90
+"""From this width of the terminal on the recall stands with its interval."""
 
 
 def command(
@@ -51,7 +55,7 @@ def command(
     """
     from marrowscope.annotations.naming import read_class_map
     from marrowscope.cells.finding import Tiling
-    from marrowscope.cli.console import Stages, say_where
+    from marrowscope.cli.console import Stages, say_where, stderr
     from marrowscope.options import CountOptions
     from marrowscope.packs import load_pack
     from marrowscope.report.verification import verification_facts
@@ -69,6 +73,7 @@ def command(
             reading=reading,
             force=force,
             progress=stages.report,
+            tell=lambda line: stderr.print(line, markup=False, highlight=False, soft_wrap=True),
         )
     if as_json:
         typer.echo(json.dumps(verification_facts(content), indent=2))
@@ -79,26 +84,34 @@ def command(
     for slide in failed:
         typer.secho(f"marrowscope: {slide.name}: {slide.error}", fg="red", err=True)
     if failed:
-        typer.echo(f"marrowscope: {len(content.judged)} of {len(content.slides)} slides judged", err=True)
+        typer.echo(f"marrowscope: {len(content.judged)} of {how_many(len(content.slides), 'slide')} judged", err=True)
         raise typer.Exit(1)
 
 
 def _show(content: Verification) -> None:
     """Print recall, precision and F1 by type, and the figures over all of them."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from marrowscope.cli.console import stdout
     from marrowscope.report.verification_page import verification_page
 
     page = verification_page(content)
-    table = Table(title=page.title)
-    table.add_column("type")
-    for name in ("labelled", "recall %", "tolerant %", "precision %", "F1 %"):
-        table.add_column(name, justify="right")
+    wide = stdout.width >= WIDE
+    table = Table(title=f"{page.title}, percent", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("type", no_wrap=True)
+    for name in ("labelled", "recall", "tolerant", "precision", "F1"):
+        table.add_column(name, justify="right", no_wrap=True)
+    unknown: dict[str, list[str]] = {}
     for row in (*page.types, page.means):
-        values = (value.split()[0] for value in (row.tolerant, row.precision, row.f1))  # intervals are on the page
-        rest = (row.why,) if row.why else (row.recall, *values)
-        table.add_row(row.title, row.n, *rest)
+        values = [value.split()[0] for value in (row.tolerant, row.precision, row.f1)]  # intervals are on the page
+        if row.why:
+            unknown.setdefault(row.why, []).append(row.title)
+        numbers = ["–"] * 4 if row.why else [row.recall if wide else row.recall.split()[0], *values]
+        table.add_row(row.title, row.n, *numbers)
     stdout.print(table)
+    for why, types in unknown.items():
+        stdout.print(f"– {why.replace(': ', ', ')}: {', '.join(types)}", highlight=False)
     for figure in page.figures:
-        stdout.print(f"{figure.title}: {figure.value} {figure.beside or ''} {figure.detail}", highlight=False)
+        beside = f" {figure.beside}" if figure.beside else ""
+        stdout.print(f"{figure.title}: {figure.value}{beside}, {figure.detail}", highlight=False)

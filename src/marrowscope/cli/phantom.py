@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from marrowscope.cli.console import Stages, say_where, stdout
-from marrowscope.errors import OutputError
+from marrowscope.errors import OutputError, how_many
 from marrowscope.geometry import Size
 
 if TYPE_CHECKING:
@@ -91,8 +92,10 @@ def command(
         return
     width, height = truth.size
     stdout.print(
-        f"{output}: {width} x {height} pixels at {spacing:g} um, {truth.cells['in_trail'].sum()} cells in trails of "
-        f"{len(truth.particles)} particles, {len(truth.cells)} in all; truth in {truth_path(output).name}",
+        f"{output}: {width} x {height} pixels at {spacing:g} um, "
+        f"{how_many(int(truth.cells['in_trail'].sum()), 'cell')} in trails of "
+        f"{how_many(len(truth.particles), 'particle')}, {len(truth.cells):,} in all; "
+        f"truth in {truth_path(output).name}",
         highlight=False,
         soft_wrap=True,
     )
@@ -117,7 +120,7 @@ def cohort(
 
     if name != NAME:
         raise typer.BadParameter(f"found {name!r}, expected {NAME}", param_hint="NAME")
-    with Stages() as stages:
+    with Stages(lines=True) as stages:
         stages.report("rendering", 0.0, "first slides")
         made = make_cohort(
             folder,
@@ -133,12 +136,19 @@ def cohort(
         return
     for part, counts in summary["cohorts"].items():
         stdout.print(
-            f"{part}: {counts['slides']} slides, {counts['cells']} cells in trails, {counts['labels']} labelled "
+            f"{part}: {how_many(counts['slides'], 'slide')}, {counts['cells']:,} cells in trails, "
+            f"{counts['labels']:,} labelled "
             f"({counts['label_noise']:.1%} of the labels differ from the truth)",
             highlight=False,
             soft_wrap=True,
         )
-    say_where("phantom cohort in ", folder, "; read it with marrowscope.phantom.read_cohort")
+    say_where("phantom cohort in ", folder)
+    study = folder.with_name(f"{folder.name}-study") if folder.name else Path("study")
+    scale = ["--scale", "smoke"] if made.smoke else ["--scale", "cpu", "--jobs", "2", "--threads", "1"]
+    words = ["marrowscope", "study", "run", NAME, "--data", str(folder), "-o", str(study), *scale]
+    if not made.smoke:
+        words += ["--weights", "hub"]
+    stdout.print(f"next: {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(cohort: Cohort) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from marrowscope.cli.console import Stages, say_where, stderr, stdout
-from marrowscope.errors import MarrowscopeError
+from marrowscope.errors import MarrowscopeError, how_many
 
 app = typer.Typer(no_args_is_help=True, help="Run the experiment of a paper and set its figures beside ours.")
 
@@ -41,7 +41,9 @@ def run(
     name: Name,
     data: Annotated[Path, typer.Option("--data", help="Folder of the cohort or of labelled tiles.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the study; a second run goes on in it.")],
-    scale: Annotated[str, typer.Option("--scale", help="smoke, cpu, gpu or full.")] = "smoke",
+    scale: Annotated[
+        str, typer.Option("--scale", help="smoke, cpu, gpu or full; marrowscope study list says how long each takes.")
+    ] = "smoke",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Jobs (folds) at a time, each a process.")] = 1,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each job.")] = 2,
     minutes: Annotated[
@@ -53,7 +55,14 @@ def run(
             "--weights", help="Start weights of the backbones: a file, a folder with BACKBONE.pth ..., or hub."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Make jobs again that another recipe made.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Where OUT was begun with another scale, recipe or data: throw away its jobs that do not fit and make "
+            "them again. Those that fit stay.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study job by job: what is done stays done, a crashed job stops no other (exit code 1 at the end)."""
@@ -62,22 +71,25 @@ def run(
     from marrowscope.studies.jobs import State
     from marrowscope.studies.study import RunOptions, find_study
 
+    def tell(line: str) -> None:
+        stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+
     with Stages() as stages:
-        result = find_study(name).run(
-            data, output, RunOptions(scale, jobs, threads, minutes, weights, force), stages.report
-        )
+        options = RunOptions(scale, jobs, threads, minutes, weights, force, tell)
+        result = find_study(name).run(data, output, options, stages.report)
     if as_json:
         typer.echo(json.dumps({"jobs": result.states, "failures": result.failures}, indent=2))
     for job, message in result.failures.items():
         stderr.print(f"{job} failed: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     done, waiting = result.count(State.DONE, State.EARLIER), result.count(State.WAITING)
     if not as_json:
-        say_where(f"{done} of {len(result.states)} jobs done in ", output)
+        say_where(f"{done} of {how_many(len(result.states), 'job')} done in ", output)
+        if result.complete:
+            words = ["marrowscope", "study", "report", str(output)]
+            stdout.print(f"next: {shlex.join(words)}", markup=False, highlight=False, soft_wrap=True)
     if waiting:
-        stderr.print(
-            f"{waiting} jobs were not started, as their time was up: run the same command again to go on",
-            highlight=False,
-        )
+        left = "1 job was" if waiting == 1 else f"{waiting} jobs were"
+        tell(f"{left} not started, as the time was up: run the same command again to go on")
     if result.failures or result.count(State.BLOCKED):
         raise typer.Exit(1)
 

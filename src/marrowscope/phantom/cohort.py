@@ -8,6 +8,7 @@ First cohort: 27 smears in Liu's stain; second: 10 smears in another stain from 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ SCHEMA = "marrowscope.phantom.cohort"
 SCHEMA_VERSION = 1
 NAME = "wang-2022"
 DIFFICULTY = "paper"
+SEED = 2022
+SEEDS = 100
+"""Seeds of single slides that a seed of the cohort has for itself."""
 
 FIRST = ("normal",) * 12 + ("aml",) * 6 + ("mds", "cmml") + ("all",) * 3 + ("mm",) * 4
 SECOND = ("normal",) * 3 + ("mm",) * 2 + ("aml",) * 2 + ("cmml", "cml", "mds")
@@ -112,6 +116,19 @@ class Cohort:
         """The slides of ``first`` or ``second``."""
         return tuple(slide for slide in self.slides if slide.cohort == cohort)
 
+    @property
+    def smoke(self) -> bool:
+        """Whether these are the few tiny slides of the scale ``smoke``."""
+        return tuple(slide.name[:3] for slide in self.slides) == SMOKE
+
+    @property
+    def command(self) -> str:
+        """What to type for these slides again."""
+        words = ["marrowscope", "phantom", "cohort", self.name, str(self.folder)]
+        seed = self.slides[0].seed // SEEDS
+        words += (["--slides", "smoke"] if self.smoke else []) + ([] if seed == SEED else ["--seed", str(seed)])
+        return shlex.join(words)
+
 
 @dataclass(frozen=True, slots=True)
 class SlidePlan:
@@ -124,7 +141,7 @@ class SlidePlan:
     once: int
 
 
-def plan_cohort(folder: Path, scale: str = "all", seed: int = 2022) -> list[SlidePlan]:
+def plan_cohort(folder: Path, scale: str = "all", seed: int = SEED) -> list[SlidePlan]:
     """The slides of ``all`` or ``smoke``. Raises :class:`PhantomError` for another scale or seed."""
     if scale not in ("all", "smoke"):
         raise PhantomError(f"unknown choice of slides {scale!r}; choose one of: all, smoke")
@@ -145,7 +162,7 @@ def plan_cohort(folder: Path, scale: str = "all", seed: int = 2022) -> list[Slid
             elif cohort == "first":
                 rank = i - sum(int(other[1:]) <= i for other in TWICE)
                 once_cells = _part(ONCE_CELLS, once, rank)
-            options = _options(cohort, diagnosis, seed * 100 + i + (50 if cohort == "second" else 0), scale)
+            options = _options(cohort, diagnosis, seed * SEEDS + i + (50 if cohort == "second" else 0), scale)
             name = f"{code}-{diagnosis}"
             slide = CohortSlide(
                 name, cohort, diagnosis, options.stain, options.scanner, options.seed, options.cells,
@@ -184,7 +201,7 @@ def _options(cohort: str, diagnosis: str, seed: int, scale: str) -> PhantomOptio
 
 
 def make_cohort(
-    folder: Path | str, *, scale: str = "all", seed: int = 2022, threads: int = 2, force: bool = False,
+    folder: Path | str, *, scale: str = "all", seed: int = SEED, threads: int = 2, force: bool = False,
     progress: Progress | None = None,
 ) -> Cohort:  # fmt: skip
     """Render a cohort into ``folder``; slides that are there whole, with the same options, are left as they are.
@@ -294,6 +311,16 @@ def _read_blind(plan: SlidePlan, truth: Truth, called: dict[tuple[str, int], Nam
 
 def read_cohort(folder: Path | str) -> Cohort:
     """Read a cohort that :func:`make_cohort` wrote. Raises ``DataError`` when a file is missing or damaged."""
+    cohort = listed_cohort(folder)
+    missing = [part.name for slide in cohort.slides for part in slide.files if not part.is_file()]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise DataError(f"{cohort.folder} lacks {shown}; to make what is missing type: {cohort.command}")
+    return cohort
+
+
+def listed_cohort(folder: Path | str) -> Cohort:
+    """The cohort of ``cohort.json``, whether or not the slides are still there. Raises ``DataError``."""
     folder = Path(folder)
     file = folder / "cohort.json"
     again = f"type: marrowscope phantom cohort {NAME} {folder}"
@@ -313,10 +340,8 @@ def read_cohort(folder: Path | str) -> Cohort:
         name, difficulty = str(document["name"]), str(document["difficulty"])
     except (KeyError, TypeError) as error:
         raise DataError(f"{file} is damaged ({error}); to write it again {again}") from error
-    missing = [part.name for slide in slides for part in slide.files if not part.is_file()]
-    if missing:
-        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise DataError(f"{folder} lacks {shown}; to make what is missing {again}")
+    if not slides:
+        raise DataError(f"{file} is damaged (no slide); to write it again {again}")
     return Cohort(folder, name, difficulty, slides)
 
 

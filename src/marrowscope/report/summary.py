@@ -50,10 +50,10 @@ def _moved_most(differential: Differential) -> str:
 def _table(differential: Differential) -> Table:
     axis = shared_axis(differential.rows)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("Cell type")
+    table.add_column("Cell type", min_width=15)  # the longest word of a title
     for name in ("Cells", "%", "95 % interval", "Reference"):
         table.add_column(name, justify="right")
-    table.add_column(Text(f"0–{axis.end:g} %, square-root scale"), no_wrap=True)
+    table.add_column(Text(f"0–{axis.end:g} %, √ scale"), no_wrap=True)
     for row in differential.rows:
         reference = span(row.reference_low, row.reference_high, None)
         if not row.assessable or row.count is None:

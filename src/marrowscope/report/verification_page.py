@@ -106,6 +106,9 @@ class VerificationPage:
     program: str
 
 
+_SWITCH = {"True": "yes", "False": "no"}
+
+
 def verification_page(content: Verification) -> VerificationPage:
     """Word, tabulate and draw everything that a verification shows."""
     summary, pack, versions, phantom = content.summary, content.pack, content.versions, content.phantom
@@ -173,10 +176,12 @@ def _facts(content: Verification) -> tuple[FactView, ...]:
         "Trained on": "; ".join(f"{data.name} ({data.n})" for data in pack.training_data),
         "Program": ", ".join(f"{name} {number}" for name, number in content.versions.items()),
         "Options": ", ".join(
-            f"{name.replace('_', ' ')} {value}" for name, value in options.items() if value is not None
+            f"{name.replace('_', ' ')} {_SWITCH.get(str(value), value)}"
+            for name, value in options.items()
+            if value is not None
         ),
         "Made": content.time.strftime("%d %B %Y, %H:%M"),
-        "Time": time_words(content.summary),
+        "Time": time_words(content.summary.time),
     }
     return tuple(FactView(name, tidy(words)) for name, words in told.items())
 

@@ -10,6 +10,7 @@ from marrowscope.evaluation.intervals import Proportion
 from marrowscope.evaluation.judging import BORDER_UM, IOU
 from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.evaluation.summary import ENOUGH_SLIDES, Summary
+from marrowscope.evaluation.timing import CountingTime
 from marrowscope.report.verified import Verification
 from marrowscope.report.view import NARROW, printable, whole
 from marrowscope.taxonomy import CELL_TYPES
@@ -21,11 +22,15 @@ SLIDES_FOR_PLOTS = 3
 NONE = "\N{EN DASH}"
 
 
-def time_words(summary: Summary) -> str:
+def time_words(time: CountingTime) -> str:
     """Seconds for 500 cells, and how they were found."""
-    time = summary.time
     if not isfinite(time.seconds.value):
         return "not told: it takes two slides with different numbers of cells"
+    if time.seconds.low <= 0:
+        return (
+            f"not assessable: {several(time.seconds.n, 'slide')} with numbers of cells so near each other leave the "
+            f"line open below zero at {time.cells} cells; give slides of few and of many cells"
+        )
     words = f"{time.seconds.value:.1f} s for {time.cells} cells"
     if isfinite(time.seconds.low):
         words += f" (95 % interval {time.seconds.low:.1f} to {time.seconds.high:.1f})"
@@ -84,8 +89,9 @@ def error_notes(summary: Summary) -> list[str]:
     limits = f"Limits of agreement and their plots need {SLIDES_FOR_PLOTS} slides."
     if max(error.n for error in summary.differential) >= SLIDES_FOR_PLOTS:
         limits = (
-            "Limits of agreement: bias \N{PLUS-MINUS SIGN} 1.96 standard deviations (Bland and Altman 1999). In the "
-            "plots the solid line is the bias, the broken lines are the limits, the shaded bands their 95 % intervals, "
+            "Limits of agreement: bias \N{PLUS-MINUS SIGN} 1.96 standard deviations (Bland and Altman 1999). The "
+            "plots have counted minus true upwards, in percentage points, and the mean of both across, in percent; the "
+            "solid line is the bias, the broken lines are the limits, the shaded bands their 95 % intervals, "
             "the dotted line is 0."
         )
     return [told, limits]

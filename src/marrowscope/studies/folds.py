@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 
 Indices = NDArray[np.int64]
 
@@ -45,8 +45,8 @@ def balanced_folds(counts: ArrayLike, folds: int, seed: int) -> Indices:
         raise ValueError(f"counts must have shape (units, classes), found {table.shape}")
     if not 2 <= folds <= len(table):
         raise DataError(
-            f"found {len(table)} units for {folds} folds; at least two folds and one unit a fold are needed: "
-            "take fewer folds or more data"
+            f"found {how_many(len(table), 'unit')} for {how_many(folds, 'fold')}; at least two folds and one unit "
+            "a fold are needed: take fewer folds or more data"
         )
     generator = np.random.default_rng(seed)
     fold = np.full(len(table), -1, np.int64)
@@ -89,7 +89,7 @@ def leave_one_out(groups: Sequence[str], rows: Sequence[int] | None = None, pref
     """One fold for each group (slide), in the order of the names: tested on that group, learnt from all others."""
     names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"found {len(names)} slide; leaving one out needs at least two")
+        raise DataError(f"found {how_many(len(names), 'slide')}; leaving one out needs at least two")
     folds = as_folds(group, rows)
     return [Fold(f"{prefix}-{name}", fold.train, fold.test) for name, fold in zip(names, folds, strict=True)]
 

@@ -36,6 +36,7 @@ from marrowscope import __version__
 from marrowscope.errors import DataError, MarrowscopeError
 from marrowscope.files import write_json
 from marrowscope.options import Progress, silent
+from marrowscope.studies.telling import JobLines, Tell, untold
 
 SCHEMA = 1
 
@@ -96,6 +97,12 @@ def read_job(folder: Path) -> dict[str, Any] | None:
     return _read(folder / "job.json")
 
 
+def check_jobs(jobs: Sequence[Job], output: Path) -> None:
+    """Raise ``DataError`` for the first job whose folder answers another question; nothing is changed."""
+    for job in jobs:
+        _look(job, output / "jobs" / job.name, force=False)
+
+
 def run_jobs(
     jobs: Sequence[Job],
     output: Path,
@@ -105,11 +112,13 @@ def run_jobs(
     minutes: float | None = None,
     force: bool = False,
     progress: Progress = silent,
+    tell: Tell = untold,
 ) -> JobsRun:
     """Do what is not done yet, ``processes`` jobs at a time with ``threads`` threads each.
 
     After ``minutes`` no job starts any more, nor before that one that would not fit by what its kind took so far.
-    Where there are several GPUs each job sees one of them, that with the fewest jobs at the time.
+    Where there are several GPUs each job sees one of them, that with the fewest jobs at the time. ``tell`` hears of
+    each job that ends.
     ``force`` makes the jobs again whose folders answer another question; finished ones that fit stay. Raises
     ``DataError`` for such folders without it, before anything starts; after SIGINT ``KeyboardInterrupt``, after SIGTERM
     ``SystemExit`` with the code 143, both when all jobs have ended.
@@ -125,6 +134,7 @@ def run_jobs(
             took[job.kind] = max(took.get(job.kind, 0.0), float(done["seconds"]))
     started, pending = perf_counter(), [job for job in jobs if run.states[job.name] is State.WAITING]
     running: dict[int, tuple[Job, SpawnProcess, float]] = {}
+    lines = JobLines(len(jobs), run.count(State.EARLIER), processes, tell)
     context, devices, on = multiprocessing.get_context("spawn"), _devices(), dict[int, str]()
 
     def fits(job: Job) -> bool:
@@ -133,6 +143,9 @@ def run_jobs(
 
     def ready(job: Job) -> bool:
         return all(run.states.get(name) in {State.DONE, State.EARLIER} for name in job.needs)
+
+    def lost(job: Job) -> bool:
+        return any(run.states.get(name) is State.FAILED for name in job.needs)
 
     with _noted_signals() as signals:
         try:
@@ -170,6 +183,10 @@ def run_jobs(
                     else:
                         run.states[job.name] = State.FAILED
                         run.failures[job.name] = _why(folder, process.exitcode)
+                    now = perf_counter()
+                    left = [(other, now - since) for other, _, since in running.values()]
+                    left += [(other, 0.0) for other in pending if fits(other) and not lost(other)]
+                    lines.end(job, now - began, failed=run.states[job.name] is State.FAILED, left=left)
         finally:
             _end([process for _, process, _ in running.values()])
     for job in pending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -88,13 +89,25 @@ def markdown(page: Page, folder: str) -> str:
 
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
-table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}
-th,td{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}
-pre{background:#f4f4f4;padding:.6rem;overflow-x:auto}
+@page{size:A4 landscape;margin:12mm}
+body{font:15px/1.5 system-ui,sans-serif;max-width:88rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+table{border-collapse:collapse;font-size:12px;line-height:1.35;display:block;overflow-x:auto}
+th,td{padding:.2rem .45rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
+th{vertical-align:bottom}
+th:first-child,td:first-child{text-align:left;min-width:11rem}
+.whole{white-space:nowrap}
+pre{background:#f4f4f4;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .note{font-size:13px;color:#444}
 svg{max-width:100%;height:auto}
+@media print{
+body{font-size:12px;max-width:none;margin:0;padding:0}
+table{display:table;font-size:9px}
+th,td{padding:.15rem .3rem}
+.note{font-size:10px}
+h2{break-after:avoid}
+tr,svg{break-inside:avoid}
+svg{max-height:165mm}
+}
 """
 
 
@@ -107,8 +120,10 @@ def html(page: Page) -> str:
         match block:
             case Table():
                 head = "".join(f"<th>{escape(words)}</th>" for words in block.head)
-                rows = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in block.rows)
-                body.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+                rows = ("".join(f"<td>{_breakable(cell)}</td>" for cell in row) for row in block.rows)
+                body.append(
+                    f"<table><thead><tr>{head}</tr></thead><tbody><tr>{'</tr><tr>'.join(rows)}</tr></tbody></table>"
+                )
                 body += [f'<p class="note">{escape(note)}</p>' for note in block.notes]
             case Figure():
                 body += [block.svg, *(f'<p class="note">{escape(note)}</p>' for note in block.notes)]
@@ -121,6 +136,14 @@ def html(page: Page) -> str:
         f"<title>{escape(page.title)}</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body>"
         "</html>\n"
     )
+
+
+_WHOLE = re.compile(r"-?[\d.,]+ (?:± [\d.]+;?|\([^()]*\))")
+
+
+def _breakable(cell: str) -> str:
+    """A cell as HTML that breaks between numbers and never inside an interval."""
+    return _WHOLE.sub(lambda found: f'<span class="whole">{found[0]}</span>', escape(cell))
 
 
 def _spaced(paragraphs: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from marrowscope.errors import DataError
 from marrowscope.studies.jobs import JobsRun
+from marrowscope.studies.telling import Tell, untold
 
 if TYPE_CHECKING:
     from marrowscope.options import Progress
@@ -23,7 +24,7 @@ STUDIES: dict[str, str] = {"wang-2022": "marrowscope.studies.wang_2022"}
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """``scales``: name of each size of the study and what it takes."""
+    """``scales``: name of each size of the study, what it runs and how long that takes."""
 
     name: str
     paper: str
@@ -33,7 +34,10 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run: ``jobs`` processes of ``threads`` threads; no job starts after ``minutes``; ``weights`` to start."""
+    """How to run: ``jobs`` processes of ``threads`` threads; no job starts after ``minutes``; ``weights`` to start.
+
+    ``tell`` is called with a line for each job that ends.
+    """
 
     scale: str
     jobs: int = 1
@@ -41,6 +45,7 @@ class RunOptions:
     minutes: float | None = None
     weights: Path | None = None
     force: bool = False
+    tell: Tell = untold
 
 
 class Study(Protocol):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from marrowscope.errors import DataError
 from marrowscope.files import write_json
-from marrowscope.studies.jobs import JobsRun, run_jobs
+from marrowscope.phantom.cohort import listed_cohort
+from marrowscope.studies.jobs import JobsRun, check_jobs, run_jobs
 from marrowscope.studies.study import About, RunOptions
 from marrowscope.studies.wang_2022.data import prepare_data
 from marrowscope.studies.wang_2022.planning import plan_folds, plan_jobs
@@ -29,7 +30,7 @@ ABOUT = About(
     paper="Wang et al., Deep learning for bone marrow cell detection and classification on whole-slide images, "
     "Medical Image Analysis 75 (2022) 102270",
     data="a cohort (marrowscope phantom cohort wang-2022 DIR) or labelled tiles (marrowscope annotations tiles)",
-    scales={scale.name: scale.words for scale in SCALES.values()},
+    scales={scale.name: f"{scale.words}. {scale.takes}" for scale in SCALES.values()},
 )
 
 
@@ -45,6 +46,11 @@ def run(
     if options.scale not in SCALES:
         raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
     scale = SCALES[options.scale]
+    if (begun := read_facts(output)) is not None and begun["scale"] != scale.name and not options.force:
+        raise DataError(
+            f"{output} holds the scale {begun['scale']}: choose another folder with -o, go on with --scale "
+            f"{begun['scale']}, or take it over with --force"
+        )
     own = learner is None
     if learner is None:
         from marrowscope.studies.wang_2022.learner import CascadeLearner
@@ -56,16 +62,15 @@ def run(
                 "BACKBONE.pth and the like, or --weights hub to download timm's"
             )
     facts = {"study": ABOUT.name, "scale": scale.name, "data": str(data)}
-    if (begun := read_facts(output)) is not None and begun["scale"] != scale.name and not options.force:
-        raise DataError(
-            f"{output} holds the scale {begun['scale']}: choose another folder with -o, go on with --scale "
-            f"{begun['scale']}, or take it over with --force"
-        )
+    if not (output / "data.json").is_file():
+        options.tell(f"cutting the tiles of {data}, once")
     prepared = prepare_data(data, output, progress)
     plan = plan_folds(prepared, scale)
     jobs = plan_jobs(plan, prepared, scale, learner, output, weights=options.weights, threads=options.threads)
     if own:
         jobs = [*plan_regions(prepared, scale, options.weights), *jobs]
+    if not options.force:
+        check_jobs(jobs, output)  # before study.json says how it was made
     commands = _commands(data, output, options)
     write_json(
         output / "study.json", facts | {"notes": plan.notes, "jobs": [job.name for job in jobs], "commands": commands}
@@ -78,6 +83,7 @@ def run(
         minutes=options.minutes,
         force=options.force,
         progress=progress,
+        tell=options.tell,
     )
 
 
@@ -87,9 +93,8 @@ def _commands(data: Path, output: Path, options: RunOptions) -> list[str]:
     if options.weights is not None:
         given["weights"] = options.weights
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    made = [shlex.join(["marrowscope", "phantom", "cohort", ABOUT.name, str(data)])]
     return [
-        *(made if (data / "cohort.json").is_file() else []),
+        *([listed_cohort(data).command] if (data / "cohort.json").is_file() else []),
         shlex.join(["marrowscope", "study", "run", ABOUT.name, *words]),
     ]
 

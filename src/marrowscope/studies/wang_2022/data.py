@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from marrowscope.annotations import Annotations, LabelledTiles, TileWriter, cut_tiles, read_annotations, read_tiles
 from marrowscope.annotations.tiles import VISIBLE
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.files import whole_file, write_json
 from marrowscope.phantom.cohort import Cohort, CohortSlide, read_cohort
 from marrowscope.slides import Sampler, Slide, open_slide
@@ -243,4 +243,5 @@ def _truth_of_tiles(slide: Slide, entry: CohortSlide, corners: Sequence[tuple[in
 
 
 def _words_of(tiles: LabelledTiles) -> str:
-    return f"{len(tiles):,} labelled tiles of {tiles.tiles['slide'].n_unique()} slides in {tiles.folder.name}"
+    slides = how_many(tiles.tiles["slide"].n_unique(), "slide")
+    return f"{how_many(len(tiles), 'labelled tile')} of {slides} in {tiles.folder.name}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import nan
 from statistics import fmean
 
 import polars as pl
 
+from marrowscope.errors import how_many
 from marrowscope.evaluation.calls import TOLERANT_RULE, kappa
 from marrowscope.evaluation.redrawing import Estimate, spread
 from marrowscope.evaluation.timing import time_for_cells
@@ -16,7 +18,17 @@ from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import differentials, fold_gain, macro_gain, precisions
 from marrowscope.studies.wang_2022.regions import RegionFold
 from marrowscope.studies.wang_2022.results import ARM, Results
-from marrowscope.studies.wang_2022.tables import NOT_RUN, NOTHING, PROTOCOLS, figure, title, with_interval, with_spread
+from marrowscope.studies.wang_2022.tables import (
+    NOT_RUN,
+    NOTHING,
+    PROTOCOLS,
+    figure,
+    over_types,
+    title,
+    with_interval,
+    with_spread,
+)
+from marrowscope.taxonomy import WANG_2022_TYPES
 
 
 def arms_table(results: Results) -> Table:
@@ -49,8 +61,8 @@ def arms_table(results: Results) -> Table:
     )
     notes = (
         (
-            "Macro recall is the unweighted mean over the types with a labelled cell (at most 16). Brackets: 95 % "
-            "intervals, slides redrawn. The second cohort: mean ± sd over the models of the folds."
+            f"Macro recall is the unweighted mean over the types with a labelled cell ({_types(results)}). Brackets: "
+            "95 % intervals, slides redrawn. The second cohort: mean ± sd over the models of the folds."
         ),
         TOLERANT_RULE,
         "Not every cell is labelled: F1 takes its precision among the labelled cells alone.",
@@ -58,8 +70,20 @@ def arms_table(results: Results) -> Table:
     return Table("Comparison of the detectors", head, tuple(rows), notes)
 
 
+def _types(results: Results) -> str:
+    trained, all_types = len(results.plan.trained), len(WANG_2022_TYPES)
+    return f"at most {all_types}" if trained == all_types else f"at most {trained}, for no more than these were trained"
+
+
 def gains_table(results: Results, other: str = "plain") -> Table:
     """Cascade against a plain arm on the folds that both have, and how much of the second-cohort loss comes back."""
+    table = _gains_table(results, other)
+    if not results.scale.wiring:
+        return table
+    return replace(table, head=table.head[:-1], rows=tuple(row[:-1] for row in table.rows), notes=(WIRING,))
+
+
+def _gains_table(results: Results, other: str) -> Table:
     cascade, plain = results.scored("tile", ARM), results.scored("tile", other)
     head = ("", "value (95 % interval)", "wanted")
     heading = f"Cascade against the detector {other}"
@@ -107,6 +131,8 @@ def gains_table(results: Results, other: str = "plain") -> Table:
     return Table(heading, head, tuple(rows), notes)
 
 
+WIRING = "Wiring only, two folds and a tiny network: our figures mean nothing."
+
 START_NOTE = (
     "The plain detector learns from random numbers, the cascade starts from ImageNet as in the paper: what stands here "
     "is the whole recipe. The next table compares with the same start, and is what stages and tricks bring."
@@ -145,7 +171,7 @@ def table_5(results: Results) -> Table:
         ours, processor, notes = [NOT_RUN] * 5, NOT_RUN, []
     else:
         facts = job["facts"]
-        slides, processor = facts["slides"], f"{facts['processor']}, {facts['threads']} threads"
+        slides, processor = facts["slides"], f"{facts['processor']}, {how_many(facts['threads'], 'thread')}"
         whole = [one["regions_seconds"] + one["cells_seconds"] + one["stitch_seconds"] for one in slides]
         parts = [one["part"] for one in slides]
         fit = time_for_cells([part["cells"] for part in parts], [part["seconds"] for part in parts])
@@ -157,8 +183,9 @@ def table_5(results: Results) -> Table:
             seconds + (" (extrapolated)" if fit.extrapolated else ""),
             f"{fmean(one['cells'] for one in slides):,.0f} cells in {fmean(one['tiles'] for one in slides):.0f} tiles",
         ]
+        of_slides = how_many(len(slides), "slide")
         notes = [
-            f"Ours: {len(slides)} slides of the second cohort, {results.data.words}; they are far smaller than scans.",
+            f"Ours: {of_slides} of the second cohort, {results.data.words}; they are far smaller than scans.",
             "Slides this small are taken as a whole: the classical finder looks for no regions in them.",
         ]
     xeon, core = paper.HARDWARE
@@ -273,16 +300,20 @@ def precision_table(results: Results) -> Table:
         return (words, *(pick(column) for column in columns.values()))
 
     def mean(column: dict[str | None, tuple[Estimate, Estimate]], which: int) -> str:
-        return figure(spread([column[name][which].value for name in results.classes if name in column]).mean)
+        found = spread([column[name][which].value for name in results.plan.trained if name in column])
+        return over_types(figure(found.mean), found.folds)
+
+    def of_type(name: str) -> tuple[str, ...]:
+        seen = name in results.plan.trained
+        return line(f"{title(name)}, AP50", lambda c: with_interval(c[name][0]) if seen else "not trained")
 
     rows_ = [
         line("any cell, AP50", lambda c: with_interval(c[None][0])),
         line("any cell, AP50:95", lambda c: with_interval(c[None][1])),
         line("mean of the types, AP50", lambda c: mean(c, 0)),
         line("mean of the types, AP50:95", lambda c: mean(c, 1)),
+        *map(of_type, results.classes),
     ]
-    for name in results.classes:
-        rows_.append(line(f"{title(name)}, AP50", lambda c, name=name: with_interval(c[name][0])))  # type: ignore[misc]
     notes = (
         (
             "Against every true cell of the tiles, labelled or not; brackets: 95 % intervals, slides redrawn. "
@@ -316,9 +347,9 @@ def differential_table(results: Results) -> Table:
     lines.append(("Mean over the types", NOTHING, figure(absolute, 2), NOTHING))
     notes = (
         (
-            f"Percentage points of the ICSH differential, counted minus true, over {errors[0].n} slides ({cells:,} "
-            f"true cells in the held-out tiles); a type that a slide lacks counts with 0. Detections with a score of "
-            f"at least 0.5, no correction for known errors of the classifier."
+            f"Percentage points of the ICSH differential, counted minus true, over {how_many(errors[0].n, 'slide')} "
+            f"({how_many(cells, 'true cell')} in the held-out tiles); a type that a slide lacks counts with 0. "
+            "Detections with a score of at least 0.5, no correction for known errors of the classifier."
         ),
     )
     return Table(heading, head, tuple(lines), notes)

@@ -14,6 +14,7 @@ from marrowscope.studies.jobs import Job
 from marrowscope.studies.wang_2022.data import StudyData
 from marrowscope.studies.wang_2022.scales import Protocol, Scale
 from marrowscope.studies.wang_2022.work import MODEL, Learner, learn_fold, time_slides
+from marrowscope.taxonomy import CELL_TYPES
 
 TIMED = "in ONNX Runtime, parts of slides"
 """What the times are of; changed with what ``time_slides`` measures, so that older times are not taken for new ones."""
@@ -45,24 +46,24 @@ class Plan:
 
 
 def plan_folds(data: StudyData, scale: Scale) -> Plan:
-    """The folds of a scale. Raises ``DataError`` for one in which a class cannot be learnt, unless these are "
-    "skipped."""
+    """The folds of a scale. Raises ``DataError`` for one in which a class cannot be learnt, unless they are skipped."""
     rows = data.rows("first")
     classes = data.tiles.classes
     trained = data.trained(scale.least_slides)
     wanted = "no slide" if scale.least_slides == 1 else f"fewer than {scale.least_slides} slides"
     notes = [
-        f"{name} is labelled on {wanted} of the first cohort: neither trained nor measured."
+        f"{CELL_TYPES[name].title} is labelled on {wanted} of the first cohort: neither trained nor measured."
         for name in classes
         if name not in trained
     ]
     counts = data.counts[:, [classes.index(name) for name in trained]]
+    titles = [CELL_TYPES[name].title for name in trained]
     made: dict[Protocol, list[Fold]] = {}
     planned = []
     for part in scale.parts:
         if part.protocol not in made:
             made[part.protocol], left_out = usable_folds(
-                _folds(part.protocol, data, rows, scale), counts, trained, skip=scale.skip_empty
+                _folds(part.protocol, data, rows, scale), counts, titles, skip=scale.skip_empty
             )
             notes += left_out
         folds = made[part.protocol]

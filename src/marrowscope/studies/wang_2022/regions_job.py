@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from marrowscope.errors import how_many
 from marrowscope.files import write_json
 from marrowscope.studies.folds import as_folds, balanced_folds
 from marrowscope.studies.jobs import Job
@@ -94,9 +95,9 @@ def cross_validate(
     objects = sum(len(one.boxes) for one in overviews)
     words = (
         f"Regions: {data_words}. {len(overviews)} overviews of {chosen.side} x {chosen.side} px, {folds} folds of "
-        f"whole slides, {objects} objects: boxes round each particle with its trail, from the phantoms' truth. Model "
-        f"{chosen.name}: cascade of {len(shape.stages)} stages on {shape.backbone.name}, {chosen.steps} steps of "
-        f"{chosen.batch}, from {start}. An object that was missed counts with the IoU of the nearest box."
+        f"whole slides, {how_many(objects, 'object')}: boxes round each particle with its trail, from the phantoms' "
+        f"truth. Model {chosen.name}: cascade of {len(shape.stages)} stages on {shape.backbone.name}, {chosen.steps} "
+        f"steps of {chosen.batch}, from {start}. An object that was missed counts with the IoU of the nearest box."
     )
     if empty:
         words += f" Without a particle or a trail, and so counted by found boxes only: {', '.join(empty)}."

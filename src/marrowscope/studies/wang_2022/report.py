@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from marrowscope.errors import how_many
 from marrowscope.evaluation.calls import confusion, make_calls
 from marrowscope.studies.page import Block, Figure, Page, Text, write_page
 from marrowscope.studies.svg import bars, heat_map
 from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import confusion_percent
 from marrowscope.studies.wang_2022.further import (
+    WIRING,
     arms_table,
     differential_table,
     gains_table,
@@ -23,6 +25,7 @@ from marrowscope.studies.wang_2022.further import (
     table_6,
 )
 from marrowscope.studies.wang_2022.results import ARM, Results, read_results
+from marrowscope.studies.wang_2022.scales import Protocol
 from marrowscope.studies.wang_2022.tables import NOT_RUN, table_1, table_2, table_3, title
 
 TRAPS = (
@@ -58,9 +61,7 @@ def write_report(output: Path, page: Path, command: str, notes: Sequence[str] = 
 def make_page(results: Results, command: str, own: Sequence[str] = ()) -> Page:
     """The whole page of a study, finished or not, with the user's ``own`` lines."""
     what = f"The data are {results.data.words}."
-    state = f"Scale {results.scale.name}: {results.scale.words}."
-    if results.scale.name == "smoke":
-        state += " Numbers of this scale show that the parts fit together and nothing else."
+    state = f"Scale {results.scale.name}: {WIRING if results.scale.wiring else f'{results.scale.words}.'}"
     notes = [f"{name}: {message}" for name, message in results.failed.items()]
     left = [name for name in results.facts["jobs"] if results.job(name) is None and name not in results.failed]
     blocks: list[Block] = [
@@ -80,7 +81,8 @@ def make_page(results: Results, command: str, own: Sequence[str] = ()) -> Page:
         Text("What to beware of", TRAPS),
     ]
     lines = "\n".join([*results.facts.get("commands", ()), command])
-    return Page("wang-2022: ours beside the paper", (what, state, *own, "This page was made by:"), lines, tuple(blocks))
+    heading = "wang-2022: do the parts fit together?" if results.scale.wiring else "wang-2022: ours beside the paper"
+    return Page(heading, (what, state, *own, "This page was made by:"), lines, tuple(blocks))
 
 
 def _state(results: Results, failed: list[str], left: list[str]) -> list[str]:
@@ -110,21 +112,27 @@ def _figures(results: Results) -> list[Block]:
         blocks.append(Text("Fig. 3: regions of each slide", (f"Regions: {NOT_RUN}.",)))
     else:
         detected = results.regions.detected
-        for which, (name, words) in enumerate((("number", "number of regions"), ("size", "size of the regions, mm2"))):
-            svg = bars(list(detected), {"ours": [found[which] for found in detected.values()]}, words)
-            blocks.append(Figure(f"Fig. 3: {words} of each slide", f"figure-3-{name}", svg, (results.regions.words,)))
+        for which, (name, words) in enumerate(
+            (("number", "number of regions of each slide"), ("size", "size of the regions of each slide, mm²"))
+        ):
+            svg = bars(sorted(detected), {"ours": [detected[slide][which] for slide in sorted(detected)]}, words)
+            blocks.append(Figure(f"Fig. 3: {words}", f"figure-3-{name}", svg, (results.regions.words,)))
     blocks.append(_figure_6(results))
-    for name, protocol, words in (("7", "tile", "tile-wise folds"), ("7-slides", "slide", "left-out slides")):
-        scored = results.scored(protocol, ARM)  # type: ignore[arg-type]
+    sevens: tuple[tuple[str, Protocol, str], ...] = (
+        ("7", "tile", "tile-wise folds"),
+        ("7-slides", "slide", "left-out slides"),
+    )
+    for name, protocol, words in sevens:
+        scored = results.scored(protocol, ARM)
         if scored is None:
             blocks.append(Text(f"Fig. 7: confusion, {words}", (NOT_RUN,)))
             continue
         matrix = confusion(scored.calls)
         svg = heat_map(
-            [f"{title(row)} ({n})" for row, n in zip(matrix.rows, matrix.counts.sum(axis=1), strict=True)],
+            [f"{title(row)} ({n:,})" for row, n in zip(matrix.rows, matrix.counts.sum(axis=1), strict=True)],
             [title(column) for column in matrix.columns],
             confusion_percent(matrix.counts),
-            f"confusion matrix, {words}",
+            f"labelled type (row) and type called (column), percent of the row; {words}",
         )
         note = f"Rows: labelled type (cells), columns: type called, percent of the row; {results.data.words}."
         blocks.append(Figure(f"Fig. 7: confusion, {words}", f"figure-{name}", svg, (note,)))
@@ -142,7 +150,7 @@ def _figure_6(results: Results) -> Figure:
         "ours": [float(ours.get(name, 0)) for name in names],
     }
     note = (
-        f"Paper: {sum(paper.FIRST_CELLS.values()):,} annotated cells; ours: {first.height:,} labelled cells, "
+        f"Paper: {sum(paper.FIRST_CELLS.values()):,} annotated cells; ours: {how_many(first.height, 'labelled cell')}, "
         f"{results.data.words}. Basophils, smudges and others are labelled but not trained, as in the paper."
     )
     svg = bars([title(name) for name in names], series, "annotated cells of the first cohort by type")
@@ -156,13 +164,13 @@ def _figure_10(results: Results) -> Block:
     calls = make_calls(cells["observer"].to_list(), cells["model"].to_list(), complete=False, types=results.classes)
     matrix = confusion(calls)
     svg = heat_map(
-        [f"{title(row)} ({n})" for row, n in zip(matrix.rows, matrix.counts.sum(axis=1), strict=True)],
+        [f"{title(row)} ({n:,})" for row, n in zip(matrix.rows, matrix.counts.sum(axis=1), strict=True)],
         [title(column) for column in matrix.columns[:-1]],
         confusion_percent(matrix.counts)[:, :-1],
-        "what observer 1 called a cell and what the model called it",
+        "observer 1 (row) and model (column), percent of the row",
     )
     note = (
-        f"Rows: observer 1 (cells), columns: model, percent of the row; {np.sum(matrix.counts):,} cells, "
-        f"{results.data.words}."
+        f"Rows: observer 1 (cells), columns: model, percent of the row; "
+        f"{how_many(int(np.sum(matrix.counts)), 'cell')}, {results.data.words}."
     )
     return Figure("Fig. 10: model and observer 1", "figure-10", svg, (note,))

@@ -7,29 +7,35 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Literal
 
+from marrowscope.errors import how_many
 from marrowscope.evaluation.redrawing import Estimate, Spread, spread
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import Scored
 from marrowscope.studies.wang_2022.results import ARM, Results
 from marrowscope.studies.wang_2022.scales import Protocol
-from marrowscope.taxonomy import CELL_TYPES
+from marrowscope.taxonomy import CELL_TYPES, WANG_2022_TYPES
 
 Measure = Literal["recall", "accuracy"]
 MEASURES: tuple[Measure, ...] = ("recall", "accuracy")
 PROTOCOLS: dict[Protocol, str] = {"tile": "tile-wise", "slide": "leave-one-out", "patient": "patient-wise"}
 NOT_RUN, NOTHING = "not run", "–"
-PRINTED, RECOMPUTED = "Average as printed", "Mean of the 16 types"
+PRINTED, RECOMPUTED, MEAN = "Average as printed", "Mean of the 16 types", "Mean of the types"
+SHORT = (
+    "Means of ours are over the types that have a labelled cell here and were trained, as many as stand beside the "
+    "mean; those of the paper over all 16."
+)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A head, a text for each row, and the texts of the two averages."""
+    """A head, a text for each row, and the texts of the two averages; ``short``: the mean is not over all 16 types."""
 
     head: str
     cells: Mapping[str, str]
     printed: str = NOTHING
     recomputed: str = NOTHING
+    short: bool = False
 
 
 def figure(value: float, digits: int = 3) -> str:
@@ -55,6 +61,11 @@ def over_folds(found: Spread, together: Estimate) -> str:
     return with_interval(together) if isnan(found.sd) else f"{with_spread(found)}; {with_interval(together)}"
 
 
+def over_types(words: str, types: int) -> str:
+    """A mean with the number of types that it is over, where that is not the sixteen."""
+    return words if types == len(WANG_2022_TYPES) or words == NOTHING else f"{words}, {how_many(types, 'type')}"
+
+
 def title(name: str) -> str:
     """A type as people write it; the pooled row says that it is one."""
     return CELL_TYPES[name].title if name in CELL_TYPES else name.replace("_", " ").capitalize()
@@ -78,8 +89,7 @@ def of_paper(head: str, name: str, measure: Measure) -> Column:
 
 
 def of_ours(head: str, scored: Scored | None, measure: Measure) -> Column:
-    """Mean ± sd over the folds, and all cells together with their 95 % interval (Wilson; slides redrawn for the "
-    "mean)."""
+    """Mean ± sd over the folds; all cells together with their 95 % interval (Wilson; slides redrawn for the mean)."""
     if scored is None:
         return Column(head, dict.fromkeys(paper.ROWS, NOT_RUN), NOT_RUN, NOT_RUN)
     cells = {}
@@ -92,10 +102,13 @@ def of_ours(head: str, scored: Scored | None, measure: Measure) -> Column:
             share = getattr(row, measure)
             low, high = share.interval
             cells[name] = over_folds(found, Estimate(share.value, low, high, row.n, 0))
+    types = len(scored.pooled.averaged)
     if measure == "recall":
-        return Column(head, cells, NOTHING, over_folds(scored.macro_recall, scored.pooled.macro_recall))
-    means = [spread([row.accuracy.value for row in table.rows if row.in_means]).mean for table in scored.folds.values()]
-    return Column(head, cells, NOTHING, with_spread(spread(means)))
+        mean = over_folds(scored.macro_recall, scored.pooled.macro_recall)
+    else:
+        means = [spread([r.accuracy.value for r in table.rows if r.in_means]).mean for table in scored.folds.values()]
+        mean = with_spread(spread(means))
+    return Column(head, cells, NOTHING, over_types(mean, types), types < len(WANG_2022_TYPES))
 
 
 def of_cells(head: str, counts: Mapping[str, int]) -> Column:
@@ -104,11 +117,13 @@ def of_cells(head: str, counts: Mapping[str, int]) -> Column:
 
 
 def by_type(heading: str, columns: Sequence[Column], notes: Sequence[str]) -> Table:
-    """The seventeen rows of the paper and both averages."""
+    """The seventeen rows of the paper and both averages; where ours lack types, it is said over how many they are."""
     rows = [(title(name), *(column.cells.get(name, NOTHING) for column in columns)) for name in paper.ROWS]
     rows.append((PRINTED, *(column.printed for column in columns)))
-    rows.append((RECOMPUTED, *(column.recomputed for column in columns)))
-    return Table(heading, ("", *(column.head for column in columns)), tuple(rows), tuple(notes))
+    short = any(column.short for column in columns)
+    rows.append((MEAN if short else RECOMPUTED, *(column.recomputed for column in columns)))
+    said = (*notes, SHORT) if short else tuple(notes)
+    return Table(heading, ("", *(column.head for column in columns)), tuple(rows), said)
 
 
 def labelled(scored: Scored | None) -> dict[str, int]:

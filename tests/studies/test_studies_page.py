@@ -1,0 +1,62 @@
+"""The page of a study: nothing of a figure is cut, no interval is torn, names are escaped."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from marrowscope.studies.page import Page, Table, html
+from marrowscope.studies.svg import bars, heat_map
+
+NAMES = ("Blast", "Orthochromatic erythroblast", "A < B & C", "Segmented neutrophil")
+WIDEST = 6.9
+"""Pixels of a letter at size 11 in DejaVu Sans, on the average of these names; other fonts are narrower."""
+
+
+def texts(svg: str) -> dict[str, dict[str, str]]:
+    root = ElementTree.fromstring(svg)
+    return {node.text or "": node.attrib for node in root.iter("{http://www.w3.org/2000/svg}text")}
+
+
+def size(svg: str) -> tuple[float, float]:
+    root = ElementTree.fromstring(svg)
+    return float(root.attrib["width"]), float(root.attrib["height"])
+
+
+@pytest.mark.parametrize("columns", [NAMES, NAMES[:1], NAMES[:2]])
+def test_names_of_a_heat_map_have_room(columns: tuple[str, ...]) -> None:
+    rows = [f"{name} (1,369)" for name in NAMES]
+    svg = heat_map(rows, columns, np.full((len(rows), len(columns)), 25.0), "percent of the row")
+    width, _ = size(svg)
+    placed = texts(svg)
+    assert "percent of the row" in placed
+    for row in rows:
+        assert float(placed[row]["x"]) >= WIDEST * len(row)
+    for column in columns:
+        x, y, length = float(placed[column]["x"]), float(placed[column]["y"]), WIDEST * len(column)
+        assert y - length * np.sin(np.pi / 3) > 16  # below the line above
+        assert x + length * np.cos(np.pi / 3) < width
+
+
+def test_an_empty_row_shows_no_number_and_small_shares_are_not_called_zero() -> None:
+    svg = heat_map(["one", "none"], ["a", "b"], np.array([[99.7, 0.3], [np.nan, np.nan]]), "what")
+    assert set(texts(svg)) == {"what", "one", "none", "a", "b", "100"}
+
+
+def test_bars_are_numbered_as_what_they_count() -> None:
+    counted = texts(bars(NAMES[:2], {"ours": [1.0, 3.0]}, "regions"))
+    assert {"1", "3"} <= set(counted)
+    assert "ours" not in counted  # one colour needs no legend
+    assert float(counted[NAMES[1]]["x"]) >= WIDEST * len(NAMES[1])
+    measured = texts(bars(NAMES[:2], {"paper": [0.5, float("nan")], "ours": [1.25, 1.0]}, "mm²"))
+    assert {"0.500", "1.250", "1.000", "paper", "ours"} <= set(measured)
+
+
+def test_a_table_breaks_between_numbers_and_never_inside_an_interval() -> None:
+    table = Table("t", ("", "ours"), (("Blast & co", "0.984 ± 0.010; 0.983 (0.977 to 0.987), 14 types"),))
+    page = html(Page("title", (), "command", (table,)))
+    assert '<span class="whole">0.984 ± 0.010;</span> <span class="whole">0.983 (0.977 to 0.987)</span>, 14' in page
+    assert "Blast &amp; co" in page
+    assert page.count("<tr>") == page.count("</tr>") == 2
