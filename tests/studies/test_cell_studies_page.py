@@ -114,8 +114,8 @@ def test_the_page_of_shah_stands_in_its_form_and_says_what_it_lacks(jobs: list[F
     first = found["Table 1: training and validation accuracy"]
     row = row_of(first, "ConvNeXtSmall")
     assert (row["validation accuracy, paper"], row["training accuracy, ours"][:5]) == ("0.85", "0.800")
-    assert row["test accuracy, ours"].count("(") == 1
     assert "±" in row["test accuracy, ours"]  # two seeds
+    assert row_of(first, "VGG16")["test accuracy, ours"].count("(") == 1  # one seed, its interval
     assert row_of(first, "Xception")["test accuracy, ours"] == "not run"
     third = found["Table 3: all classes, paper / ours"]
     assert ("NGS Segmented neutrophil", "f1-score") in [row[:2] for row in third.rows]
@@ -131,8 +131,8 @@ def test_the_page_of_shah_stands_in_its_form_and_says_what_it_lacks(jobs: list[F
     cost = row_of(found["Cost"], "ConvNeXtSmall")
     assert (cost["GFLOP a picture"], cost["energy, Wh"], cost["training, minutes"]) == (
         "2.40",
-        "1.250 ± 0.000",
-        "1.500 ± 0.000",
+        "1.25 ± 0.00",
+        "1.5 ± 0.0",
     )
     assert "ConvNeXtSmall" in " ".join(found)  # by class, of the best
     assert found["Where the paper is silent"].rows == (("shah-2025", "batch", "32: the usual value"),)
@@ -168,18 +168,16 @@ def test_numbers_of_the_page_are_those_of_the_outputs(jobs: list[FinishedJob]) -
 
 def test_mcnemar_is_of_the_same_cells_only(jobs: list[FinishedJob], tmp_path: Path) -> None:
     other = read_job(draw_job(tmp_path / "other", "densenet121", cells=140))
-    pairs = compare(entries([*jobs, other]))
-    assert pairs is not None
-    assert pairs.left_out == ("densenet121",)
+    (pairs,) = compare(entries([*jobs, other]))
+    assert "densenet121" not in pairs.labels
     assert (len(pairs.labels), pairs.n) == (4, 140)
     a, b = pairs.labels.index("convnext-small"), pairs.labels.index("vgg16")
     assert pairs.gain[a, b] == -pairs.gain[b, a] > 0
     test = pairs.tests[min(a, b), max(a, b)]
     assert pairs.gain[a, b] == pytest.approx(100 * (test.only_first - test.only_second) / 140)
     table = pairs_table(pairs, "x")
-    assert any("densenet121" in note for note in table.notes)
     assert f"{test.only_second} : {test.only_first}, p" in row_of(table, "vgg16")["convnext-small"]
-    assert compare(entries([other])) is None
+    assert compare(entries([other])) == []
 
 
 def test_the_page_of_meem_shows_both_accuracies_of_one_network(tmp_path: Path) -> None:

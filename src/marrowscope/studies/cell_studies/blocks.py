@@ -53,6 +53,8 @@ def paper_blocks(paper: str, jobs: Sequence[FinishedJob], *, in_full: int = SHOW
     learnt = entries([job for job in jobs if not job.random], known.networks, NAMES[paper])
     scratch = entries([job for job in jobs if job.random], known.networks, NAMES[paper])
     blocks: list[Block] = [Text("What to beware of in this paper", known.traps())]
+    if jobs:
+        blocks.append(Text("How to read our numbers", tables.how_to_read(learnt + scratch)))
     blocks += _of_start(paper, learnt, "", in_full)
     if scratch:
         blocks.append(Text(RANDOM[0].upper() + RANDOM[1:], (WHY_RANDOM,)))
@@ -69,12 +71,11 @@ def _of_start(paper: str, found: list[Entry], heading: str, in_full: int) -> lis
     blocks.append(tables.scores_table(found, f"Scores on the test cells{heading}"))
     blocks.append(tables.two_accuracies_table(found, f"Top-1 and element-wise accuracy{heading}"))
     blocks.append(tables.cost_table(found, f"Cost{heading}"))
-    pairs = tables.compare(found)
-    if pairs is not None:
-        blocks.append(tables.pairs_table(pairs, f"McNemar's test between networks{heading}"))
-        blocks.append(
-            figures.pairs_figure(pairs, f"Networks against each other{heading}", figures.file_name(stem, "mcnemar"))
-        )
+    for pairs in tables.compare(found):
+        where = f", {pairs.arm}{heading}" if pairs.arm else heading
+        blocks.append(tables.pairs_table(pairs, f"McNemar's test between networks{where}"))
+        name = figures.file_name(stem, "mcnemar", pairs.arm)
+        blocks.append(figures.pairs_figure(pairs, f"Networks against each other{where}", name))
     blocks += figures.curves(found, f"Training curves{heading}", figures.file_name(stem, "curves"))
     blocks.append(figures.reliability(found, f"Reliability{heading}", figures.file_name(stem, "reliability")))
     best = sorted(found, key=lambda entry: -entry.first.scores.macro_f1.value)[:in_full]

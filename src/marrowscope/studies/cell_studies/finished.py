@@ -194,7 +194,8 @@ def read_job(folder: Path, arm: str = "") -> FinishedJob:
 def entries(
     jobs: Sequence[FinishedJob], order: Sequence[str] = (), names: Mapping[str, str] | None = None
 ) -> list[Entry]:
-    """Jobs that differ by their seed alone as one entry; networks in ``order`` first, then by name.
+    """Jobs that differ by their seed alone as one entry; arms as they come, in each the
+    networks in ``order`` first, then by name.
 
     Labels are ``names`` of the networks, with recipe, arm and start where these differ among the jobs.
     """
@@ -203,9 +204,11 @@ def entries(
         groups.setdefault((job.network, job.recipe, job.arm, job.start), []).append(job)
     several = [len({key[place] for key in groups}) > 1 for place in range(4)]
 
-    def rank(key: tuple[str, ...]) -> tuple[str, int, str, str, str]:
+    arms = list(dict.fromkeys(job.arm for job in jobs))
+
+    def rank(key: tuple[str, ...]) -> tuple[int, int, str, str, str]:
         known = order.index(key[0]) if key[0] in order else len(order)
-        return key[2], known, *((key[0], key[1], key[3]))
+        return arms.index(key[2]), known, key[0], key[1], key[3]
 
     found = []
     for key in sorted(groups, key=rank):

@@ -1,6 +1,6 @@
 """The tables of the four papers in their own form, with the paper's figures beside ours.
 
-``None`` entries stand for a network that was not run. Ours are of validation cells where the paper's are, and of test
+``heading`` follows the table's number in its title; a table with one shows only networks that were run. Ours are of validation cells where the paper's are, and of test
 cells, which chose nothing, beside them.
 """
 
@@ -13,7 +13,7 @@ from marrowscope.evaluation.cell_scores import CellScores
 from marrowscope.evaluation.intervals import Proportion
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, class_key, title_of
 from marrowscope.studies.cell_studies.papers import meem_2023, senthilkumar_2023, shah_2025, veerasagar_2025
-from marrowscope.studies.cell_studies.tables import as_estimate, notes_of, plain, told
+from marrowscope.studies.cell_studies.tables import as_estimate, brief, plain
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022.tables import NOTHING, figure
 
@@ -21,13 +21,18 @@ NOT_RUN = "not run"
 PAPER, OURS = "paper", "ours"
 
 
-def by_network(entries: Sequence[Entry], printed: Mapping[str, str]) -> list[tuple[str, str, Entry | None]]:
-    """Network, its name and its entry or None: those of the paper in its order, then the others that were run."""
+def by_network(
+    entries: Sequence[Entry], printed: Mapping[str, str], *, every: bool = True
+) -> list[tuple[str, str, Entry | None]]:
+    """Network, its name and its entry: those of the paper in its order, then the others that were run.
+
+    With ``every`` those of the paper that were not run are there too, with None.
+    """
     found: list[tuple[str, str, Entry | None]] = []
     for network, name in printed.items():
         mine = [entry for entry in entries if entry.first.network == network]
         found += [(network, name if len(mine) < 2 else entry.label, entry) for entry in mine]
-        if not mine:
+        if not mine and every:
             found.append((network, name, None))
     return found + [
         (entry.first.network, entry.label, entry) for entry in entries if entry.first.network not in printed
@@ -37,7 +42,7 @@ def by_network(entries: Sequence[Entry], printed: Mapping[str, str]) -> list[tup
 def shah_table_1(entries: Sequence[Entry], heading: str = "") -> Table:
     """Training and validation accuracy."""
     rows = []
-    for network, label, entry in by_network(entries, shah_2025.NETWORKS):
+    for network, label, entry in by_network(entries, shah_2025.NETWORKS, every=not heading):
         printed = shah_2025.TABLE_1.get(network)
         rows.append(
             (
@@ -46,9 +51,9 @@ def shah_table_1(entries: Sequence[Entry], heading: str = "") -> Table:
                 *_beside(
                     None if printed is None else printed[1],
                     entry,
-                    lambda e: told(e, lambda job: job.validation_scores.top1),
+                    lambda e: brief(e, lambda job: job.validation_scores.top1),
                 ),
-                NOT_RUN if entry is None else told(entry, lambda job: job.scores.top1),
+                NOT_RUN if entry is None else brief(entry, lambda job: job.scores.top1),
             )
         )
     head = (
@@ -59,14 +64,14 @@ def shah_table_1(entries: Sequence[Entry], heading: str = "") -> Table:
         "Ours of training: the epoch that was kept, on augmented cells while the network learns. The validation cells "
         "chose the epoch; the test cells chose nothing."
     )
-    return Table(f"Table 1{heading}: training and validation accuracy", head, tuple(rows), notes_of(entries, note))
+    return Table(f"Table 1{heading}: training and validation accuracy", head, tuple(rows), (note,))
 
 
 def shah_table_2(entries: Sequence[Entry], heading: str = "", focus: str | None = None) -> Table:
     """Precision, recall and F1 of the hairy cells; of ``focus``, or our rarest class, where the data have none."""
     own = focus or _focus(entries)
     rows = []
-    for network, label, entry in by_network(entries, shah_2025.NETWORKS):
+    for network, label, entry in by_network(entries, shah_2025.NETWORKS, every=not heading):
         printed = shah_2025.TABLE_3.get(network, {}).get(shah_2025.FOCUS)
         cells: list[str] = []
         for name in ("precision", "recall", "f1"):
@@ -86,12 +91,12 @@ def shah_table_2(entries: Sequence[Entry], heading: str = "", focus: str | None 
             f"{title}, and cannot be held against the paper's."
         )
     words = "hairy cells" if known else f"hairy cells in the paper, {title} in ours"
-    return Table(f"Table 2{heading}: {words}", tuple(head), tuple(rows), notes_of(entries, *notes))
+    return Table(f"Table 2{heading}: {words}", tuple(head), tuple(rows), tuple(notes))
 
 
 def shah_table_3(entries: Sequence[Entry], heading: str = "") -> Table:
     """Precision, recall and F1 of every class by every network, paper / ours."""
-    columns = by_network(entries, shah_2025.NETWORKS)
+    columns = by_network(entries, shah_2025.NETWORKS, every=not heading)
     ours = list(entries[0].first.classes) if entries else []
     by_key = {class_key(name): name for name in ours}
     paired = [(name, by_key.get(class_key(name))) for name in shah_2025.CLASSES]
@@ -110,7 +115,7 @@ def shah_table_3(entries: Sequence[Entry], heading: str = "") -> Table:
                 printed = NOTHING if row is None else f"{getattr(row, measure):.2f}"
                 value = NOTHING
                 if entry is not None and mine is not None and mine in entry.first.classes:
-                    value = plain(entry, partial(_of_job, name=mine, measure=measure), 2)
+                    value = figure(entry.over_seeds(partial(_of_job, name=mine, measure=measure)).mean, 2)
                 cells.append(f"{printed} / {value}")
             rows.append((title, "f1-score" if measure == "f1" else measure, *cells))
     impossible = "; ".join(
@@ -175,7 +180,7 @@ def meem_table_3(entries: Sequence[Entry], heading: str = "") -> Table:
             "that only loss and top-1 of the epoch that was kept are known."
         ),
     )
-    return Table(f"Table 3{heading}: evaluation", head, tuple(rows), notes_of(entries, *notes))
+    return Table(f"Table 3{heading}: evaluation", head, tuple(rows), tuple(notes))
 
 
 def _meem_row(entry: Entry, part: str, read: Callable[[FinishedJob], CellScores]) -> tuple[str, ...]:
@@ -188,7 +193,7 @@ def _meem_row(entry: Entry, part: str, read: Callable[[FinishedJob], CellScores]
         plain(entry, lambda job: read(job).before.log_loss, 4),
         *(alone(measure) for measure in ("accuracy", "precision", "recall")),
         plain(entry, lambda job: read(job).element_wise.auc, 4),
-        told(entry, lambda job: read(job).top1),
+        brief(entry, lambda job: read(job).top1),
         figure(read(entry.first).element_wise.silent, 4),
     )
 
@@ -214,11 +219,14 @@ def senthilkumar_section_5_2(entries: Sequence[Entry], heading: str = "") -> Tab
     """Accuracy, precision, F1, misclassification, specificity in percent, and the recall that the paper leaves out."""
     rows = []
     for network, name in senthilkumar_2023.NETWORKS.items():
+        run = any(entry.first.network == network for entry in entries)
+        if heading and not run:
+            continue
         printed = senthilkumar_2023.SECTION_5_2[network]
         numbers = (printed.accuracy, printed.precision, printed.f1, printed.misclassification, printed.specificity)
         rows.append((f"{name}, paper", NOTHING, *(NOTHING if v is None else f"{v:.2f}" for v in numbers), NOTHING))
         rows += [_senthilkumar_row(entry) for entry in entries if entry.first.network == network]
-        if not any(entry.first.network == network for entry in entries):
+        if not run:
             rows.append((f"{name}, ours", *([NOT_RUN] * 7)))
     rows += [_senthilkumar_row(entry) for entry in entries if entry.first.network not in senthilkumar_2023.NETWORKS]
     notes = ["Ours: percent of the test cells, misclassification 100 - accuracy, so that the figures must agree."]
@@ -239,7 +247,7 @@ def senthilkumar_section_5_2(entries: Sequence[Entry], heading: str = "") -> Tab
         "Specificity",
         "Recall",
     )
-    return Table(f"Section 5.2{heading}: comparison", head, tuple(rows), notes_of(entries, *notes))
+    return Table(f"Section 5.2{heading}: comparison", head, tuple(rows), tuple(notes))
 
 
 def _positive(job: FinishedJob) -> str | None:
@@ -286,7 +294,7 @@ def veerasagar_accuracies(entries: Sequence[Entry], heading: str = "") -> Table:
             NOTHING,
         )
     ]
-    for _, label, entry in by_network(entries, veerasagar_2025.NETWORKS):
+    for _, label, entry in by_network(entries, veerasagar_2025.NETWORKS, every=not heading):
         if entry is None:
             rows.append((f"{label}, ours", *([NOT_RUN] * 7)))
             continue
@@ -297,7 +305,7 @@ def veerasagar_accuracies(entries: Sequence[Entry], heading: str = "") -> Table:
                 plain(entry, lambda job: 100 * _training_accuracy(job), 2),
                 _percent(entry, lambda job: job.validation_scores.top1),
                 _percent(entry, lambda job: job.scores.top1),
-                told(entry, lambda job: job.scores.macro_f1),
+                brief(entry, lambda job: job.scores.macro_f1),
             )
         )
     head = (
@@ -308,7 +316,7 @@ def veerasagar_accuracies(entries: Sequence[Entry], heading: str = "") -> Table:
         "The paper prints no interval; that of its test accuracy is worked out from its count. Ours stops early by "
         "validation cells of its own, so that the test cells chose nothing."
     )
-    return Table(f"Sections 7.2 and 8.1{heading}: accuracy", head, tuple(rows), notes_of(entries, note))
+    return Table(f"Sections 7.2 and 8.1{heading}: accuracy", head, tuple(rows), (note,))
 
 
 def _percent(entry: Entry, read: Callable[[FinishedJob], Proportion]) -> str:
@@ -316,7 +324,7 @@ def _percent(entry: Entry, read: Callable[[FinishedJob], Proportion]) -> str:
     found = entry.over_seeds(lambda job: 100 * read(job).value)
     one = as_estimate(read(entry.first))
     whole = f"{100 * one.value:.1f} ({100 * one.low:.1f} to {100 * one.high:.1f})" if one.n else NOTHING
-    return whole if found.folds < 2 else f"{found.mean:.1f} ± {found.sd:.1f}; {whole}"
+    return whole if found.folds < 2 else f"{found.mean:.1f} ± {found.sd:.1f}"
 
 
 def _beside(printed: float | None, entry: Entry | None, ours: Callable[[Entry], str]) -> tuple[str, str]:
@@ -341,7 +349,7 @@ def _focus(entries: Sequence[Entry]) -> str | None:
 def _of(entry: Entry, name: str | None, measure: str) -> str:
     if name is None or name not in entry.first.classes:
         return NOTHING
-    return told(entry, lambda job: getattr(job.scores.of(name), measure))
+    return brief(entry, lambda job: getattr(job.scores.of(name), measure))
 
 
 def _value(scores: CellScores, name: str, measure: str) -> float:

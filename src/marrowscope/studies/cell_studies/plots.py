@@ -67,10 +67,10 @@ def charts(
         left, top = LEFT + column * (WIDE + GAP_ACROSS), ABOVE + row * (HIGH + GAP_DOWN)
         parts.append(_panel(panel, names, left, top, xs, ys, diagonal))
     rows, columns = -(-len(panels) // columns), min(columns, max(len(panels), 1))
-    width = LEFT + columns * (WIDE + GAP_ACROSS)
+    width = LEFT + max(columns * (WIDE + GAP_ACROSS), 170 * len(names))
     height = ABOVE + rows * (HIGH + GAP_DOWN) + 8
     middle = ABOVE + (rows * (HIGH + GAP_DOWN) - GAP_DOWN) / 2
-    parts.append(f'<text x="{LEFT + WIDE / 2}" y="{height - 10}" text-anchor="middle">{escape(across)}</text>')
+    parts.append(f'<text x="{LEFT + WIDE / 2}" y="{height - 32}" text-anchor="middle">{escape(across)}</text>')
     turned = f'transform="rotate(-90 14 {middle:g})" text-anchor="middle"'
     parts.append(f'<text x="14" y="{middle:g}" {turned}>{escape(up)}</text>')
     return _svg("".join(parts), width, height, what)
@@ -165,9 +165,10 @@ def _panel(
             for point, radius in zip(points, radii, strict=True)
             if point is not None and radius
         ]
+    halo = 'text-anchor="end" font-size="10" stroke="#fff" stroke-width="3" paint-order="stroke"'
     for number, line in enumerate(reversed(panel.words.split("\n") if panel.words else [])):
         y = top + HIGH - 7 - 13 * number
-        parts.append(f'<text x="{left + WIDE - 6}" y="{y}" text-anchor="end" font-size="10">{escape(line)}</text>')
+        parts.append(f'<text x="{left + WIDE - 6}" y="{y}" {halo}>{escape(line)}</text>')
     return "".join(parts)
 
 
@@ -184,4 +185,4 @@ def _ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** floor(log10(rough))
     step = next(power * lead for lead in (1, 2, 2.5, 5, 10) if power * lead >= rough - 1e-12)
     first = np.ceil(low / step - 1e-9) * step
-    return [round(float(v), 10) for v in np.arange(first, high + step * 1e-6, step)]
+    return [round(float(v), 10) + 0.0 for v in np.arange(first, high + step * 1e-6, step)]  # + 0.0: no -0

@@ -20,9 +20,9 @@ from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, start_words
 from marrowscope.studies.cell_studies.plots import p_value
 from marrowscope.studies.page import Table
-from marrowscope.studies.wang_2022.tables import NOTHING, figure, over_folds, with_interval, with_spread
+from marrowscope.studies.wang_2022.tables import NOTHING, figure, over_folds, with_interval
 
-SEEDS = "Several seeds: mean ± standard deviation over them; after the semicolon the first seed with its 95 % interval."
+SEEDS = "Several seeds: mean ± standard deviation over them; after a semicolon the first seed with its 95 % interval."
 INTERVALS = (
     "Brackets are 95 % intervals: Wilson for proportions, bootstrap over {units} for F1, balanced accuracy and ECE, "
     "DeLong for AUC. Wilson and DeLong take cells as independent, which cells of one patient are not."
@@ -54,17 +54,19 @@ def told(entry: Entry, read: Callable[[FinishedJob], Estimate | Proportion]) -> 
 def plain(entry: Entry, read: Callable[[FinishedJob], float], digits: int = 3) -> str:
     """A number without an interval: mean, and ± over several seeds."""
     found = entry.over_seeds(read)
-    return figure(found.mean, digits) if found.folds < 2 else with_spread(found)
+    return figure(found.mean, digits) + ("" if found.folds < 2 else f" ± {figure(found.sd, digits)}")
 
 
-def units_words(entries: Sequence[Entry]) -> str:
-    return "patients" if any(entry.first.test.patients for entry in entries) else "cells"
+def brief(entry: Entry, read: Callable[[FinishedJob], Estimate | Proportion]) -> str:
+    """A number with its interval, or the mean ± standard deviation over several seeds: for tables with many columns."""
+    return told(entry, read) if len(entry.jobs) < 2 else plain(entry, lambda job: read(job).value)
 
 
-def notes_of(entries: Sequence[Entry], *own: str) -> tuple[str, ...]:
-    """``own`` notes, what brackets are, and what several seeds look like where there are several."""
+def how_to_read(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """What brackets are, and what several seeds look like where there are several."""
+    units = "patients" if any(entry.first.test.patients for entry in entries) else "cells"
     seeds = (SEEDS,) if any(len(entry.jobs) > 1 for entry in entries) else ()
-    return (*own, INTERVALS.format(units=units_words(entries)), *seeds)
+    return (INTERVALS.format(units=units), *seeds)
 
 
 def scores_table(entries: Sequence[Entry], title: str, notes: Sequence[str] = ()) -> Table:
@@ -95,7 +97,7 @@ def scores_table(entries: Sequence[Entry], title: str, notes: Sequence[str] = ()
         "ECE: expected calibration error over 15 bins of the largest output. The temperature is fitted on the "
         "validation cells, never on these."
     )
-    return Table(title, head, tuple(rows), notes_of(entries, *notes, calibration))
+    return Table(title, head, tuple(rows), (*notes, calibration))
 
 
 def _error_after(job: FinishedJob) -> Estimate:
@@ -118,12 +120,12 @@ def two_accuracies_table(entries: Sequence[Entry], title: str) -> Table:
             (
                 entry.label,
                 str(k),
-                told(entry, lambda job: job.scores.top1),
-                told(entry, lambda job: job.scores.element_wise.accuracy),
+                brief(entry, lambda job: job.scores.top1),
+                brief(entry, lambda job: job.scores.element_wise.accuracy),
                 figure(1 - 2 * (1 - top1.value) / k),
                 figure(alone.silent),
-                told(entry, lambda job: job.scores.element_wise.precision),
-                told(entry, lambda job: job.scores.element_wise.recall),
+                brief(entry, lambda job: job.scores.element_wise.precision),
+                brief(entry, lambda job: job.scores.element_wise.recall),
             )
         )
     head = ("Network", "k", "top-1", "element-wise", "1 - 2 (1 - top-1) / k", "never yes", "precision", "recall")
@@ -161,7 +163,7 @@ def classes_table(entry: Entry, title: str) -> Table:
     notes = ["Misclassification: false positives and false negatives of the class as a share of all test cells."]
     if few:
         notes.append(f"Fewer than 30 test cells, read the interval and not the number: {', '.join(few)}.")
-    return Table(title, head, (*rows, mean), notes_of([Entry(entry.label, (job,))], *notes))
+    return Table(title, head, (*rows, mean), tuple(notes))
 
 
 def _mean(values: Sequence[float]) -> str:
@@ -209,10 +211,10 @@ def cost_table(entries: Sequence[Entry], title: str) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Every pair of networks on the same test cells: ``tests[row, column]`` for row < column, ``adjusted`` p (Holm).
+    """Every pair of networks on the same test cells: ``tests[row, column]`` for row < column, first seeds.
 
     ``gain (m, m)`` is the share of cells that the row alone has right minus that of the column alone, in percentage
-    points; ``p (m, m)`` adjusted; both nan on the diagonal. ``left_out`` were tested on other cells.
+    points; ``p (m, m)`` is adjusted by Holm; both nan on the diagonal. ``arm`` is that of a study with several.
     """
 
     labels: tuple[str, ...]
@@ -220,32 +222,36 @@ class Pairs:
     gain: NDArray[np.float64]
     p: NDArray[np.float64]
     n: int
-    left_out: tuple[str, ...]
+    arm: str
 
 
-def compare(entries: Sequence[Entry]) -> Pairs | None:
-    """McNemar's exact test between the first seeds of all networks on one and the same test cells; None for fewer than
-    two of them."""
-    if not entries:
-        return None
-    with_names = [(entry.label, entry.first) for entry in entries]
-    reference = with_names[0][1]
-    same = [(label, job) for label, job in with_names if _same_cells(reference, job)]
-    left_out = tuple(label for label, job in with_names if not _same_cells(reference, job))
-    if len(same) < 2:
-        return None
-    order = np.argsort(reference.test.rows)
-    labels, n, m = reference.test.labels[order], len(reference.test), len(same)
-    called = [job.test.called[np.argsort(job.test.rows)] for _, job in same]
-    pairs = list(combinations(range(m), 2))
-    tests = {(a, b): mcnemar(labels, called[a], called[b]) for a, b in pairs}
-    adjusted = holm([tests[pair].p for pair in pairs])
+def compare(entries: Sequence[Entry]) -> list[Pairs]:
+    """McNemar's exact test between the networks of each set of test cells that two or more of them share."""
+    groups: list[list[Entry]] = []
+    for entry in entries:
+        mine = next((group for group in groups if _same_cells(group[0].first, entry.first)), None)
+        if mine is None:
+            groups.append([entry])
+        else:
+            mine.append(entry)
+    return [_pairs(group) for group in groups if len(group) > 1]
+
+
+def _pairs(entries: Sequence[Entry]) -> Pairs:
+    reference = entries[0].first
+    labels = reference.test.labels[np.argsort(reference.test.rows)]
+    called = [entry.first.test.called[np.argsort(entry.first.test.rows)] for entry in entries]
+    n, m = len(labels), len(entries)
+    between = list(combinations(range(m), 2))
+    tests = {(a, b): mcnemar(labels, called[a], called[b]) for a, b in between}
     gain, p = np.full((m, m), np.nan), np.full((m, m), np.nan)
-    for (a, b), value in zip(pairs, adjusted, strict=True):
+    for (a, b), value in zip(between, holm([tests[pair].p for pair in between]), strict=True):
         more = 100 * (tests[a, b].only_first - tests[a, b].only_second) / n
         gain[a, b], gain[b, a] = more, -more
         p[a, b] = p[b, a] = value
-    return Pairs(tuple(label for label, _ in same), tests, gain, p, n, left_out)
+    arms = {entry.first.arm for entry in entries}
+    arm = reference.arm if len(arms) == 1 else ""
+    return Pairs(tuple(entry.label for entry in entries), tests, gain, p, n, arm)
 
 
 def _same_cells(one: FinishedJob, other: FinishedJob) -> bool:
@@ -269,13 +275,9 @@ def pairs_table(pairs: Pairs, title: str) -> Table:
             mine, theirs = (test.only_first, test.only_second) if row < column else (test.only_second, test.only_first)
             cells.append(f"{mine} : {theirs}, p {p_value(float(pairs.p[row, column]))}")
         rows.append((label, *cells))
-    notes = [
-        (
-            f"{pairs.n:,} test cells, the same for all. Cells that the network of the row alone called right, against "
-            "those that the network of the column alone called right; p of McNemar's exact test, adjusted by Holm for "
-            f"{len(pairs.tests)} pairs. First seeds."
-        )
-    ]
-    if pairs.left_out:
-        notes.append(f"Tested on other cells and therefore not here: {', '.join(pairs.left_out)}.")
-    return Table(title, ("Right alone", *pairs.labels), tuple(rows), tuple(notes))
+    note = (
+        f"{pairs.n:,} test cells, the same for all. Cells that the network of the row alone called right, against "
+        "those that the network of the column alone called right; p of McNemar's exact test, adjusted by Holm for "
+        f"{len(pairs.tests)} pairs. First seeds."
+    )
+    return Table(title, ("Right alone", *pairs.labels), tuple(rows), (note,))
