@@ -23,7 +23,7 @@ BESIDE_DETECTION = {"packs", "evaluation", "annotations"}
 JOINING = {path.stem for path in SOURCE.glob("[a-z]*.py")} - WORDS
 """Modules that join the rooms (the pipeline and what is around it): no room imports them."""
 
-LEARNED = {"torch", "torchvision", "timm", "lightning", "pytorch_lightning", "torchmetrics", "onnxscript"}
+LEARNED = {"torch", "torchvision", "timm", "lightning", "pytorch_lightning", "torchmetrics", "onnxscript", "captum"}
 NOT_IN_CORE = LEARNED | {"matplotlib", "imagecodecs"}
 OPTIONAL_READER = {"imagecodecs": {"slides"}}
 """The extra [formats]: only readers may ask whether it is there."""
