@@ -1,4 +1,4 @@
-"""``marrowscope data``: is a folder of pictures fit to learn from, and the clean splits of the public sets."""
+"""``marrowscope data``: fetch public sets, describe one, check whether it is fit to learn from, make clean splits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,86 @@ from rich.text import Text
 from marrowscope.cli.console import Stages, say_where, stdout
 
 if TYPE_CHECKING:
+    from marrowscope.learning.datasets.describing import Description
     from marrowscope.learning.datasets.findings import CheckReport
 
-app = typer.Typer(no_args_is_help=True, help="Check data to learn from, and make the clean splits of the public sets.")
+app = typer.Typer(no_args_is_help=True, help="Fetch, describe and check data to learn from.")
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 _MOST_CLASSES = 40
 _MOST_SIZES = 12
+
+
+@app.command("get")
+def get(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A public set; none: list them.")] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder that holds or will hold DIR/NAME.")
+    ] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List the public sets of single cells, or fetch one: resumed where it broke off, verified, unpacked.
+
+    Where only a person can fetch a set, or there is no network, it says what to put where, and exits with 1.
+    """
+    from marrowscope.learning.datasets.catalogue import CATALOGUE, find_set, get_set
+
+    if name is None:
+        _list_sets(as_json)
+        return
+    wanted = find_set(name)
+    if as_json:
+        _list_sets(as_json, name)
+        return
+    stdout.print(Text(f"{wanted.title}\n{wanted.cite}\n{wanted.licence}, {wanted.size}, {wanted.address}"))
+    stdout.print(Text(f"mind: {wanted.note}\n", "dim"))
+    with Stages(lines=True) as stages:
+        done = get_set(CATALOGUE[name], output, lambda share, words: stages.report(name, share, words))
+    stdout.print(Text(done), highlight=False, soft_wrap=True)
+    say_where("look at it with marrowscope data describe ", output / name)
+
+
+@app.command("describe")
+def describe(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", exists=True, help="A set of single cells, or its CSV.", show_default=False)
+    ],
+    layout: Annotated[
+        str, typer.Option("--layout", help="How the set is laid out: auto, pbc, mll, c-nmc, folders or table.")
+    ] = "auto",
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Only these, with commas between: the set's words or types.")
+    ] = None,
+    spacing: Annotated[
+        float | None, typer.Option("--spacing", min=0.001, help="um per pixel, where the set is not known.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="FILE.html: the same with pictures of each class.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the pictures.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what a set of single cells holds: classes, splits, patients, sizes, and what had to be left out and why."""
+    if output is not None and output.suffix.lower() != ".html":
+        raise typer.BadParameter(f"{output.name} should end in .html", param_hint="--output")
+    from marrowscope.learning.datasets import describing
+    from marrowscope.learning.datasets.cell_sets import read_cell_set
+
+    chosen = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
+    with Stages() as stages:
+        cells = read_cell_set(
+            folder, layout, chosen, spacing=spacing, progress=lambda done: stages.report("looking at pictures", done)
+        )
+        stages.report("describing", 1.0)
+        about = describing.describe(cells)
+        if output is not None:
+            describing.write_description(output, cells, about, seed)
+    if as_json:
+        typer.echo(json.dumps(describing.as_json(about), indent=2, ensure_ascii=False))
+        return
+    _show_description(about)
+    if output is not None:
+        say_where("look at ", output)
 
 
 @app.command("check")
@@ -136,3 +209,46 @@ def _show_sizes(report: CheckReport) -> None:
     stdout.print(table)
     if len(report.sizes) > _MOST_SIZES:
         stdout.print(f"and {len(report.sizes) - _MOST_SIZES} more: see --json")
+
+
+def _list_sets(as_json: bool, name: str | None = None) -> None:
+    from marrowscope.learning.datasets.catalogue import CATALOGUE
+
+    listed = [one for one in CATALOGUE.values() if name in (None, one.name)]
+    if as_json:
+        words = ("name", "title", "cite", "licence", "size", "pictures", "address", "layout", "download", "checksum")
+        rows = [{word: getattr(one, word) for word in words} | {"mind": one.note} for one in listed]
+        typer.echo(json.dumps(rows if name is None else rows[0], indent=2, ensure_ascii=False))
+        return
+    for one in listed:
+        how = "downloaded" if one.download else "fetched by hand"
+        stdout.print(Text.assemble((one.name, "bold"), f"  {one.title}"), highlight=False)
+        stdout.print(
+            Text(f"    {one.pictures:,} pictures, {one.size}, {one.licence}, {how}: {one.address}"), soft_wrap=True
+        )
+    stdout.print("fetch one with marrowscope data get NAME -o DIR", style="dim")
+
+
+def _show_description(about: Description) -> None:
+    stdout.print(Text(about.source), highlight=False)
+    names = list(about.splits)
+    table = Table("class", "title", "n", *(name or "not told" for name in names), box=None, pad_edge=False)
+    if about.patients:
+        table.add_column("patients")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in about.classes:
+        cells = [f"{one.splits.get(name, 0):,}" for name in names] + ([f"{one.patients:,}"] if about.patients else [])
+        title = Text.assemble(one.title, ("" if one.cell_type else ", no type of the taxonomy", "dim"))
+        table.add_row(Text(one.word), title, f"{one.count:,}", *cells)
+    total = [f"{about.splits[name]:,}" for name in names] + ([f"{about.patients:,}"] if about.patients else [])
+    table.add_row("all", "", f"{about.total:,}", *total, style="bold")
+    stdout.print(table)
+    sizes = [f"{w} x {h} px ({n:,})" for (w, h), n in list(about.sizes.items())[:_MOST_SIZES]]
+    more = f" and {len(about.sizes) - _MOST_SIZES} more" if len(about.sizes) > _MOST_SIZES else ""
+    spacing = f"{about.spacing:g} um/px" if about.spacing else "not known"
+    stdout.print(Text(f"\nsizes: {', '.join(sizes)}{more}\nspacing: {spacing}"), highlight=False)
+    for words in about.skipped:
+        stdout.print(Text.assemble(("left out: ", "yellow"), words), highlight=False)
+    for words in about.notes:
+        stdout.print(Text.assemble(("mind: ", "yellow"), words), highlight=False)

@@ -16,16 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.errors import DataError, how_many
-from marrowscope.learning.datasets.layouts import LAYOUTS, list_cells
+from marrowscope.learning.datasets.layouts import C_NMC_CLASSES, LAYOUTS, MLL_CLASSES, list_cells
 from marrowscope.learning.datasets.listing import ClassWords, Listed, Listing
-from marrowscope.learning.datasets.pictures import (
-    LEAST_SIDE,
-    MOST_SIDE,
-    Look,
-    UnusablePicture,
-    look_at,
-    read_cell_picture,
-)
+from marrowscope.learning.datasets.pictures import Look, look_at
+from marrowscope.slides.cell_picture import LEAST_SIDE, MOST_SIDE, UnusablePicture, read_cell_picture
 from marrowscope.taxonomy import CELL_TYPES
 
 __all__ = ["LAYOUTS", "CellSet", "UnusablePicture", "read_cell_picture", "read_cell_set"]
@@ -166,6 +160,8 @@ def _plain(word: str) -> str:
 
 
 def _title(word: str) -> str:
+    if word in MLL_CLASSES or word in C_NMC_CLASSES:
+        return {**MLL_CLASSES, **C_NMC_CLASSES}[word][0]
     return word if word.isupper() else word.replace("_", " ").strip().capitalize()
 
 

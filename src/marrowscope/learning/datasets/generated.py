@@ -42,7 +42,7 @@ def write_generated_cells(
     *,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Write ``folder/CLASS/CLASS_00001.png ...`` and ``folder/labels.csv`` (file, label, patient, source, drawn).
+    """Write ``folder/CLASS/CLASS_00001.png ...`` and ``labels.csv`` (file, label, patient, source, drawn, spacing).
 
     ``classes`` are words of the taxonomy, of the MLL set or of C-NMC. Every cell is drawn for itself; a patient has one
     stain and one light. The same arguments give the same pictures. ``source`` says "phantom", and ``drawn`` what was
@@ -53,7 +53,7 @@ def write_generated_cells(
         raise DataError("give at least one class, none twice, one cell a class and one patient")
     pool = CellPool(seed, SPACING, "easy")
     variants = dict.fromkeys(drawn, 0)
-    rows: list[tuple[str, str, str, str, str]] = []
+    rows: list[tuple[str, ...]] = []
     numbers = dict.fromkeys(classes, 0)
     for patient in range(patients):
         words, kinds, takes = [], [], []
@@ -73,10 +73,12 @@ def write_generated_cells(
             assert done  # a uint8 array of a few thousand pixels has a PNG
             with whole_file(folder / file) as beside:
                 beside.write_bytes(png.tobytes())
-            rows.append((file, word, f"phantom-{patient + 1}", "phantom: generated cells", PHANTOM_TYPES[drawing]))
+            rows.append(
+                (file, word, f"phantom-{patient + 1}", "phantom: generated cells", PHANTOM_TYPES[drawing], str(SPACING))
+            )
         progress((patient + 1) / patients)
     with whole_file(folder / "labels.csv") as beside:
-        schema = dict.fromkeys(("file", "label", "patient", "source", "drawn"), pl.String)
+        schema = dict.fromkeys(("file", "label", "patient", "source", "drawn", "spacing"), pl.String)
         pl.DataFrame(rows, schema=schema, orient="row").write_csv(beside)
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+
 from marrowscope.errors import DataError, how_many
 from marrowscope.learning.datasets.cells import PBC_SPACING
 from marrowscope.learning.datasets.gathering import SPLIT_FOLDERS
@@ -225,7 +227,7 @@ def _in_folders(root: Path) -> Listing:
 
 
 def _in_table(path: Path) -> Listing:
-    """A CSV with ``file`` (relative to it) and ``label``; ``split``, ``patient``, ``fold``, ``source`` if known."""
+    """A CSV with ``file``, relative to it, and ``label``; if known, split, patient, fold, source and spacing."""
     table = table_of(path)
     if table is None:
         raise DataError(f"no table of labels in {path}: expected labels.csv with columns file,label[,split,patient]")
@@ -243,7 +245,8 @@ def _in_table(path: Path) -> Listing:
     say(skipped, nameless, f"of {table.name} without a file or a label", thing="row")
     sources = lines["source"].drop_nulls().unique().to_list() if "source" in lines.columns else []
     whose = f"{sources[0]}, " if len(sources) == 1 else ""
-    return Listing("table", f"{whose}table {table.resolve().parent.name}/{table.name}", rows, {}, None, skipped)
+    spacing = _spacing_of(lines, table, skipped)
+    return Listing("table", f"{whose}table {table.resolve().parent.name}/{table.name}", rows, {}, spacing, skipped)
 
 
 LAYOUTS: dict[str, Callable[[Path], Listing]] = {
@@ -284,6 +287,21 @@ def _split_name(word: str, table: Path) -> str:
     if name is None:
         raise DataError(f"{table}: unknown split {word!r}; expected train, val or test, or nothing")
     return name
+
+
+def _spacing_of(lines: pl.DataFrame, table: Path, skipped: list[str]) -> float | None:
+    told = lines["spacing"].drop_nulls().unique().sort().to_list() if "spacing" in lines.columns else []
+    if len(told) > 1:
+        skipped.append(f"the spacings of {table.name}, since they differ: {', '.join(told[:4])}")
+    if len(told) != 1:
+        return None
+    try:
+        value = float(told[0])
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise DataError(f"{table}: the spacing is {told[0]!r}; expected um per pixel, such as 0.25")
+    return value
 
 
 def _subject(name: str) -> str:
