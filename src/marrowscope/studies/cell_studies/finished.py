@@ -222,8 +222,8 @@ def entries(
 
 
 def start_words(start: str) -> str:
-    """Where a training began, in words; a file by its name, without its hash."""
-    return "random weights" if start == RANDOM else f"weights of {start.split(', sha256')[0]}"
+    """Where a training began: random, a hub's model, or a file by its name, without its hash."""
+    return start.split(", sha256")[0]
 
 
 def class_key(name: str) -> str:

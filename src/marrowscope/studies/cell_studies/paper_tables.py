@@ -1,7 +1,7 @@
 """The tables of the four papers in their own form, with the paper's figures beside ours.
 
-``heading`` follows the table's number in its title; a table with one shows only networks that were run. Ours are of validation cells where the paper's are, and of test
-cells, which chose nothing, beside them.
+``heading`` follows the table's number in its title; a table with one shows only networks that were run. Ours are of
+validation cells where the paper's are, and of test cells, which chose nothing, beside them.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def shah_table_3(entries: Sequence[Entry], heading: str = "") -> Table:
                 value = NOTHING
                 if entry is not None and mine is not None and mine in entry.first.classes:
                     value = figure(entry.over_seeds(partial(_of_job, name=mine, measure=measure)).mean, 2)
-                cells.append(f"{printed} / {value}")
+                cells.append(f"{printed}\u00a0/\u00a0{value}")
             rows.append((title, "f1-score" if measure == "f1" else measure, *cells))
     impossible = "; ".join(
         f"{name} with {shah_2025.NETWORKS[network]}: {row.f1:.2f} is printed, its precision and recall give "

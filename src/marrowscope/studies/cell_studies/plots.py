@@ -68,9 +68,9 @@ def charts(
         parts.append(_panel(panel, names, left, top, xs, ys, diagonal))
     rows, columns = -(-len(panels) // columns), min(columns, max(len(panels), 1))
     width = LEFT + max(columns * (WIDE + GAP_ACROSS), 170 * len(names))
-    height = ABOVE + rows * (HIGH + GAP_DOWN) + 8
+    height = ABOVE + rows * (HIGH + GAP_DOWN) - 12
     middle = ABOVE + (rows * (HIGH + GAP_DOWN) - GAP_DOWN) / 2
-    parts.append(f'<text x="{LEFT + WIDE / 2}" y="{height - 32}" text-anchor="middle">{escape(across)}</text>')
+    parts.append(f'<text x="{LEFT + WIDE / 2}" y="{height - 12}" text-anchor="middle">{escape(across)}</text>')
     turned = f'transform="rotate(-90 14 {middle:g})" text-anchor="middle"'
     parts.append(f'<text x="14" y="{middle:g}" {turned}>{escape(up)}</text>')
     return _svg("".join(parts), width, height, what)
@@ -176,7 +176,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     """From 0 or the smallest value to just above the largest; 0 to 1 where there is nothing."""
     known = [value for value in values if isfinite(value)]
     low, high = min([0.0, *known]), max(known, default=1.0)
-    return low, high if high > low else low + 1.0
+    return low, high + 0.05 * (high - low) if high > low else low + 1.0
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -25,7 +25,7 @@ from marrowscope.studies.wang_2022.tables import NOTHING, figure, over_folds, wi
 SEEDS = "Several seeds: mean ± standard deviation over them; after a semicolon the first seed with its 95 % interval."
 INTERVALS = (
     "Brackets are 95 % intervals: Wilson for proportions, bootstrap over {units} for F1, balanced accuracy and ECE, "
-    "DeLong for AUC. Wilson and DeLong take cells as independent, which cells of one patient are not."
+    "DeLong for AUC. Intervals over cells take them as independent, which cells of one patient are not."
 )
 ELEMENT_WISE = (
     "Element-wise: each of the k outputs of a cell is judged alone, yes above 0.5, as Keras's binary accuracy does. Of "
@@ -94,8 +94,8 @@ def scores_table(entries: Sequence[Entry], title: str, notes: Sequence[str] = ()
             )
         )
     calibration = (
-        "ECE: expected calibration error over 15 bins of the largest output. The temperature is fitted on the "
-        "validation cells, never on these."
+        "ECE: expected calibration error over 15 bins of the largest output; its bootstrap leans upwards. The "
+        "temperature is fitted on the validation cells, never on these."
     )
     return Table(title, head, tuple(rows), (*notes, calibration))
 
@@ -152,7 +152,7 @@ def classes_table(entry: Entry, title: str) -> Table:
     scores = job.scores
     count = len(scores.classes)
     mean = (
-        *("Mean over the classes that occur", f"{scores.n:,}"),
+        *("Mean over the classes", f"{scores.n:,}"),
         *(_mean([getattr(row, name).value for row in scores.per_class]) for name in ("precision", "recall")),
         with_interval(scores.macro_f1),
         *(_mean([getattr(row, name).value for row in scores.per_class]) for name in ("specificity", "auc")),
@@ -188,7 +188,7 @@ def cost_table(entries: Sequence[Entry], title: str) -> Table:
                 plain(entry, lambda job: job.number("images_per_second"), 0),
                 plain(entry, lambda job: 100 * job.number("feed_share"), 1),
                 plain(entry, lambda job: job.peak_memory, 0),
-                plain(entry, lambda job: 1000 * job.energy[0], 2),
+                _significant(entry.over_seeds(lambda job: 1000 * job.energy[0]).mean),
                 figure(entry.first.scores.macro_f1.value),
             )
         )
@@ -207,6 +207,10 @@ def cost_table(entries: Sequence[Entry], title: str) -> Table:
         *([f"Measured on: {'; '.join(where)}."] if where else []),
     ]
     return Table(title, head, tuple(rows), tuple(notes))
+
+
+def _significant(value: float) -> str:
+    return NOTHING if np.isnan(value) else f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
