@@ -39,8 +39,15 @@ def list_studies(as_json: AsJson = False) -> None:
 @app.command("run")
 def run(
     name: Name,
-    data: Annotated[Path, typer.Option("--data", help="Folder of the cohort or of labelled tiles.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the study; a second run goes on in it.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            help="Folder of the cohort, of labelled tiles, or of pictures of cells; a second set where the study takes "
+            "two. The studies of cells draw their own at --scale smoke.",
+        ),
+    ] = None,
     scale: Annotated[
         str, typer.Option("--scale", help="smoke, cpu, gpu or full; marrowscope study list says how long each takes.")
     ] = "smoke",
@@ -52,9 +59,21 @@ def run(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", help="Start weights of the backbones: a file, a folder with BACKBONE.pth ..., or hub."
+            "--weights",
+            help="Start weights of backbones or networks: a file, a folder with NAME.pth (.safetensors, .npz), or hub.",
         ),
     ] = None,
+    networks: Annotated[
+        str,
+        typer.Option("--networks", metavar="NAME,...", help="Networks of a study of cells; all: those of the paper."),
+    ] = "all",
+    recipes: Annotated[
+        str | None,
+        typer.Option(
+            "--recipes", metavar="NAME,...", help="Recipes of a study of cells. [default: the paper's, modern]"
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each network of a study of cells.")] = 1,
     force: Annotated[
         bool,
         typer.Option(
@@ -75,8 +94,20 @@ def run(
         stderr.print(line, markup=False, highlight=False, soft_wrap=True)
 
     with Stages() as stages:
-        options = RunOptions(scale, jobs, threads, minutes, weights, force, tell)
-        result = find_study(name).run(data, output, options, stages.report)
+        options = RunOptions(
+            scale,
+            jobs,
+            threads,
+            minutes,
+            weights,
+            force,
+            tell,
+            networks=() if networks == "all" else _words(networks),
+            recipes=() if recipes is None else _words(recipes),
+            seeds=seeds,
+            further=tuple(data[1:]) if data else (),
+        )
+        result = find_study(name).run(data[0] if data else None, output, options, stages.report)
     if as_json:
         typer.echo(json.dumps({"jobs": result.states, "failures": result.failures}, indent=2))
     for job, message in result.failures.items():
@@ -124,13 +155,19 @@ def report(
 def export(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study.")],
     job: Annotated[str, typer.Argument(metavar="JOB", help="A job that learns, such as tile-fold-0/cascade.")],
-    run_folder: Annotated[Path, typer.Option("-o", "--output", help="Folder for detector.onnx and metrics.json.")],
+    run_folder: Annotated[Path, typer.Option("-o", "--output", help="Folder for the model and metrics.json.")],
 ) -> None:
-    """Make a detector of a trained model, for [bold]marrowscope packs build --detector FOLDER[/bold]."""
+    """Make files for a pack of a trained model: for [bold]marrowscope packs build --detector FOLDER[/bold], of a study
+    of cells [bold]--classifier FOLDER[/bold].
+    """
     from marrowscope.studies.study import find_study
 
     find_study(_study_in(output)).export(output, job, run_folder)
-    say_where("detector and metrics in ", run_folder)
+    say_where("model and metrics in ", run_folder)
+
+
+def _words(given: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in given.split(",") if word.strip())
 
 
 def _study_in(output: Path) -> str:

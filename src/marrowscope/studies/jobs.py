@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from time import perf_counter, process_time
 from types import FrameType
@@ -113,12 +113,14 @@ def run_jobs(
     force: bool = False,
     progress: Progress = silent,
     tell: Tell = untold,
+    preload: Sequence[str] = (),
 ) -> JobsRun:
     """Do what is not done yet, ``processes`` jobs at a time with ``threads`` threads each.
 
     After ``minutes`` no job starts any more, nor before that one that would not fit by what its kind took so far.
     Where there are several GPUs each job sees one of them, that with the fewest jobs at the time. ``tell`` hears of
-    each job that ends.
+    each job that ends. ``preload`` names modules that take long to import: where processes can be forked they are
+    imported once, for all jobs; they must not start threads or touch a GPU when imported.
     ``force`` makes the jobs again whose folders answer another question; finished ones that fit stay. Raises
     ``DataError`` for such folders without it, before anything starts; after SIGINT ``KeyboardInterrupt``, after SIGTERM
     ``SystemExit`` with the code 143, both when all jobs have ended.
@@ -133,9 +135,9 @@ def run_jobs(
         if done is not None:
             took[job.kind] = max(took.get(job.kind, 0.0), float(done["seconds"]))
     started, pending = perf_counter(), [job for job in jobs if run.states[job.name] is State.WAITING]
-    running: dict[int, tuple[Job, SpawnProcess, float]] = {}
+    running: dict[int, tuple[Job, SpawnProcess | ForkServerProcess, float]] = {}
     lines = JobLines(len(jobs), run.count(State.EARLIER), processes, tell)
-    context, devices, on = multiprocessing.get_context("spawn"), _devices(), dict[int, str]()
+    context, devices, on = _context(preload), _devices(), dict[int, str]()
 
     def fits(job: Job) -> bool:
         left = float("inf") if minutes is None else 60 * minutes - (perf_counter() - started)
@@ -155,10 +157,11 @@ def run_jobs(
                     if len(beside) >= processes or any(other.alone for other in beside) or (job.alone and beside):
                         break
                     pending.remove(job)
-                    process = context.Process(target=_in_process, args=(job, output / "jobs" / job.name, threads))
                     busy = [on[other] for other in running] if devices else []
                     device = min(devices, key=busy.count) if devices else None
-                    with _surroundings(threads, device):  # libraries read them when they are loaded
+                    with _surroundings(threads, device) as surroundings:  # libraries read them when they are loaded
+                        given = (job, output / "jobs" / job.name, threads, surroundings)
+                        process = context.Process(target=_in_process, args=given)
                         process.start()
                     running[process.sentinel] = (job, process, perf_counter())
                     if device is not None:
@@ -217,7 +220,7 @@ def _noted_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _end(processes: Sequence[SpawnProcess]) -> None:
+def _end(processes: Sequence[SpawnProcess | ForkServerProcess]) -> None:
     """Ask all to end, and kill those that have not after :data:`GRACE` seconds."""
     for process in processes:
         process.terminate()
@@ -242,14 +245,22 @@ def _devices() -> list[str]:
     return found if len(found) > 1 else []
 
 
+def _context(preload: Sequence[str]) -> SpawnContext | ForkServerContext:
+    if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
+
+
 @contextmanager
-def _surroundings(threads: int, device: str | None) -> Iterator[None]:
+def _surroundings(threads: int, device: str | None) -> Iterator[dict[str, str]]:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
     values = dict.fromkeys(names, str(threads)) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
-        yield
+        yield values
     finally:
         for name, value in before.items():
             if value is None:
@@ -296,8 +307,9 @@ def _look(job: Job, folder: Path, force: bool) -> dict[str, Any] | None:
     return None
 
 
-def _in_process(job: Job, folder: Path, threads: int) -> None:
+def _in_process(job: Job, folder: Path, threads: int, surroundings: Mapping[str, str]) -> None:
     """The life of one job, in its own process; everything that it prints goes into its log."""
+    os.environ.update(surroundings)  # a forked process has those of its server
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "failure.json").unlink(missing_ok=True)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -18,8 +18,14 @@ from marrowscope.studies.telling import Tell, untold
 if TYPE_CHECKING:
     from marrowscope.options import Progress
 
-STUDIES: dict[str, str] = {"wang-2022": "marrowscope.studies.wang_2022"}
-"""Name of a study and its module."""
+STUDIES: dict[str, str] = {
+    "wang-2022": "marrowscope.studies.wang_2022",
+    "shah-2025": "marrowscope.studies.shah_2025",
+    "meem-2023": "marrowscope.studies.meem_2023",
+    "senthilkumar-2023": "marrowscope.studies.senthilkumar_2023",
+    "veerasagar-2025": "marrowscope.studies.veerasagar_2025",
+}
+"""Name of a study and its module; the study is the module itself, or its ``STUDY``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class About:
 class RunOptions:
     """How to run: ``jobs`` processes of ``threads`` threads; no job starts after ``minutes``; ``weights`` to start.
 
-    ``tell`` is called with a line for each job that ends.
+    ``tell`` is called with a line for each job that ends. Of studies of single cells: ``networks`` and ``recipes``
+    (none: those of the paper, and ours), trainings with so many ``seeds``, and ``further`` data sets.
     """
 
     scale: str
@@ -46,14 +53,19 @@ class RunOptions:
     weights: Path | None = None
     force: bool = False
     tell: Tell = untold
+    networks: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    seeds: int = 1
+    further: tuple[Path, ...] = ()
 
 
 class Study(Protocol):
-    """The module of a study."""
+    """A module, or an object, with these."""
 
-    ABOUT: About
+    @property
+    def ABOUT(self) -> About: ...
 
-    def run(self, data: Path, output: Path, options: RunOptions, progress: Progress) -> JobsRun:
+    def run(self, data: Path | None, output: Path, options: RunOptions, progress: Progress) -> JobsRun:
         """Do what is not done yet. Raises ``DataError`` for data, folders and scales that do not fit."""
 
     def report(self, output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
@@ -67,4 +79,5 @@ def find_study(name: str) -> Study:
     """The study of this name. Raises ``DataError`` with the known names when there is none."""
     if name not in STUDIES:
         raise DataError(f"no study is called {name!r}; known: {', '.join(STUDIES)}")
-    return cast(Study, importlib.import_module(STUDIES[name]))
+    module = importlib.import_module(STUDIES[name])
+    return cast(Study, getattr(module, "STUDY", module))

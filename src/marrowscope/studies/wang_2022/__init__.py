@@ -35,7 +35,7 @@ ABOUT = About(
 
 
 def run(
-    data: Path, output: Path, options: RunOptions, progress: Progress, *, learner: Learner | None = None
+    data: Path | None, output: Path, options: RunOptions, progress: Progress, *, learner: Learner | None = None
 ) -> JobsRun:
     """Cut the tiles, fill the folds, do the jobs that are not done yet. Another ``learner`` is for tests; the region
     model is validated without one.
@@ -45,6 +45,13 @@ def run(
     """
     if options.scale not in SCALES:
         raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(SCALES)}")
+    if data is None:
+        raise DataError(
+            "give the cohort with --data DIR; marrowscope phantom cohort wang-2022 DIR makes one (add --slides smoke "
+            "for --scale smoke)"
+        )
+    if options.networks or options.recipes or options.further or options.seeds > 1:
+        raise DataError("--networks, --recipes, --seeds and a second --data are for the studies of single cells")
     scale = SCALES[options.scale]
     if (begun := read_facts(output)) is not None and begun["scale"] != scale.name and not options.force:
         raise DataError(

@@ -1,0 +1,212 @@
+"""The data of a study of single cells: sets read, limited and parted as the paper says, singly and jointly."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from marrowscope.errors import DataError
+from marrowscope.learning.datasets.cell_sets import CellSet
+from marrowscope.learning.datasets.generated import drawn_as, write_generated_cells
+from marrowscope.learning.datasets.parting import How, Parts, limited, part
+from marrowscope.studies.cell_studies.finished import class_key
+from marrowscope.studies.cell_studies.papers import find_paper
+
+if TYPE_CHECKING:
+    from marrowscope.options import Progress
+    from marrowscope.studies.cell_studies.study import CellStudy
+
+Stain = Literal["none", "reinhard"]
+
+SEED = 2025
+"""Of the limits and the parts: the same cells for every network and recipe."""
+
+DRAWN_PER_CLASS = 12
+DRAWN_SIDE = 72
+
+
+@dataclass(frozen=True, slots=True)
+class ArmFacts:
+    """What ``study.json`` and the page tell of an arm."""
+
+    words: str
+    source: str
+    how: str
+    train: int
+    val: int
+    test: int
+    classes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """Cells, their parts and how their stain is prepared; ``words`` tell arms apart, "" where there is one."""
+
+    cells: CellSet
+    parts: Parts
+    stain: Stain
+    words: str
+
+    @property
+    def slug(self) -> str:
+        """For the folder of a job."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.words.lower()).split())
+
+    @property
+    def identity(self) -> str:
+        """Hash of files, labels and parts: another one is other data."""
+        told = [
+            f"{file.parent.name}/{file.name} {file.stat().st_size} {label}"
+            for file, label in zip(self.cells.files, self.cells.labels, strict=True)
+        ]
+        rows = [part.tobytes() for part in (self.parts.train, self.parts.val, self.parts.test)]
+        return hashlib.sha256("\n".join([*self.cells.classes, *told]).encode() + b"|".join(rows)).hexdigest()
+
+    @property
+    def told(self) -> ArmFacts:
+        parts = self.parts
+        return ArmFacts(
+            self.words,
+            self.cells.source,
+            parts.how,
+            len(parts.train),
+            len(parts.val),
+            len(parts.test),
+            self.cells.titles,
+            self.cells.skipped,
+        )
+
+    @staticmethod
+    def sha256_of(file: Path) -> str:
+        """Of a file of start weights: another one is another question."""
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def own_cells(study: CellStudy, output: Path, progress: Progress) -> list[Path]:
+    """Folders of drawn cells for a smoke run without data, made once: phantoms of the paper's classes."""
+    words = [class_word(word) for word in find_paper(study.ABOUT.name).classes]
+    folders = [output / "cells" / (f"set-{number}" if study.several else "drawn") for number in (1, 2)]
+    folders = folders if study.several else folders[:1]
+    for seed, folder in enumerate(folders):
+        if not (folder / "labels.csv").is_file():
+            write_generated_cells(
+                folder,
+                words,
+                DRAWN_PER_CLASS * (3 if len(words) == 2 else 1),
+                SEED + seed,
+                DRAWN_SIDE,
+                progress=lambda share: progress("drawing cells", share, ""),
+            )
+    return folders
+
+
+def class_word(word: str) -> str:
+    """A paper's class as a word that can be drawn."""
+    for known in (word, word.lower().replace(" ", "_").removesuffix("_precursors")):
+        try:
+            drawn_as(known)
+        except DataError:
+            continue
+        return known
+    return "other"
+
+
+def parted(study: CellStudy, cells: CellSet) -> tuple[CellSet, Parts]:
+    """The cells that the paper would take of this set, and their parts.
+
+    Only the paper's classes where the set has them all, else every class. A split that the set gives goes first; then
+    whole patients where they are known, unless the paper parts class by class; then class by class.
+    """
+    wanted = {class_key(word) for word in find_paper(study.ABOUT.name).classes}
+    keys = [class_key(word) for word in cells.classes]
+    if wanted < set(keys):
+        cells = of_classes(cells, [word for word, key in zip(cells.classes, keys, strict=True) if key in wanted])
+    if cells.name == "mll" and study.share_of_mll is not None:
+        cells = limited(cells, share=study.share_of_mll, seed=SEED)
+    if cells.name == "mll" and study.per_class is not None:
+        cells = limited(cells, per_class=study.per_class, seed=SEED)
+    return cells, part(cells, how=_how(study, cells), val=study.val, test=study.test, seed=SEED)
+
+
+def _how(study: CellStudy, cells: CellSet) -> How:
+    if "test" in cells.splits:
+        return "given"
+    return "patient" if any(cells.patients) and not study.by_class else "stratified"
+
+
+def of_classes(cells: CellSet, words: Sequence[str]) -> CellSet:
+    """The cells of some classes, which alone remain."""
+    places = [cells.classes.index(word) for word in words]
+    cells = cells.take(np.flatnonzero(np.isin(cells.labels, places)).astype(np.int64))
+    new = np.full(max(places) + 1, -1, np.int64)
+    new[places] = np.arange(len(places))
+    return dataclasses.replace(
+        cells,
+        labels=new[cells.labels],
+        classes=tuple(words),
+        titles=tuple(cells.titles[place] for place in places),
+        types=tuple(cells.types[place] for place in places),
+        source=f"{cells.source.rsplit(': ', 1)[0]}: {len(cells):,} pictures of {len(words)} classes",
+    )
+
+
+def joined(sets: Sequence[tuple[CellSet, Parts]]) -> tuple[CellSet, Parts]:
+    """Several sets as one: their parts joined part by part, classes by name.
+
+    Raises ``DataError`` when two sets have other classes.
+    """
+    first = sets[0][0]
+    keys = [class_key(word) for word in first.classes]
+    labels, starts = [], [0]
+    for cells, _ in sets:
+        own = [class_key(word) for word in cells.classes]
+        if sorted(own) != sorted(keys):
+            raise DataError(
+                f"{cells.source} and {first.source} have other classes ({', '.join(cells.classes)} and "
+                f"{', '.join(first.classes)}); sets that are learned from jointly must have the same"
+            )
+        labels.append(np.array([keys.index(key) for key in own], np.int64)[cells.labels])
+        starts.append(starts[-1] + len(cells))
+    together = dataclasses.replace(
+        first,
+        name="joined",
+        files=tuple(file for cells, _ in sets for file in cells.files),
+        labels=np.concatenate(labels),
+        splits=tuple(split for cells, _ in sets for split in cells.splits),
+        patients=tuple(
+            f"{number}:{patient}" if patient else ""
+            for number, (cells, _) in enumerate(sets)
+            for patient in cells.patients
+        ),
+        folds=tuple(fold for cells, _ in sets for fold in cells.folds),
+        spacing=first.spacing if len({cells.spacing for cells, _ in sets}) == 1 else None,
+        source=" and ".join(cells.source for cells, _ in sets),
+        skipped=tuple(words for cells, _ in sets for words in cells.skipped),
+    )
+    train, val, test = (
+        np.concatenate([getattr(parts, name) + start for (_, parts), start in zip(sets, starts, strict=False)])
+        for name in ("train", "val", "test")
+    )
+    how = "each set by itself: " + "; ".join(dict.fromkeys(parts.how for _, parts in sets))
+    parts = Parts(train, val, test, how)
+    return together, parts
+
+
+def set_words(cells: CellSet, stain: str, sets: int, stains: int) -> str:
+    """What tells an arm from the others of its study: the set where there are several, the stain where it is varied."""
+    if sets == 1:
+        which = ""
+    elif cells.name == "joined":
+        which = "both sets jointly"
+    else:
+        which = cells.source.split(":")[0] if cells.name != "table" else cells.files[0].parent.parent.name
+    how = {"none": "stain as it is"}.get(stain, "stain normalised") if stains > 1 else ""
+    return ", ".join(word for word in (which, how) if word)

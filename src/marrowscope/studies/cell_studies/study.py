@@ -1,0 +1,243 @@
+"""A paper on single cells as a study: every network by every recipe and seed on every arm of the data is a job.
+
+An *arm* is a data set as it is learned from: one set, or several jointly, each with its stain as it is or normalised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from marrowscope.errors import DataError
+from marrowscope.files import write_json
+from marrowscope.studies.cell_studies.arms import Arm, Stain, joined, own_cells, parted, set_words
+from marrowscope.studies.cell_studies.papers import find_paper
+from marrowscope.studies.cell_studies.work import train_cells
+from marrowscope.studies.jobs import Job, JobsRun, check_jobs, read_job, run_jobs
+from marrowscope.studies.study import About, RunOptions
+
+if TYPE_CHECKING:
+    from marrowscope.learning.transfer.recipe import TransferRecipe
+    from marrowscope.options import Progress
+
+MODERN = "modern"
+"""Our own recipe, beside each paper's."""
+
+HUB = "hub"
+WEIGHT_ENDINGS = (".safetensors", ".pth", ".npz")
+
+
+@dataclass(frozen=True, slots=True)
+class CellStudy:
+    """One paper. ``per_class`` and ``share_of_mll`` limit the cells as it says; ``test`` and ``val`` are shares of all.
+
+    ``by_class``: it parts class by class even where patients are known. ``stains``: how stain is prepared, an arm each.
+    ``several``: it takes more than one data set, and learns from them jointly too.
+    """
+
+    ABOUT: About
+    val: float
+    test: float
+    per_class: int | None = None
+    share_of_mll: float | None = None
+    by_class: bool = False
+    stains: tuple[Stain, ...] = ("none",)
+    several: bool = False
+
+    def run(self, data: Path | None, output: Path, options: RunOptions, progress: Progress) -> JobsRun:
+        """Do the trainings that are not done yet.
+
+        At scale smoke ``data`` may be None: then cells are drawn. Raises ``DataError`` for an unknown scale, network or
+        recipe, for data that cannot be used, and for a folder that holds another study or scale.
+        """
+        name = self.ABOUT.name
+        if options.scale not in self.ABOUT.scales:
+            raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(self.ABOUT.scales)}")
+        if options.further and not self.several:
+            raise DataError(f"the study {name} takes one data set; give --data once")
+        begun = read_facts(output, name)
+        if begun is not None and begun["scale"] != options.scale and not options.force:
+            raise DataError(
+                f"{output} holds the scale {begun['scale']}: choose another folder with -o, go on with --scale "
+                f"{begun['scale']}, or take it over with --force"
+            )
+        recipes = self._recipes(options)
+        start = {network: weights_for(network, options.weights) for network, _ in recipes}
+        arms = list(self._arms(data, output, options, progress))
+        jobs = [
+            job
+            for arm in arms
+            for network, recipe in recipes
+            for seed in range(options.seeds)
+            for job in (self._job(arm, network, recipe, seed, start[network], output, options),)
+        ]
+        if not options.force:
+            check_jobs(jobs, output)
+        write_json(
+            output / "study.json",
+            {
+                "study": name,
+                "scale": options.scale,
+                "arms": [dataclasses.asdict(arm.told) for arm in arms],
+                "jobs": {job.name: job.question["arm"] for job in jobs},
+                "commands": [self._command(data, output, options)],
+            },
+        )
+        return run_jobs(
+            jobs,
+            output,
+            processes=options.jobs,
+            threads=options.threads,
+            minutes=options.minutes,
+            force=options.force,
+            progress=progress,
+            tell=options.tell,
+            preload=("marrowscope.learning.transfer.training",),
+        )
+
+    def report(self, output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
+        """Write the paper's tables and what they lack; see :mod:`marrowscope.studies.cell_studies.report`."""
+        from marrowscope.studies.cell_studies.report import write_report
+
+        facts = read_facts(output, self.ABOUT.name)
+        if facts is None:
+            raise DataError(f"{output} holds no study: begin with marrowscope study run {self.ABOUT.name}")
+        return write_report(self.ABOUT, facts, output, page, command, notes)
+
+    def export(self, output: Path, job: str, folder: Path) -> None:
+        """Write what ``marrowscope packs build --classifier`` takes. Raises ``DataError`` for a job not done."""
+        from marrowscope.learning.transfer.export import export_network
+
+        facts = read_facts(output, self.ABOUT.name)
+        jobs = list(facts["jobs"]) if facts else []
+        if job not in jobs:
+            raise DataError(f"{output} has no job {job!r}; it has: {', '.join(jobs) or 'none'}")
+        if read_job(output / "jobs" / job) is None:
+            raise DataError(f"the job {job} is not done: go on with marrowscope study run")
+        export_network(output / "jobs" / job, folder)
+
+    def _recipes(self, options: RunOptions) -> list[tuple[str, TransferRecipe]]:
+        """Network and recipe of each training; at scale smoke ours for one network only, unless asked for."""
+        from marrowscope.learning.transfer.networks import NETWORKS
+        from marrowscope.learning.transfer.recipes import find_recipe
+
+        own = find_paper(self.ABOUT.name).networks
+        wanted = options.networks or ("all",)
+        networks = [network for word in wanted for network in (own if word == "all" else (word,))]
+        if unknown := [network for network in networks if network not in NETWORKS]:
+            raise DataError(f"there is no network {unknown[0]!r}; give all or some of: {', '.join(NETWORKS)}")
+        recipes = options.recipes or (self.ABOUT.name, MODERN)
+        wiring = options.scale == "smoke" and not options.recipes
+        return [
+            (network, find_recipe(recipe, network, options.scale))
+            for recipe in dict.fromkeys(recipes)
+            for network in list(dict.fromkeys(networks))[: 1 if wiring and recipe == MODERN else None]
+        ]
+
+    def _arms(self, data: Path | None, output: Path, options: RunOptions, progress: Progress) -> Iterator[Arm]:
+        from marrowscope.learning.datasets.cell_sets import read_cell_set
+
+        if data is None and options.scale != "smoke":
+            raise DataError("give the pictures with --data DIR; only --scale smoke draws cells of its own")
+        folders = [data, *options.further] if data is not None else own_cells(self, output, progress)
+        sets = []
+        for place, folder in enumerate(folders):
+
+            def told(done: float, place: int = place) -> None:
+                progress("reading the pictures", (place + done) / len(folders), "")
+
+            sets.append(parted(self, read_cell_set(folder, progress=told)))
+        several = [*sets, joined(sets)] if len(sets) > 1 else sets
+        for cells, parts in several:
+            for stain in self.stains:
+                yield Arm(cells, parts, stain, set_words(cells, stain, len(several), len(self.stains)))
+
+    def _job(
+        self,
+        arm: Arm,
+        network: str,
+        recipe: TransferRecipe,
+        seed: int,
+        weights: str | Path | None,
+        output: Path,
+        options: RunOptions,
+    ) -> Job:
+        words = [arm.slug, recipe.name, network, f"seed-{seed}"]
+        if arm.stain != "none":
+            recipe = dataclasses.replace(recipe, prepare=dataclasses.replace(recipe.prepare, stain=arm.stain))
+        start = None if weights is None else HUB if weights == HUB else arm.sha256_of(Path(weights))
+        told = {key: value for key, value in dataclasses.asdict(recipe).items() if key != "silent"}
+        return Job(
+            name="/".join(word for word in words if word),
+            kind=f"{network} {recipe.name}",
+            work=train_cells,
+            arguments={
+                "network": network,
+                "recipe": recipe,
+                "cells": arm.cells,
+                "parts": arm.parts,
+                "weights": weights,
+                "seed": seed,
+                "threads": options.threads,
+                "cache": output / "pictures",
+            },
+            question={
+                "network": network,
+                "recipe": told,
+                "seed": seed,
+                "weights": start,
+                "arm": arm.words,
+                "data": arm.identity,
+            },
+        )
+
+    def _command(self, data: Path | None, output: Path, options: RunOptions) -> str:
+        words = ["marrowscope", "study", "run", self.ABOUT.name]
+        for folder in [data, *options.further] if data is not None else []:
+            words += ["--data", str(folder)]
+        words += ["-o", str(output), "--scale", options.scale]
+        if options.networks:
+            words += ["--networks", ",".join(options.networks)]
+        if options.recipes:
+            words += ["--recipes", ",".join(options.recipes)]
+        if options.seeds > 1:
+            words += ["--seeds", str(options.seeds)]
+        if options.weights is not None:
+            words += ["--weights", str(options.weights)]
+        return shlex.join([*words, "--jobs", str(options.jobs), "--threads", str(options.threads)])
+
+
+def weights_for(network: str, given: Path | None) -> str | Path | None:
+    """Start weights of a network: ``"hub"``, its file, or None for random ones.
+
+    ``given`` is None, ``hub``, a file (for every network that is trained) or a folder with ``NETWORK.safetensors``,
+    ``.pth`` or ``.npz``; a network without one begins at random, and its table says so. The sequential CNN always does.
+    """
+    if given is None or network == "sequential-cnn":
+        return None
+    if str(given) == HUB:
+        return HUB
+    if given.is_dir():
+        found = [given / f"{network}{ending}" for ending in WEIGHT_ENDINGS]
+        return next((path for path in found if path.is_file()), None)
+    if not given.is_file():
+        raise DataError(f"{given} is no file of weights and no folder of them; give one, or --weights hub")
+    return given
+
+
+def read_facts(output: Path, name: str) -> dict[str, Any] | None:
+    """``study.json`` of a study begun in ``output``, or None. Raises ``DataError`` when it is another study's."""
+    try:
+        facts = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{output / 'study.json'} is damaged ({error}); delete it and run the study again") from error
+    if facts.get("study") != name:
+        raise DataError(f"{output} holds the study {facts.get('study')}: choose another folder with -o")
+    return dict(facts)
