@@ -14,7 +14,8 @@ from marrowscope.errors import MarrowscopeError
 from marrowscope.packs.metrics import DetectorMetrics, RegionMetrics
 
 app = typer.Typer(
-    no_args_is_help=True, help="Train a cascade, a detector, a classifier or a region model from its data."
+    no_args_is_help=True,
+    help="Train a cascade, detector, classifier or region model, or a network that names cells.",
 )
 
 Recipe = Annotated[str, typer.Option("--recipe", help="Recipe: blood-11 or phantom-16.")]
@@ -127,6 +128,73 @@ def cascade(
         typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _tell(metrics, output, as_json)
+
+
+@app.command("cells")
+def cells(
+    data: Annotated[Path, typer.Option("--data", help="Folder with a folder a class, a labels.csv, or a public set.")],
+    output: Output,
+    network: Annotated[
+        str, typer.Option("--network", help="mobilenetv4-small, mobilenetv2, resnet50, convnext-tiny, vit-small, ...")
+    ] = "mobilenetv4-small",
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="modern, or a paper's: shah-2025, meem-2023, senthilkumar-2023, ...")
+    ] = "modern",
+    layout: Annotated[
+        str, typer.Option("--layout", help="How the folder is laid out; auto looks for itself.")
+    ] = "auto",
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Start weights: a file, or hub. Without: from random weights.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="given, patient, stratified or random; default: what the set allows.")
+    ] = None,
+    val: Annotated[float, typer.Option("--val", help="Share of the cells to choose and calibrate on.")] = 0.15,
+    test: Annotated[float, typer.Option("--test", help="Share of the cells to report on, never trained on.")] = 0.2,
+    side: Annotated[int | None, typer.Option("--side", min=32, help="Pixels a side that the network sees.")] = None,
+    epochs: Epochs = None,
+    spacing: Annotated[
+        float | None, typer.Option("--spacing", min=0.01, help="Um per pixel of the pictures; needed to count with it.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")] = 0,
+    resume: Resume = False,
+    force: Force = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network that names single cells, on your own folder of cells: classifier.onnx, metrics.json.
+
+    [bold]marrowscope train cells --data MY-CELLS -o RUN[/bold], then
+    [bold]marrowscope packs build --name our-cells --classifier RUN -o our-cells[/bold].
+    """
+    _prepare(threads)
+    from marrowscope.cli.console import Stages, stderr
+    from marrowscope.learning.cascade.command import first_process
+    from marrowscope.learning.transfer.command import train_cells_command
+
+    try:
+        with Stages(lines=True, shown=first_process()) as stages:
+            metrics = train_cells_command(
+                data, output,
+                network=network, recipe=recipe, layout=layout, weights=weights, split=split, val=val, test=test,
+                side=side, epochs=epochs, spacing=spacing, seed=seed, resume=resume, force=force, threads=threads,
+                progress=stages.report,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    for sentence in (*metrics["skipped"], *metrics["notes"]):
+        stderr.print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(metrics, indent=2))
+        return
+    scores = metrics["test"]
+    typer.echo(f"{scores['n']:,} test cells, parted {metrics['how']}")
+    for name, words in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("balanced_accuracy", "balanced accuracy")):
+        low, high = scores[name]["interval"]
+        typer.echo(f"  {words:<18} {scores[name]['value']:.3f}  ({low:.3f} to {high:.3f})")
+    typer.echo(f"  {'calibration error':<18} {scores['calibration_error']['after']:.3f}")
+    typer.echo(f"classifier and metrics in {output}")
 
 
 @app.command("regions")

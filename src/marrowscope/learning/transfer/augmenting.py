@@ -71,24 +71,25 @@ class Augment:
         return moved.permute(0, 2, 3, 1)
 
     def _coloured(self, views: Tensor, generator: torch.Generator) -> Tensor:
-        n = len(views)
+        n, device = len(views), views.device
         contrast = (torch.rand(n, generator=generator) * 2 - 1) * self.contrast
         brightness = (torch.rand(n, generator=generator) * 2 - 1) * self.brightness
         mixing = torch.eye(3) + torch.randn(n, 3, 3, generator=generator) * self.stain
         mixing = mixing * (torch.randn(n, 1, 1, generator=generator) * self.density).exp()
         lamp = (torch.randn(n, 3, generator=generator) * self.lamp).exp()
+        planes = views.permute(0, 3, 1, 2)
         if self.stain or self.density or self.lamp:  # Beer-Lambert: a stain acts on densities, a lamp on light
-            densities = -((views.reshape(n, -1, 3).float() + 1) / 256).log()
-            densities = torch.bmm(densities, mixing.transpose(1, 2).to(views.device)).clamp_(min=0)
-            light = densities.neg_().exp_() * (256 * lamp[:, None].to(views.device)) - 1
-            views = light.clamp_(0, 255).reshape(views.shape)
+            logarithms = planes.float().contiguous().add(1).mul_(1 / 256).log_()
+            mixed = torch.bmm(mixing.to(device), logarithms.flatten(2)).clamp_(max=0)
+            light = mixed.exp_().mul_(256 * lamp[:, :, None].to(device)).sub_(1)
+            planes = light.clamp_(0, 255).reshape(planes.shape)
         if self.contrast or self.brightness:
-            views = views.float()
-            middle = views.mean((1, 2, 3), keepdim=True)
-            slope = (1 + contrast)[:, None, None, None].to(views.device)
-            offset = (255 * brightness)[:, None, None, None].to(views.device)
-            views = ((views - middle) * slope + middle + offset).clamp_(0, 255)
-        return views
+            planes = planes.float()
+            middle = planes.mean((1, 2, 3), keepdim=True)
+            slope = (1 + contrast)[:, None, None, None].to(device)
+            offset = (255 * brightness)[:, None, None, None].to(device)
+            planes = ((planes - middle) * slope + middle + offset).clamp_(0, 255)
+        return planes.permute(0, 2, 3, 1)
 
 
 def flips(pictures: Tensor) -> list[Tensor]:

@@ -26,10 +26,14 @@ Progress = Callable[[str, float, str], None]
 MEASURED_EVERY = 10
 """Steps between those whose views are timed on a GPU, which has to be waited for."""
 
+KEPT = ("history", "spent", "waited", "viewed", "seen")
+"""What a resumed training goes on from, beside what Lightning keeps."""
+
 
 class CellTraining(lightning.LightningModule):
     """A network with its recipe. ``history`` has a row an epoch; :attr:`spent` and :attr:`seen` are seconds and
-    pictures of training alone, :attr:`fed` the seconds of these that went into batches and their views."""
+    pictures of training alone; of these seconds :attr:`waited` were waits for a batch, :attr:`viewed` went into views.
+    """
 
     def __init__(
         self, network: CellNetwork, recipe: TransferRecipe, steps: int, seed: int, weights: Tensor | None = None
@@ -37,7 +41,7 @@ class CellTraining(lightning.LightningModule):
         super().__init__()
         self.network, self.recipe, self.steps, self.seed = network, recipe, steps, seed
         self.history: list[dict[str, float | None]] = []
-        self.spent = self.fed = 0.0
+        self.spent = self.waited = self.viewed = 0.0
         self.seen = 0
         self.weights: Tensor | None
         self.register_buffer("weights", weights, persistent=False)
@@ -99,7 +103,8 @@ class CellTraining(lightning.LightningModule):
         self._require_number(float(self._losses), f"the loss of epoch {self.current_epoch + 1}")
         self.spent += seconds
         self.seen += self._count
-        self.fed += self._viewing + (self._feed.waited - self._waited)
+        self.viewed += self._viewing
+        self.waited += self._feed.waited - self._waited
         found = self._validation
         self.history.append(
             {
@@ -114,11 +119,11 @@ class CellTraining(lightning.LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["cells"] = {"history": self.history, "spent": self.spent, "fed": self.fed, "seen": self.seen}
+        checkpoint["cells"] = {name: getattr(self, name) for name in KEPT}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept = checkpoint["cells"]
-        self.history, self.spent, self.fed, self.seen = kept["history"], kept["spent"], kept["fed"], kept["seen"]
+        for name in KEPT:
+            setattr(self, name, checkpoint["cells"][name])
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe

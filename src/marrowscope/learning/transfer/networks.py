@@ -110,7 +110,8 @@ class Normalise(nn.Module):
         self.register_buffer("shift", -torch.tensor(mean).reshape(1, 3, 1, 1) / deviation)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return torch.addcmul(self.shift, pictures.permute(0, 3, 1, 2).to(self.scale.dtype), self.scale)
+        planes = pictures.permute(0, 3, 1, 2).to(self.scale.dtype, memory_format=torch.channels_last)
+        return torch.addcmul(self.shift, planes, self.scale)
 
 
 class CellNetwork(nn.Module):
@@ -229,7 +230,11 @@ def from_spec(spec: dict[str, Any]) -> CellNetwork:
 def _base(key: str, network: Network, side: int) -> nn.Module:
     """The layers up to the feature map; what a network of timm has behind it is gone."""
     if key == "mobilenetv2":
-        return mobilenet_v2(1).features
+        features = mobilenet_v2(1).features
+        for part in features.modules():
+            if isinstance(part, nn.ReLU6):
+                part.inplace = True  # a seventh faster
+        return features
     if network.timm_id is None:
         return _sequential_cnn()
     size: dict[str, Any] = {"img_size": side} if network.kind == "vit" else {}

@@ -39,6 +39,7 @@ from marrowscope.learning.transfer.augmenting import flips
 from marrowscope.learning.transfer.feed import Feed, Pictures, class_weights, prepared_pictures, unlearnable
 from marrowscope.learning.transfer.fitting import CellTraining, EpochsTold, Progress
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops, parameters, peak_memory
+from marrowscope.learning.transfer.memory import keep_freed_memory
 from marrowscope.learning.transfer.networks import CellNetwork, build, from_spec
 from marrowscope.learning.transfer.recipe import TransferRecipe, from_scratch
 from marrowscope.learning.transfer.start import describe_start, restore_folded
@@ -92,6 +93,7 @@ def train_network(
     recipe = recipe if weights is not None else from_scratch(recipe)
     notes = unlearnable(cells, parts.train)
     tell: Progress = (lambda stage, done, words: None) if silent or progress is None else progress
+    keep_freed_memory()
     if threads is not None:
         use_threads(threads)
     built = build(network, len(cells.classes), recipe.head, weights=weights, seed=seed, side=recipe.side)
@@ -139,7 +141,8 @@ def train_network(
             "best_epoch": int(kept["epoch"]) + 1,
             "seconds": round(module.spent, 3),
             "images_per_second": round(module.seen / max(module.spent, 1e-9), 2),
-            "feed_share": round(module.fed / max(module.spent, 1e-9), 5),
+            "feed_share": round(module.waited / max(module.spent, 1e-9), 5),
+            "views_share": round(module.viewed / max(module.spent, 1e-9), 5),
             "peak_memory_mb": round(peak_memory(), 1),
             "energy": meter,
             "device": _device_name(trainer),

@@ -1,0 +1,114 @@
+"""``marrowscope train cells``: from a folder of pictures of single cells to a classifier that a pack is built of."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+
+from marrowscope.errors import DataError
+from marrowscope.learning.cascade.backbones import HUB
+from marrowscope.learning.cascade.command import first_process
+from marrowscope.learning.cascade.places import require_place
+from marrowscope.learning.classifier.export import ONNX_NAME
+from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
+from marrowscope.learning.datasets.parting import part
+from marrowscope.learning.transfer.export import export_network
+from marrowscope.learning.transfer.fitting import Progress
+from marrowscope.learning.transfer.networks import build, find_network
+from marrowscope.learning.transfer.recipe import TransferRecipe
+from marrowscope.learning.transfer.recipes import find_recipe
+from marrowscope.learning.transfer.recipes.sides import fitting
+from marrowscope.learning.transfer.training import (
+    FACTS_FILE,
+    HISTORY_FILE,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    train_network,
+)
+from marrowscope.packs.metrics import METRICS_FILE
+
+FILES = (MODEL_FILE, HISTORY_FILE, PREDICTIONS_FILE, FACTS_FILE, ONNX_NAME, METRICS_FILE)
+"""What a finished training leaves, in the order in which it is written."""
+
+
+def train_cells_command(
+    data: Path,
+    output: Path,
+    *,
+    network: str = "mobilenetv4-small",
+    recipe: str = "modern",
+    layout: str = "auto",
+    weights: str | None = None,
+    split: str | None = None,
+    val: float = 0.15,
+    test: float = 0.2,
+    side: int | None = None,
+    epochs: int | None = None,
+    spacing: float | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Progress = lambda stage, done, words: None,
+) -> dict[str, Any]:
+    """Train a network on a folder of cells, part of which it never sees, and export it; gives back the metrics.
+
+    ``split`` None: as the set tells where it does, else by patient where those are known, else class by class;
+    ``val`` and ``test`` are shares of all cells. The recipe is at the scale "gpu" where there is one, else "cpu";
+    ``side`` and ``epochs`` stand in place of its own. An earlier training in ``output`` is begun anew only with
+    ``force``. Options are looked at before the pictures. Raises :class:`DataError` as the reader of the set, the
+    parting and :func:`train_network` do, ``OutputError`` as :func:`require_place`, ``KeyboardInterrupt`` when it was
+    broken off: ``resume`` goes on.
+    """
+    chosen = _recipe(recipe, network, side, epochs)
+    if first_process():
+        require_place(output, FILES, resume=resume, force=force, can_resume=True)
+    if weights is not None and weights != HUB and not Path(weights).is_file():
+        raise DataError(f"{weights} is missing; give a weights file with --weights FILE, or --weights hub")
+    _check_start(network, chosen, weights)
+    progress("looking at the pictures", 0.0, "")
+    cells = read_cell_set(
+        data, layout, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
+    )
+    parts = part(cells, how=cast(Any, split or natural_split(cells)), val=val, test=test, seed=seed)
+    trained = train_network(
+        network,
+        chosen,
+        cells,
+        parts,
+        output,
+        weights=weights,
+        seed=seed,
+        threads=threads,
+        resume=resume,
+        progress=progress,
+        cache=output / "work",
+        devices=max(1, torch.cuda.device_count()),
+    )
+    progress("exporting and measuring the classifier", 0.0, "")
+    metrics = export_network(trained.folder, output, spacing=trained.facts["spacing"])
+    return metrics | {"skipped": list(cells.skipped), "notes": trained.facts["notes"], "how": parts.how}
+
+
+def natural_split(cells: CellSet) -> Literal["given", "patient", "stratified"]:
+    """The best way to part a set that it allows."""
+    if {"train", "test"} <= set(cells.splits):
+        return "given"
+    return "patient" if all(cells.patients) and len(set(cells.patients)) >= 3 else "stratified"
+
+
+def _recipe(name: str, network: str, side: int | None, epochs: int | None) -> TransferRecipe:
+    find_network(network)
+    chosen = find_recipe(name, network, "gpu" if torch.cuda.is_available() else "cpu")
+    if side is not None:
+        chosen = dataclasses.replace(chosen, side=fitting(network, side))
+    return chosen if epochs is None else dataclasses.replace(chosen, epochs=epochs)
+
+
+def _check_start(network: str, recipe: TransferRecipe, weights: str | None) -> None:
+    """Raise what a wrong weights file would raise, before the pictures take time."""
+    if weights is not None:
+        build(network, 2, recipe.head, weights=weights, seed=0, side=recipe.side)
