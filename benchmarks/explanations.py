@@ -1,21 +1,25 @@
 """Do explanations point at the cell, do they follow it, and do they depend on what the network has learnt?
 
-    python benchmarks/explanations.py ../shared/data/pbc [--pack blood-11]
+    python benchmarks/explanations.py ../shared/data/pbc [--pack blood-11] [--figure pointing.png]
+    python benchmarks/explanations.py ../shared/data/pbc --network RUN
 
-Prints the tables of docs/results/explanations.md in less than two minutes of one core. Real cells are those of the PBC
-test split, the cell's place a mask made by colour; `phantom-16` is measured on phantoms (no folder needed), the cell's
-place the ellipse in its box. Explained is the type that the pack names, right or wrong.
+Prints the tables of docs/results/explanations.md in less than two minutes of one core (a large network takes longer).
+A pack is explained without torch, a network that training left in RUN with it. Real cells are those of the PBC test
+split, the cell's place a mask made by colour; `phantom-16` is measured on phantoms (no folder needed), the cell's place
+the ellipse in its box. Explained is the type that the model names, right or wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +30,7 @@ from scipy.stats import spearmanr
 from tables import machine, print_table
 
 from marrowscope.cells.classification import Classifier
-from marrowscope.cells.explain import LOOKS_APART, Method, explain, looks_apart
+from marrowscope.cells.explain import LOOKS_APART, explain, looks_apart
 from marrowscope.cells.gallery import DOUBTFUL
 from marrowscope.evaluation.intervals import Proportion, bootstrap_interval
 from marrowscope.learning.datasets.cells import PBC_SIDE, PBC_SPACING, centred, read_pbc, read_picture
@@ -34,13 +38,102 @@ from marrowscope.learning.datasets.masks import cell_mask
 from marrowscope.packs import load_pack
 from marrowscope.packs.loading import Pack
 from marrowscope.phantom import FieldOptions, render_cells
+from marrowscope.report.evidence import overlay
 
-METHODS: tuple[Method, ...] = ("class activation", "occlusion")
 MOVED_UM = 4.0
 COVERED = 0.15
 """Share of the crop that the deletion test covers."""
 
 Maps = NDArray[np.float32]
+Types = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is explained: crops of ``side`` px at ``spacing``, maps and types by method, and what names without a map.
+
+    ``makers`` give maps and types of crops, for the named types or for the most probable.
+    """
+
+    name: str
+    side: int
+    spacing: float
+    makers: Mapping[str, Callable[[NDArray[np.uint8], Types | None], tuple[Maps, Types]]]
+    probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    spoilt: Mapping[str, Callable[[Path], Model]] = field(default_factory=dict)
+
+    def maps(self, crops: NDArray[np.uint8], method: str) -> Maps:
+        return self.makers[method](crops, None)[0]
+
+
+def of_pack(pack: Pack, *, spoil: bool = True) -> Model:
+    contract, classes = pack.contract.classifier, pack.contract.classes
+    assert contract is not None
+
+    def maker(method: Any) -> Callable[[NDArray[np.uint8], Types | None], tuple[Maps, Types]]:
+        def make(crops: NDArray[np.uint8], types: Types | None) -> tuple[Maps, Types]:
+            named = None if types is None else [classes[index] for index in types]
+            found = explain(crops, pack, named, method=method, threads=1)
+            return found.maps, found.types
+
+        return make
+
+    spoilers = {
+        "head in random order": lambda folder: of_pack(shuffled(pack, folder, head_only=True), spoil=False),
+        "every layer in random order": lambda folder: of_pack(shuffled(pack, folder, head_only=False), spoil=False),
+    }
+    head = contract.feature_map is not None and contract.linear_head is not None
+    return Model(
+        f"{pack.contract.name} {pack.contract.version} ({pack.sha256[:12]})",
+        contract.crop,
+        contract.spacing or PBC_SIDE * PBC_SPACING / contract.crop,
+        {method: maker(method) for method in (["class activation"] if head else []) + ["occlusion"]},
+        lambda crops: Classifier(pack, threads=1).classify(crops).probabilities,
+        spoilers if spoil and head else {},
+    )
+
+
+def of_network(network: Any, name: str, *, spoil: bool = True) -> Model:
+    """A network of torch, which sees the whole PBC picture."""
+    import torch
+
+    from marrowscope.learning.transfer.explaining import explain_network
+
+    def maker(method: Any) -> Callable[[NDArray[np.uint8], Types | None], tuple[Maps, Types]]:
+        def make(crops: NDArray[np.uint8], types: Types | None) -> tuple[Maps, Types]:
+            found = explain_network(network, crops, types, method=method)
+            return found.maps, found.types
+
+        return make
+
+    def probabilities(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            parts = [network(torch.from_numpy(part)).softmax(1) for part in np.array_split(crops, -(-len(crops) // 32))]
+        return np.asarray(torch.cat(parts).numpy())
+
+    def shuffle(*, head_only: bool) -> Model:
+        other, generator = copy.deepcopy(network), torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for weight in (other.head if head_only else other).parameters():
+                if weight.ndim > 1:
+                    order = torch.randperm(weight.numel(), generator=generator)
+                    weight.copy_(weight.flatten()[order].reshape(weight.shape))
+        return of_network(other, name, spoil=False)
+
+    methods = (["class activation"] if network.head.shape.is_linear else []) + ["Grad-CAM"]
+    return Model(
+        name,
+        network.side,
+        PBC_SIDE * PBC_SPACING / network.side,
+        {method: maker(method) for method in methods},
+        probabilities,
+        {
+            "head in random order": lambda _: shuffle(head_only=True),
+            "every layer in random order": lambda _: shuffle(head_only=False),
+        }
+        if spoil
+        else {},
+    )
 
 
 @dataclass(frozen=True)
@@ -71,13 +164,18 @@ class Pictures:
         return Cells(np.ascontiguousarray(crops), masks, away)
 
 
-def pbc(folder: Path, spacing: float, every: int) -> Pictures:
+def pbc(folder: Path, spacing: float, least: int, every: int) -> Pictures:
+    """PBC's test cells, mirrored at the rim where the pictures have fewer than ``least`` px a side at ``spacing``."""
     chosen = read_pbc(folder).split("test")
     side = round(PBC_SIDE * PBC_SPACING / spacing)
+    rim = max(0, -(-(least - side) // 2))
     pictures, masks = [], []
     for file in chosen.files[::every]:
         picture = centred(read_picture(file), PBC_SIDE)
-        pictures.append(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA))
+        resized = cv2.resize(
+            picture, (side, side), interpolation=cv2.INTER_AREA if side <= PBC_SIDE else cv2.INTER_LINEAR
+        )
+        pictures.append(cv2.copyMakeBorder(resized, rim, rim, rim, rim, cv2.BORDER_REFLECT_101))
         masks.append(cell_mask(pictures[-1], spacing) > 0)
     found = np.array([mask.any() for mask in masks])
     name = f"PBC test split, every {every}th picture; {found.sum()} of {len(found)} cells have a mask"
@@ -92,10 +190,6 @@ def phantoms(side: int, spacing: float, count: int) -> Pictures:
         for x0, y0, x1, y1 in cells.boxes
     ]
     return Pictures(f"{count} phantom cells in the mix of a normal marrow", cells.pictures, np.stack(masks))
-
-
-def maps_of(cells: Cells, pack: Pack, method: Method) -> Maps:
-    return explain(cells.crops, pack, method=method, threads=1).maps
 
 
 def baselines(cells: Cells) -> dict[str, Maps]:
@@ -145,11 +239,11 @@ def follows(maps: Maps, cells: Cells) -> str:
     return f"{slope(np.arange(len(maps))):.2f} ({low:.2f}–{high:.2f})"
 
 
-def pointing(pictures: Pictures, pack: Pack, side: int, spacing: float) -> None:
-    still, moved = pictures.crops(side, 0), pictures.crops(side, round(MOVED_UM / spacing))
+def pointing(pictures: Pictures, model: Model) -> None:
+    still, moved = pictures.crops(model.side, 0), pictures.crops(model.side, round(MOVED_UM / model.spacing))
     rows = []
     makers: dict[str, Callable[[Cells], Maps]] = {
-        method: lambda cells, method=method: maps_of(cells, pack, method) for method in METHODS
+        method: lambda cells, method=method: model.maps(cells.crops, method) for method in model.makers
     }
     makers |= {name: lambda cells, name=name: baselines(cells)[name] for name in baselines(still)}
     for name, make in makers.items():
@@ -192,79 +286,107 @@ def shuffled(pack: Pack, folder: Path, *, head_only: bool) -> Pack:
     return replace(pack, folder=folder)
 
 
-def randomisation(pictures: Pictures, pack: Pack, side: int) -> None:
+def randomisation(pictures: Pictures, model: Model) -> None:
     """Adebayo et al., NeurIPS 2018: a map that stays when weights are spoilt explains the picture, not the model."""
-    cells = pictures.crops(side, 0)
+    cells = pictures.crops(model.side, 0)
     crops = cells.crops[:: max(1, len(cells.crops) // 60)]
     rows = []
     with TemporaryDirectory() as folder:
-        spoilt = {
-            "head in random order": shuffled(pack, Path(folder) / "head", head_only=True),
-            "every layer in random order": shuffled(pack, Path(folder) / "all", head_only=False),
-        }
-        for method in METHODS:
-            true = explain(crops, pack, method=method, threads=1)
-            named = [pack.contract.classes[index] for index in true.types]
+        spoilt = [spoil(Path(folder) / str(number)) for number, spoil in enumerate(model.spoilt.values())]
+        for method, make in model.makers.items():
+            true, types = make(crops, None)
             correlations = []
-            for other in spoilt.values():
-                maps = explain(crops, other, named, method=method, threads=1).maps
-                pairs = zip(true.maps[:, ::4, ::4], maps[:, ::4, ::4], strict=True)
+            for other in spoilt:
+                pairs = zip(true[:, ::4, ::4], other.makers[method](crops, types)[0][:, ::4, ::4], strict=True)
                 correlations.append(np.array([spearmanr(a.ravel(), b.ravel()).statistic for a, b in pairs]))
             rows.append((method, *(mean_interval(values[~np.isnan(values)]) for values in correlations)))
     print(f"{len(crops)} cells.\n")
-    print_table(("rank correlation with the true map", *spoilt), rows)
+    print_table(("rank correlation with the true map", *model.spoilt), rows)
 
 
-def deletion(pictures: Pictures, pack: Pack, side: int) -> None:
+def deletion(pictures: Pictures, model: Model) -> None:
     """Probability of the type that is left when the places of most evidence are covered (Petsiuk et al., BMVC 2018)."""
-    cells = pictures.crops(side, 0)
-    classifier = Classifier(pack, threads=1)
-    before = classifier.classify(cells.crops).probabilities
+    cells = pictures.crops(model.side, 0)
+    before = model.probabilities(cells.crops)
     types, each = before.argmax(axis=1), np.arange(len(before))
-    candidates = {method: maps_of(cells, pack, method) for method in METHODS} | baselines(cells)
+    candidates = {method: model.maps(cells.crops, method) for method in model.makers} | baselines(cells)
     rows: list[tuple[str, str]] = [("nothing covered", mean_interval(before[each, types].astype(np.float64)))]
     for name, maps in candidates.items():
         limit = np.quantile(maps.reshape(len(maps), -1), 1 - COVERED, axis=1)[:, None, None]
         colour = np.median(cells.crops.reshape(len(maps), -1, 3), axis=1).astype(np.uint8)[:, None, None]
         covered = np.where((maps > limit)[..., None], colour, cells.crops)
-        rows.append((name, mean_interval(classifier.classify(covered).probabilities[each, types].astype(np.float64))))
+        rows.append((name, mean_interval(model.probabilities(covered)[each, types].astype(np.float64))))
     print_table((f"covered: the {COVERED:.0%} of the crop with most evidence by", "probability left"), rows)
 
 
-def cost(pictures: Pictures, pack: Pack, side: int) -> None:
-    crops = pictures.crops(side, 0).crops[:DOUBTFUL]
+def cost(pictures: Pictures, model: Model) -> None:
+    crops = pictures.crops(model.side, 0).crops[:DOUBTFUL]
     rows = []
-    for method in METHODS:
+    for method in model.makers:
         started = process_time()
-        explain(crops, pack, method=method, threads=1)
+        model.maps(crops, method)
         rows.append((method, f"{1000 * (process_time() - started):.0f} ms"))
-    print_table((f"{len(crops)} cells, model loaded anew", "time of one core"), rows)
+    print_table((f"{len(crops)} cells, a pack loaded anew", "time of one core"), rows)
 
 
-def main() -> None:
+def figure(pictures: Pictures, model: Model, path: Path, cells: int = 8) -> None:
+    """Cells in columns: the cell with its mask outlined, then each method's map with its largest value as a cross."""
+    shown = pictures.crops(model.side, 0)
+    chosen = np.linspace(0, len(shown.crops) - 1, cells).round().astype(int)
+    size, columns = 160, []
+    found = {method: model.maps(shown.crops[chosen], method) for method in model.makers}
+    for column, index in enumerate(chosen):
+        cell = cv2.resize(shown.crops[index], (size, size), interpolation=cv2.INTER_CUBIC)
+        mask = cv2.resize(shown.masks[index].astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
+        lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        parts = [cv2.drawContours(cell.copy(), lines, -1, (0, 0, 0), 1)]
+        for maps in found.values():
+            fine = cv2.resize(maps[column], (size, size), interpolation=cv2.INTER_CUBIC)
+            at = divmod(int(fine.argmax()), size)
+            drawn = cv2.drawContours(overlay(cell, fine, float(fine.max())), lines, -1, (0, 0, 0), 1)
+            parts.append(cv2.drawMarker(drawn, at[::-1], (255, 0, 0), cv2.MARKER_CROSS, 12, 2))
+        columns.append(np.concatenate(parts, axis=0))
+    path.write_bytes(
+        cv2.imencode(".png", cv2.cvtColor(np.concatenate(columns, axis=1), cv2.COLOR_RGB2BGR))[1].tobytes()
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pbc", type=Path, nargs="?", help="folder of the PBC set; not needed for phantom packs")
     parser.add_argument("--pack", default="blood-11")
+    parser.add_argument("--network", type=Path, help="folder of a trained network, in place of a pack")
     parser.add_argument("--every", type=int, default=10, help="take every so many pictures of the test split")
-    given = parser.parse_args()
+    parser.add_argument("--figure", type=Path, help="PNG to draw: cells, masks, maps")
+    given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    pack = load_pack(given.pack)
-    contract = pack.contract.classifier
-    if contract is None or (given.pbc is None and not pack.contract.phantom):
-        parser.error("give the folder of the PBC set, and a pack with a classifier of its own")
-    side, spacing = contract.crop, contract.spacing
-    if pack.contract.phantom:
-        pictures = phantoms(side + 2 * round(MOVED_UM / spacing) + 2, spacing, 200)
+    apart = None
+    if given.network is not None:
+        from marrowscope.learning.transfer.training import load_network
+
+        network, facts = load_network(given.network)
+        model, phantom = of_network(network, f"{network.network.title}, {given.network.name}, {facts['start']}"), False
     else:
-        pictures = pbc(given.pbc, spacing, given.every)
-    apart = looks_apart(pack, threads=1)
-    print(f"{pack.contract.name} {pack.contract.version} ({pack.sha256[:12]}); {pictures.name}. {machine()}.\n")
-    verdict = "class activation is trusted" if apart >= LOOKS_APART else "class activation is not trusted"
-    print(f"The positions of the feature map look apart: {apart:.2f} (limit {LOOKS_APART:g}): {verdict}.\n")
-    pointing(pictures, pack, side, spacing)
-    randomisation(pictures, pack, side)
-    deletion(pictures, pack, side)
-    cost(pictures, pack, side)
+        pack = load_pack(given.pack)
+        if pack.contract.classifier is None:
+            parser.error("give a pack with a classifier of its own")
+        model, phantom = of_pack(pack), pack.contract.phantom
+        apart = looks_apart(pack, threads=1) if "class activation" in model.makers else None
+    if given.pbc is None and not phantom:
+        parser.error("give the folder of the PBC set, or a phantom pack")
+    least = model.side + 2 * round(MOVED_UM / model.spacing) + 2
+    pictures = phantoms(least, model.spacing, 200) if phantom else pbc(given.pbc, model.spacing, least, given.every)
+    print(f"{model.name}; {pictures.name}. {machine()}.\n")
+    if apart is not None:
+        verdict = "class activation is trusted" if apart >= LOOKS_APART else "class activation is not trusted"
+        print(f"The positions of the feature map look apart: {apart:.2f} (limit {LOOKS_APART:g}): {verdict}.\n")
+    pointing(pictures, model)
+    if model.spoilt:
+        randomisation(pictures, model)
+    deletion(pictures, model)
+    cost(pictures, model)
+    if given.figure is not None:
+        figure(pictures, model, given.figure)
 
 
 if __name__ == "__main__":
