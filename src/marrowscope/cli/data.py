@@ -231,7 +231,7 @@ def _list_sets(as_json: bool, name: str | None = None) -> None:
 
 def _show_description(about: Description) -> None:
     stdout.print(Text(about.source), highlight=False)
-    names = list(about.splits)
+    names = [] if set(about.splits) == {""} else list(about.splits)
     table = Table("class", "title", "n", *(name or "not told" for name in names), box=None, pad_edge=False)
     if about.patients:
         table.add_column("patients")

@@ -165,7 +165,7 @@ def write_description(path: Path, cells: CellSet, description: Description, seed
     html = environment.get_template("description.html.j2").render(
         about=description,
         sheets=sheets,
-        names=[name for name in SPLITS if name in description.splits],
+        names=[name for name in SPLITS if name in description.splits and set(description.splits) != {""}],
         most=max(one.count for one in description.classes),
         shown=SHOWN,
     )
