@@ -26,6 +26,9 @@ Progress = Callable[[str, float, str], None]
 MEASURED_EVERY = 10
 """Steps between those whose views are timed on a GPU, which has to be waited for."""
 
+KEPT_BY = {"val_loss": "val_loss", "val_macro_f1": "val_macro_f1_then_loss"}
+"""What is monitored for a recipe's ``keep``: of epochs with the same F1 that with the lower loss is the better."""
+
 KEPT = ("history", "spent", "waited", "viewed", "seen")
 """What a resumed training goes on from, beside what Lightning keeps."""
 
@@ -96,6 +99,7 @@ class CellTraining(lightning.LightningModule):
         self._require_number(self._validation["val_loss"], "the loss on the validation cells")
         for name, value in self._validation.items():
             self.log(name, value)
+        self.log(KEPT_BY["val_macro_f1"], self._validation["val_macro_f1"] - 1e-6 * self._validation["val_loss"])
 
     def on_train_epoch_end(self) -> None:
         ended = self._trained or perf_counter()

@@ -37,7 +37,7 @@ from marrowscope.learning.datasets.parting import Parts
 from marrowscope.learning.threads import use_threads
 from marrowscope.learning.transfer.augmenting import flips
 from marrowscope.learning.transfer.feed import Feed, Pictures, class_weights, prepared_pictures, unlearnable
-from marrowscope.learning.transfer.fitting import CellTraining, EpochsTold, Progress
+from marrowscope.learning.transfer.fitting import KEPT_BY, CellTraining, EpochsTold, Progress
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops, parameters, peak_memory
 from marrowscope.learning.transfer.memory import keep_freed_memory
 from marrowscope.learning.transfer.networks import CellNetwork, build, from_spec
@@ -226,7 +226,7 @@ def _callbacks(recipe: TransferRecipe, work: Path, *, validates: bool, tell: Pro
     every: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     if recipe.keep != "last" and validates:
         mode = "min" if recipe.keep == "val_loss" else "max"
-        callbacks.append(ModelCheckpoint(work, "kept", recipe.keep, mode=mode, **every))
+        callbacks.append(ModelCheckpoint(work, "kept", KEPT_BY[recipe.keep], mode=mode, **every))
     return [*callbacks, ModelCheckpoint(work, "last", **every)]
 
 
