@@ -1,6 +1,6 @@
 """Do explanations point at the cell, do they follow it, and do they depend on what the network has learnt?
 
-    python benchmarks/explanations.py ../shared/data/pbc [--pack blood-11] [--figure pointing.png]
+    python benchmarks/explanations.py ../shared/data/pbc [--pack blood-11] [--figure pointing.jpg]
     python benchmarks/explanations.py ../shared/data/pbc --network RUN
 
 Prints the tables of docs/results/explanations.md in less than two minutes of one core (a large network takes longer).
@@ -346,9 +346,8 @@ def figure(pictures: Pictures, model: Model, path: Path, cells: int = 8) -> None
             drawn = cv2.drawContours(overlay(cell, fine, float(fine.max())), lines, -1, (0, 0, 0), 1)
             parts.append(cv2.drawMarker(drawn, at[::-1], (255, 0, 0), cv2.MARKER_CROSS, 12, 2))
         columns.append(np.concatenate(parts, axis=0))
-    path.write_bytes(
-        cv2.imencode(".png", cv2.cvtColor(np.concatenate(columns, axis=1), cv2.COLOR_RGB2BGR))[1].tobytes()
-    )
+    drawn = cv2.cvtColor(np.concatenate(columns, axis=1), cv2.COLOR_RGB2BGR)
+    path.write_bytes(cv2.imencode(path.suffix, drawn)[1].tobytes())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -357,7 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pack", default="blood-11")
     parser.add_argument("--network", type=Path, help="folder of a trained network, in place of a pack")
     parser.add_argument("--every", type=int, default=10, help="take every so many pictures of the test split")
-    parser.add_argument("--figure", type=Path, help="PNG to draw: cells, masks, maps")
+    parser.add_argument("--figure", type=Path, help="picture to draw (.png, .jpg): cells, masks, maps")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     apart = None
