@@ -164,6 +164,7 @@ def cook(
     folder: Path,
     *,
     regions: Path | None = None,
+    force: bool = False,
 ) -> Pack:
     """Make the pack ``name`` in ``folder`` from the folders that training wrote. Raises as ``build_pack`` does.
 
@@ -220,7 +221,7 @@ def cook(
         read_evaluations(classifier / file) if classifier else () for file in (ELSEWHERE_FILE, UNKNOWN_FILE)
     )
     card = write_card(contract, recipe.limits, finds, names, regions=looks, elsewhere=elsewhere, unknown=unknown)
-    return build_pack(contract, sources, card, folder)
+    return build_pack(contract, sources, card, folder, force=force)
 
 
 def _of_detector(finds: DetectorMetrics) -> dict[str, Any]:
