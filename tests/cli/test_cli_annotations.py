@@ -217,3 +217,15 @@ def test_the_truth_of_a_phantom_stands_for_its_annotations(phantom: Path, aml_ph
     other = run("export", file, "--to", "voc", "--slide", aml_phantom, "-o", tmp_path / "x.xml")
     assert other.exit_code == 1
     assert "belongs to a picture of" in other.stderr
+
+
+def test_a_pattern_without_files_and_a_file_of_another_slide_are_noticed(phantom: Path, tmp_path: Path) -> None:
+    nothing = run("tiles", "slides/*.svs", "--annotations", phantom.parent, "-o", tmp_path / "tiles")
+    assert nothing.exit_code == 1
+    assert "slides/*.svs: no such slide; it is a pattern that no file fits" in nothing.stderr
+    other = shutil.copy(truth_path(phantom), tmp_path / "another.truth.json.gz")
+    told = run("import", other, "--slide", phantom, "-o", tmp_path / "cells.parquet")
+    assert told.exit_code == 0
+    assert "another.truth.json.gz does not bear the slide's name" in " ".join(told.stdout.split())
+    own = run("import", truth_path(phantom), "--slide", phantom, "-o", tmp_path / "own.parquet")
+    assert "does not bear" not in own.stdout

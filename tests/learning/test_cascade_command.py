@@ -15,8 +15,8 @@ from marrowscope.cli import main
 from marrowscope.cli.train import app
 from marrowscope.errors import DataError, OutputError
 from marrowscope.geometry import Size
-from marrowscope.learning.cascade.command import FILES, hold_out, train_cascade_command
-from marrowscope.learning.cascade.places import require_place
+from marrowscope.learning.cascade.command import hold_out, train_cascade_command
+from marrowscope.learning.cascade.places import FILES, go_on_words, require_place
 from marrowscope.learning.cascade.recipes import RECIPES
 from marrowscope.learning.trails.recipes import RECIPES as TRAIL_RECIPES
 from marrowscope.phantom import FieldOptions, render_field
@@ -121,20 +121,32 @@ def test_what_is_no_training_is_no_obstacle(tmp_path: Path) -> None:
         (["--weights", "nowhere.pth"], "nowhere.pth is missing"),
         (["--recipe", "tiny", "--held-out", "1.5"], "must lie between 0 and 1"),
         (["--recipe", "tiny", "--resume", "--force"], "give one of the two"),
-        (["--recipe", "tiny"], "there is no such folder: cut some with `marrowscope annotations tiles"),
+        (["--recipe", "tiny"], "damaged (Expecting value"),
     ],
 )
 def test_options_are_looked_at_before_the_tiles_and_nothing_is_left(
     options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
+    run, damaged = tmp_path / "run", with_files(tmp_path / "damaged", "tiles.json")
     with pytest.raises(SystemExit) as left:
-        main(["train", "cascade", "--data", str(tmp_path / "none"), "-o", str(run), *options])
+        main(["train", "cascade", "--data", str(damaged), "-o", str(run), *options])
     assert left.value.code == 1
     said = capsys.readouterr().err
     assert words in said
     assert len(said.splitlines()) == 1
     assert not run.exists()
+
+
+def test_a_folder_that_is_not_there_says_how_to_cut_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "cascade", "--data", str(tmp_path / "none"), "-o", str(tmp_path / "run")])
+    assert "there is no such folder: cut some with `marrowscope annotations tiles" in capsys.readouterr().err
+
+
+def test_after_an_interrupt_it_is_said_whether_there_is_something_to_go_on_with(tmp_path: Path) -> None:
+    assert "begins anew" in go_on_words(with_files(tmp_path / "early", "work/mark.txt"))
+    assert "--resume" in go_on_words(with_files(tmp_path / "late", "work/mark.txt", "work/last.ckpt"))
+    assert "--resume" in go_on_words(with_files(tmp_path / "trained", "model.pt"))
 
 
 def test_tiles_that_do_not_fit_leave_nothing_behind(tmp_path: Path) -> None:

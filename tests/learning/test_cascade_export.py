@@ -65,6 +65,31 @@ def test_a_score_beside_the_least_one_may_fall_on_either_side(
         differences(one, other)
 
 
+FIELD = [(100.0 + 40 * place, 0.8) for place in range(40)]
+
+
+def test_which_of_two_overlapping_cells_with_one_score_is_kept_does_not_matter() -> None:
+    """Suppression keeps one, whichever comes first; the third box of such a chain may then be kept or dropped."""
+    ours, theirs = found(*FIELD, (10, 0.9)), found(*FIELD, (18, 0.9001))
+    differences(ours, theirs)
+    differences(theirs, ours)
+    differences(found(*FIELD, (10, 0.9), (26, 0.9)), found(*FIELD, (18, 0.9)))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (found(*FIELD, (10, 0.9)), found(*FIELD, (18, 0.85))),  # the better one would have been kept
+        (found(*FIELD, (10, 0.9)), found(*FIELD, (40, 0.9))),  # no overlap: another cell
+        (found(*FIELD), found(*((x + 8, score) for x, score in FIELD))),  # all moved: another model
+        (found(*FIELD[:10], (10, 0.9)), found(*FIELD[:10], (18, 0.9))),  # one of eleven is not few
+    ],
+)
+def test_ties_excuse_nothing_else(ours: list[NDArray[np.float32]], theirs: list[NDArray[np.float32]]) -> None:
+    with pytest.raises(DataError):
+        differences(ours, theirs)
+
+
 def test_only_empty_lists_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
     with empty_lists_unsaid():
         convert_attribute("axes", [])

@@ -375,3 +375,11 @@ def test_two_iterations_of_the_paper(tiles: LabelledTiles, tmp_path: Path) -> No
     assert torch.load(path, weights_only=True)["facts"]["steps"] == 2
     (found,) = predict(network, [tiles.picture(0)], least_score=0.0)
     assert len(found) > 0
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"", b"\x80\x02garbage", b"PK\x03\x04 no archive"])
+def test_a_file_of_something_else_is_no_file_of_weights(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"holds no weights that can be read \(\w+\); give a \.safetensors or \.pth"):
+        load_start_weights(Pyramid(BackboneShape("test_resnet")), "test_resnet", path)

@@ -145,8 +145,8 @@ def sources(tmp_path: Path) -> dict[str, Path]:
 def build(sources: dict[str, Path], tmp_path: Path) -> Callable[..., Pack]:
     """Build the small pack into a folder of ``tmp_path``, with changed contract fields."""
 
-    def build_changed(folder: str = "tiny-4", **changes: Any) -> Pack:
-        return build_pack(contract_for(sources, **changes), sources, "# tiny-4\n", tmp_path / folder)
+    def build_changed(folder: str = "tiny-4", *, force: bool = False, **changes: Any) -> Pack:
+        return build_pack(contract_for(sources, **changes), sources, "# tiny-4\n", tmp_path / folder, force=force)
 
     return build_changed
 

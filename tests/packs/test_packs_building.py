@@ -23,9 +23,12 @@ def test_built_pack_holds_exactly_its_files(pack: Pack) -> None:
     assert [path.name for path in pack.folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_building_again_replaces_the_pack(build: Callable[..., Pack]) -> None:
+def test_building_again_replaces_the_pack_only_when_told_so(build: Callable[..., Pack]) -> None:
     first = build()
-    second = build(version="1.3.0")
+    with pytest.raises(OutputError, match=r"tiny-4 holds a pack already; take another folder or add --force"):
+        build(version="1.3.0")
+    assert load_pack(first.folder) == first
+    second = build(version="1.3.0", force=True)
     assert second.folder == first.folder
     assert load_pack(first.folder).contract.version == "1.3.0"
     assert second.sha256 != first.sha256
@@ -72,7 +75,7 @@ def test_failing_rename_leaves_the_earlier_pack(build: Callable[..., Pack], monk
 
     monkeypatch.setattr(Path, "replace", refuse_the_new)
     with pytest.raises(OutputError, match="No space left on device"):
-        build(version="1.3.0")
+        build(version="1.3.0", force=True)
     monkeypatch.undo()
     assert load_pack(first.folder) == first
     assert [path.name for path in first.folder.parent.glob(".*")] == []
@@ -99,16 +102,19 @@ def test_added_pack_is_found_by_name(pack: Pack, own_home: Path) -> None:
     assert add_pack(pack.folder) == added
 
 
-def test_other_version_takes_the_place_of_the_earlier(build: Callable[..., Pack]) -> None:
-    add_pack(build("one").folder)
-    add_pack(build("two", version="2.0.0").folder)
+def test_other_version_takes_the_place_of_the_earlier_only_when_told_so(build: Callable[..., Pack]) -> None:
+    first, second = add_pack(build("one").folder), build("two", version="2.0.0")
+    with pytest.raises(OutputError, match=r"holds tiny-4 1\.2\.3 already; .*2\.0\.0 in its place with --force"):
+        add_pack(second.folder)
+    assert load_pack("tiny-4") == first
+    add_pack(second.folder, force=True)
     assert load_pack("tiny-4").contract.version == "2.0.0"
 
 
 def test_same_version_with_other_content_is_refused(build: Callable[..., Pack]) -> None:
     first = add_pack(build("one").folder)
     with pytest.raises(PackError, match=r"another pack tiny-4 1\.2\.3 .*raise the version"):
-        add_pack(build("two", title="Something else").folder)
+        add_pack(build("two", title="Something else").folder, force=True)
     assert load_pack("tiny-4") == first
 
 

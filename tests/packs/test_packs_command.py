@@ -52,9 +52,9 @@ def test_verify_whole_and_broken(pack: Pack) -> None:
     assert "lacks its file" in json.loads(result.stdout)["problem"]
 
 
-def test_add_makes_the_name_known(pack: Pack) -> None:
+def test_add_makes_the_name_known_and_says_where_it_copied_to(pack: Pack, own_home: Path) -> None:
     result = run("add", pack.folder)
-    assert result.stdout == "tiny-4 1.2.3 added; use it with --pack tiny-4\n"
+    assert result.stdout == f"tiny-4 1.2.3 copied to {own_home / 'packs' / 'tiny-4'}; use it with --pack tiny-4\n"
     assert load_pack("tiny-4").sha256 == pack.sha256
 
 

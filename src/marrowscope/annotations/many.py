@@ -23,6 +23,8 @@ from marrowscope.taxonomy import CELL_TYPES, WANG_2022_TYPES
 CLASSES = {"wang-2022": WANG_2022_TYPES, "all": tuple(CELL_TYPES), "file": ()}
 """Which types are to be learnt: sixteen, every one, or those that the annotations have."""
 
+PATTERN = "; it is a pattern that no file fits: give the slides' own ending"
+
 Progress = Callable[[str, float, str], None]
 
 
@@ -146,6 +148,8 @@ def tile_slides(
     for place, (slide, name) in enumerate(zip(slides, names, strict=True)):
         progress("reading annotations", place / len(slides), name)
         try:
+            if not slide.exists():
+                raise DataError(f"{slide}: no such slide{PATTERN if set('*?[') & set(str(slide)) else ''}")
             file, notes = find_annotations(annotations, name)
             notes += check_spacing(slide, options.spacing, believe=options.believe_spacing)
             with open_slide(slide, options.spacing) as opened:

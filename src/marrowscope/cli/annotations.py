@@ -243,6 +243,8 @@ def _read(
     notes = check_spacing(path, spacing, believe=believe)
     with open_slide(path, spacing) as slide:
         found = read_for_slide(file, slide, _class_map(classes), skip_unknown=skip_unknown).said(*notes)
+        if slide.name.lower() not in str(file.resolve()).lower():
+            found = found.said(f"{file.name} does not bear the slide's name, {slide.name}: is it of this slide?")
         return found, slide.name, slide.size, slide.spacing
 
 

@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from marrowscope.errors import PackError
-from marrowscope.packs.building import add_pack, require_finished
+from marrowscope.packs.building import add_pack, require_finished, require_free
 from marrowscope.packs.checking import check_models
 from marrowscope.packs.loading import BUILT_IN, CONTRACT_FILE, Pack, known_packs, load_pack, load_pack_folder
 from marrowscope.packs.recipes import RECIPES, cook, read_recipe
@@ -77,10 +77,11 @@ def verify(pack: PackName, as_json: AsJson = False) -> None:
 @app.command("add")
 def add(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the pack.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Put it in the place of another version.")] = False,
 ) -> None:
     """Verify a pack and copy it to your packs, so that its name alone finds it."""
-    added = add_pack(folder)
-    typer.echo(f"{_title(added)} added; use it with --pack {added.contract.name}")
+    added = add_pack(folder, force=force)
+    typer.echo(f"{_title(added)} copied to {added.folder}; use it with --pack {added.contract.name}")
 
 
 @app.command("build")
@@ -106,6 +107,7 @@ def build(
         Path | None,
         typer.Option(help="JSON with title, licence, data and use; needed for a detector of your own."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a pack that is there.")] = False,
 ) -> None:
     """Build a pack from trained models: contract, model card, hashes, and a run of the models.
 
@@ -119,10 +121,11 @@ def build(
     if recipe is None and name not in RECIPES and isinstance(finder, Path):
         known = ", ".join(RECIPES)
         raise PackError(f"there is no built-in recipe for {name!r} (there are: {known}); give one with --recipe FILE")
+    require_free(output, force=force)
     if isinstance(finder, Path):
         require_finished(finder)
     told = read_recipe(recipe) if recipe else RECIPES.get(name)
-    built = cook(name, told, finder, classifier, output, regions=regions)
+    built = cook(name, told, finder, classifier, output, regions=regions, force=force)
     typer.echo(f"{_title(built)} built in {built.folder} (sha256 {built.sha256[:12]})")
 
 

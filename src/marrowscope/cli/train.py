@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -113,8 +114,15 @@ def cascade(
     [bold]marrowscope annotations tiles slides/*.svs --annotations labels -o tiles[/bold] makes the data, and
     [bold]marrowscope packs build --name our-lab --detector RUN --recipe our-lab.json -o our-lab[/bold] the pack.
     """
-    _prepare(threads)
+    from marrowscope.annotations import read_tiles
     from marrowscope.cli.console import Stages
+    from marrowscope.learning.cascade.places import FILES, go_on_words, require_place
+
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes the first; before torch, which takes long
+        require_place(output, FILES, resume=resume, force=force, can_resume=True)
+        if not (data / "tiles.json").is_file():
+            read_tiles(data)  # says what is there instead
+    _prepare(threads)
     from marrowscope.learning.cascade.command import first_process, train_cascade_command
 
     try:
@@ -125,7 +133,7 @@ def cascade(
                 progress=stages.report,
             )  # fmt: skip
     except KeyboardInterrupt:
-        typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
+        typer.secho(f"marrowscope: interrupted; nothing half-written. {go_on_words(output)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _tell(metrics, output, as_json)
 

@@ -27,13 +27,16 @@ MARK = Path("work", "mark.txt")
 """In the folder of a cascade's training, as long as it is not finished."""
 
 
-def build_pack(contract: PackContract, sources: Mapping[str, Path], card: str, folder: Path) -> Pack:
-    """Write a pack into ``folder``, replacing the pack that is there.
+def build_pack(
+    contract: PackContract, sources: Mapping[str, Path], card: str, folder: Path, *, force: bool = False
+) -> Pack:
+    """Write a pack into ``folder``; with ``force`` in place of the pack that is there.
 
     ``sources`` gives, for each file name in the contract, the file to copy; ``card`` is the text of ``card.md``. Hashes
     are verified and the models run before anything appears in ``folder``. Raises ``PackError`` when they break the
-    contract, ``OutputError`` when the folder cannot be written or holds something else.
+    contract, ``OutputError`` when the folder cannot be written or holds a pack (without ``force``) or something else.
     """
+    require_free(folder, force=force)
     hashes = {file.file: file.sha256 for file in model_files(contract)}
     if set(hashes) != set(sources):
         raise PackError(f"the contract names the files {sorted(hashes)}, given were {sorted(sources)}")
@@ -43,6 +46,16 @@ def build_pack(contract: PackContract, sources: Mapping[str, Path], card: str, f
         raise PackError(f"{', '.join(changed)} changed after it was hashed; build the pack again")
     check_models(sources, contract)
     return _put((contract.model_dump_json(indent=2) + "\n").encode(), card, sources, folder)
+
+
+def require_free(folder: Path, *, force: bool) -> None:
+    """Raise ``OutputError`` when ``folder`` holds something else than a pack, or a pack and ``force`` is not given."""
+    if not folder.exists():
+        return
+    if not (folder / CONTRACT_FILE).is_file():
+        raise OutputError(f"{folder} exists and is no pack; choose another folder or delete it")
+    if not force:
+        raise OutputError(f"{folder} holds a pack already; take another folder or add --force")
 
 
 def require_finished(run: Path) -> None:
@@ -61,11 +74,12 @@ def require_finished(run: Path) -> None:
         raise PackError(f"the model in {run} has not been exported and measured to the end: {go_on}")
 
 
-def add_pack(folder: Path) -> Pack:
+def add_pack(folder: Path, *, force: bool = False) -> Pack:
     """Copy the pack in ``folder`` to the user's packs, where its name alone finds it.
 
-    Another version takes the place of the earlier one; the same version with other files is refused, because reports
-    name packs by version. Raises ``PackError`` for that, for the name of a built-in pack and for a broken pack.
+    With ``force`` another version takes the place of the earlier one; the same version with other files is refused
+    all the same, because reports name packs by version. Raises ``PackError`` for that, for the name of a built-in pack
+    and for a broken pack, ``OutputError`` for another version without ``force``.
     """
     pack = load_pack_folder(folder)
     name = pack.contract.name
@@ -79,14 +93,18 @@ def add_pack(folder: Path) -> Pack:
                 f"another pack {name} {present.version} has been added already; raise the version in {folder}, "
                 f"or delete {target} first"
             )
+        if present.version != pack.contract.version and not force:
+            raise OutputError(
+                f"{target} holds {name} {present.version} already; give the pack in {folder} another name, or put "
+                f"{pack.contract.version} in its place with --force"
+            )
     check_models(pack.files, pack.contract)
     return _put((folder / CONTRACT_FILE).read_bytes(), pack.card, pack.files, target)
 
 
 def _put(contract: bytes, card: str, sources: Mapping[str, Path], folder: Path) -> Pack:
     """Fill a folder beside ``folder``, check it, and put it in place by renaming."""
-    if folder.exists() and not (folder / CONTRACT_FILE).is_file():
-        raise OutputError(f"{folder} exists and is no pack; choose another folder or delete it")
+    require_free(folder, force=True)
     partial = folder.parent / f".{folder.name}.{uuid4().hex[:8]}"
     try:
         partial.mkdir(parents=True)

@@ -184,6 +184,7 @@ def cook(
     folder: Path,
     *,
     regions: Path | None = None,
+    force: bool = False,
 ) -> Pack:
     """Make the pack ``name`` in ``folder`` from the folders that training wrote. Raises as ``build_pack`` does.
 
@@ -249,7 +250,7 @@ def cook(
         elsewhere=elsewhere,
         unknown=unknown,
     )
-    return build_pack(contract, sources, card, folder)
+    return build_pack(contract, sources, card, folder, force=force)
 
 
 def _finder(

@@ -22,9 +22,8 @@ from marrowscope.learning.cascade.backbones import check_start_weights, paramete
 from marrowscope.learning.cascade.export import export_cascade
 from marrowscope.learning.cascade.inference import load_cascade, predict
 from marrowscope.learning.cascade.network import CascadeRCNN
-from marrowscope.learning.cascade.places import require_place
+from marrowscope.learning.cascade.places import FILES, require_place
 from marrowscope.learning.cascade.recipes import RECIPES, CascadeRecipe
-from marrowscope.learning.cascade.training import MODEL_FILE as TORCH_FILE
 from marrowscope.learning.cascade.training import Progress, require_weights, train_cascade, training_steps
 from marrowscope.packs.metrics import METRICS_FILE, DetectorMetrics, Evaluation, Measured
 
@@ -36,8 +35,6 @@ MARGIN = 128
 """Pixels of context: more than the radius of a megakaryocyte. The core of a tile of 640 px is 384 px."""
 
 HELD_OUT = 0.2
-FILES = (TORCH_FILE, MODEL_FILE, METRICS_FILE)
-"""What a finished training leaves, in the order in which it is written."""
 
 
 def train_cascade_command(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
+from torchvision.ops import box_iou
 
 from marrowscope.errors import DataError, how_many
 from marrowscope.files import whole_file
@@ -31,6 +32,12 @@ COMPARED_FROM = 0.05
 
 FAR = 1e6
 """More pixels than any tile has."""
+
+TIED_OVERLAP = 0.5
+"""IoU from which one of two boxes is dropped, as the shape of a cascade says."""
+
+TIED_SHARE = 0.05
+"""Objects of a tile of which torch and the graph may keep different ones, where two with one score overlap."""
 
 Found = Sequence[NDArray[np.float32]]
 
@@ -117,12 +124,13 @@ def differences(ours: Found, theirs: Found) -> tuple[float, float]:
 
     Each is ``boxes (n, k, 4)``, ``scores (n, k)``, ``probabilities (n, k, t)``. Detections are paired one to one by
     place, for the order of equal scores is nobody's promise. One that scores within the tolerance of the least score
-    may lack a partner: the other may have dropped it. Raises :class:`DataError` when another one lacks a partner, and
-    for a difference beyond the tolerance.
+    may lack a partner: the other may have dropped it. So may a few (:data:`TIED_SHARE`) that suppression dropped for
+    an overlapping one with the same score: which of the two stays hangs on the seventh digit. Raises
+    :class:`DataError` when another one lacks a partner, and for a difference beyond the tolerance.
     """
     of_boxes = of_scores = 0.0
     for number in range(len(ours[0])):
-        a, b = (_kept([value[number] for value in found]) for found in (ours, theirs))
+        a, b = _without_ties(*(_kept([value[number] for value in found]) for found in (ours, theirs)))
         away = np.abs(a[0][:, None] - b[0][None]).max(2)
         # One that is sure to be in both outweighs any distance, so that the doubtful ones are what is left over.
         sure = [found[1] >= COMPARED_FROM + SCORE_TOLERANCE for found in (a, b)]
@@ -148,6 +156,19 @@ def differences(ours: Found, theirs: Found) -> tuple[float, float]:
             f"{BOX_TOLERANCE} and {SCORE_TOLERANCE}"
         )
     return of_boxes, of_scores
+
+
+def _without_ties(a: list[NDArray[np.float32]], b: list[NDArray[np.float32]]) -> list[list[NDArray[np.float32]]]:
+    """Both without what only one has because the other kept an overlapping one with the same score; if they are few."""
+    away = np.abs(a[0][:, None] - b[0][None]).max(2) > BOX_TOLERANCE
+    overlaps = box_iou(torch.from_numpy(a[0]), torch.from_numpy(b[0])).numpy() > TIED_OVERLAP
+    tied = overlaps & (np.abs(a[1][:, None] - b[1][None]) <= SCORE_TOLERANCE)
+    lone = [away.all(1) & tied.any(1), away.all(0) & tied.any(0)]
+    few = TIED_SHARE * max(len(a[1]), len(b[1]))
+    return [
+        [value[~alone] for value in found] if alone.sum() <= few else found
+        for found, alone in zip((a, b), lone, strict=True)
+    ]
 
 
 def _kept(found: Found) -> list[NDArray[np.float32]]:

@@ -11,6 +11,9 @@ from marrowscope.packs.metrics import METRICS_FILE
 
 OTHERWISE = "train anew with --force, or into another folder with -o"
 
+FILES = ("model.pt", "detector.onnx", METRICS_FILE)
+"""What a finished training leaves, in the order in which it is written."""
+
 
 def require_place(
     output: Path, files: Sequence[str], *, resume: bool = False, force: bool = False, can_resume: bool = False
@@ -35,3 +38,10 @@ def require_place(
         raise OutputError(f"{output} holds a training that is not finished: go on with --resume, {OTHERWISE}")
     if there:
         raise OutputError(f"{output} holds a training already ({', '.join(there)}): {OTHERWISE}")
+
+
+def go_on_words(output: Path) -> str:
+    """What to type after an interrupt: a cascade's checkpoint, or its finished model, is gone on with."""
+    if any((output / "work").glob("*.ckpt")) or (output / FILES[0]).is_file():
+        return "Type the same with --resume to go on."
+    return "There was no checkpoint yet: type the same again, it begins anew."
