@@ -51,7 +51,7 @@ class EvidenceCell:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
-    """The section: what its pictures mean, what they do not, and the cells. ``side_um`` of a picture: 0 where unknown."""
+    """The section: what its pictures mean, what they do not, and the cells. ``side_um``: of a picture, 0 if unknown."""
 
     summary: str
     meaning: str
