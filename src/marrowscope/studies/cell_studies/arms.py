@@ -27,8 +27,12 @@ Stain = Literal["none", "reinhard"]
 SEED = 2025
 """Of the limits and the parts: the same cells for every network and recipe."""
 
-DRAWN_PER_CLASS = 12
 DRAWN_SIDE = 72
+
+
+def drawn_per_class(classes: int) -> int:
+    """Cells of each class for a smoke run: fewer where there are many classes, and at least one of each patient."""
+    return max(6, 48 // classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def own_cells(study: CellStudy, output: Path, progress: Progress) -> list[Path]:
             write_generated_cells(
                 folder,
                 words,
-                DRAWN_PER_CLASS * (3 if len(words) == 2 else 1),
+                drawn_per_class(len(words)),
                 SEED + seed,
                 DRAWN_SIDE,
                 progress=lambda share: progress("drawing cells", share, ""),

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MODERN = "modern"
 """Our own recipe, beside each paper's."""
 
+SMALL = "mobilenetv4-small"
+"""The network of our recipe where only the wiring is tried."""
+
 HUB = "hub"
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".npz")
 
@@ -70,11 +73,10 @@ class CellStudy:
         start = {network: weights_for(network, options.weights) for network, _ in recipes}
         arms = list(self._arms(data, output, options, progress))
         jobs = [
-            job
-            for arm in arms
-            for network, recipe in recipes
+            self._job(arm, network, recipe, seed, start[network], output, options)
+            for place, arm in enumerate(arms)
+            for network, recipe in (recipes if place == 0 or not wiring(options) else recipes[-2:-1])
             for seed in range(options.seeds)
-            for job in (self._job(arm, network, recipe, seed, start[network], output, options),)
         ]
         if not options.force:
             check_jobs(jobs, output)
@@ -122,7 +124,7 @@ class CellStudy:
         export_network(output / "jobs" / job, folder)
 
     def _recipes(self, options: RunOptions) -> list[tuple[str, TransferRecipe]]:
-        """Network and recipe of each training; at scale smoke ours for one network only, unless asked for."""
+        """Network and recipe of each training; ours for one small network where only the wiring is tried."""
         from marrowscope.learning.transfer.networks import NETWORKS
         from marrowscope.learning.transfer.recipes import find_recipe
 
@@ -132,11 +134,10 @@ class CellStudy:
         if unknown := [network for network in networks if network not in NETWORKS]:
             raise DataError(f"there is no network {unknown[0]!r}; give all or some of: {', '.join(NETWORKS)}")
         recipes = options.recipes or (self.ABOUT.name, MODERN)
-        wiring = options.scale == "smoke" and not options.recipes
         return [
             (network, find_recipe(recipe, network, options.scale))
             for recipe in dict.fromkeys(recipes)
-            for network in list(dict.fromkeys(networks))[: 1 if wiring and recipe == MODERN else None]
+            for network in ((SMALL,) if wiring(options) and recipe == MODERN else dict.fromkeys(networks))
         ]
 
     def _arms(self, data: Path | None, output: Path, options: RunOptions, progress: Progress) -> Iterator[Arm]:
@@ -210,6 +211,11 @@ class CellStudy:
         if options.weights is not None:
             words += ["--weights", str(options.weights)]
         return shlex.join([*words, "--jobs", str(options.jobs), "--threads", str(options.threads)])
+
+
+def wiring(options: RunOptions) -> bool:
+    """Whether a smoke run was asked for as it is: every network once, and every arm, but not each with each."""
+    return options.scale == "smoke" and not options.networks and not options.recipes
 
 
 def weights_for(network: str, given: Path | None) -> str | Path | None:
