@@ -22,7 +22,7 @@ from marrowscope.learning.transfer.recipes import RECIPES, find_recipe
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_there_for_every_network(name: str, scale: str) -> None:
     for key, network in NETWORKS.items():
-        recipe = RECIPES[name](key, scale)
+        recipe = find_recipe(name, key, scale)
         assert recipe.name == name
         assert recipe.side % network.patch == 0
         assert recipe.head.pool != "token" or network.kind == "vit"
@@ -31,7 +31,7 @@ def test_every_recipe_is_there_for_every_network(name: str, scale: str) -> None:
 def test_what_a_paper_does_not_say_is_named_by_field() -> None:
     fields = {field.name for field in dataclasses.fields(TransferRecipe)}
     for name in RECIPES:
-        told = RECIPES[name]("resnet50", "gpu").silent
+        told = find_recipe(name, "resnet50", "gpu").silent
         assert {key.split(".")[0] for key in told} <= fields | {"normalisation", "validation", "network"}
         assert bool(told) == (name != "modern")
 

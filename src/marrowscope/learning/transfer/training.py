@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -338,6 +339,8 @@ def _earlier(folder: Path, mark: str, resume: bool) -> Trained | None:
     ``resume``."""
     work = folder / "work"
     if not resume:
+        if int(getattr(rank_zero_only, "rank", 0)):  # the first of several processes has begun anew already
+            return None
         (folder / FACTS_FILE).unlink(missing_ok=True)
         shutil.rmtree(work, ignore_errors=True)
         return None
