@@ -29,8 +29,8 @@ VERBS = {
     "phantom": "Generate a smear with known truth.",
     "packs": "List, show, verify, add and build packs of models.",
     "annotations": "Annotated cells of slides: import, export, tiles to train on.",
-    "data": "Check data to learn from; make the clean splits of the public sets.",
-    "train": "Train a cascade, detector, classifier or region model (needs the extra 'train').",
+    "data": "Fetch, describe and check data to learn from; clean splits of the public sets.",
+    "train": "Train a network for cells, a cascade, a detector or a region model (needs the extra 'train').",
     "study": "Run the experiment of a paper and set its figures beside ours.",
     "doctor": "Check this installation.",
 }
