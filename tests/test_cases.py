@@ -183,6 +183,19 @@ def test_particles_are_unknown_where_nobody_looked(smears: list[ReportContent]) 
     assert pool_case("case 17", [unseen[0], smears[1]], PACK, OPTIONS).finding.particles == 2
 
 
+def test_a_case_says_why_nobody_looked_for_particles(smears: list[ReportContent]) -> None:
+    def told(*regions: str) -> str:
+        blind = [
+            replace(_of(one, specimen="marrow", region=region), finding=replace(one.finding, particles=None))
+            for one, region in zip(smears, regions, strict=True)
+        ]
+        case = pool_case("case 17", blind, PACK).differential
+        return next(flag.text for flag in case.flags if flag.code == "adequacy-particles")
+
+    assert told("file", "file") == "Particles: nobody looked for them; the region was given in a file (--region)."
+    assert "thick: it was asked to count the whole slide (--region whole); thin: the region" in told("whole", "file")
+
+
 def test_a_smear_given_twice_is_refused(smears: list[ReportContent]) -> None:
     with pytest.raises(MarrowscopeError, match="'thick' is given twice"):
         pool_case("case 17", [*smears, smears[0]], PACK, OPTIONS)

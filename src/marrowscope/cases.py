@@ -16,6 +16,7 @@ import polars as pl
 import shapely.affinity
 from numpy.typing import NDArray
 
+from marrowscope.differential.adequacy import why_not_looked
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.pooling import agreement
 from marrowscope.differential.references import load_references
@@ -71,6 +72,7 @@ def pool_case(
         fields=sum(smear.differential.fields for smear in smears),
         stopped="; ".join(f"{smear.slide.label}: {smear.differential.stopped}" for smear in smears),
         particles=_particles(smears),
+        not_looked=_not_looked(smears),
         references=load_references(options.reference_ranges),
         agreement=tested,
         notes=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
@@ -95,6 +97,17 @@ def _particles(smears: Sequence[ReportContent]) -> int | None:
     """Particles seen on all smears; None when nobody looked on any."""
     seen = [smear.finding.particles for smear in smears if smear.finding.particles is not None]
     return sum(seen) if seen else None
+
+
+def _not_looked(smears: Sequence[ReportContent]) -> str:
+    """Why nobody looked for particles, each reason with its smears where they differ."""
+    smears_of: dict[str, list[str]] = {}
+    for smear in smears:
+        why = why_not_looked(str(smear.run.get("options", {}).get("region", "auto")))
+        smears_of.setdefault(why, []).append(smear.slide.label)
+    if len(smears_of) == 1:
+        return next(iter(smears_of))
+    return "; ".join(f"{', '.join(labels)}: {why}" for why, labels in smears_of.items())
 
 
 def _of_smear(smear: ReportContent, note: str) -> str:

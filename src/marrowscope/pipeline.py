@@ -27,6 +27,7 @@ from marrowscope.cells.gallery import Gallery, most_doubtful, read_missing
 from marrowscope.cells.table import cells_frame, empty_cells
 from marrowscope.checkpoint import Checkpoint
 from marrowscope.detection.regions import open_region_model
+from marrowscope.differential.adequacy import why_not_looked
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.references import load_references
 from marrowscope.differential.stopping import CountAll, FixedCount, StoppingRule, until_precise
@@ -113,6 +114,7 @@ def count_slide(
         fields=len(counted.fields),
         stopped=counted.stopped,
         particles=finding.particles,
+        not_looked=why_not_looked(options.region),
         references=load_references(options.reference_ranges),
         notes=notes,
         warnings=tuple(

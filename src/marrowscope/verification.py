@@ -186,7 +186,8 @@ def _told(outcomes: Mapping[Path, Outcome], slides: int) -> str:
     line = f"slide {len(outcomes)} of {slides}: {last.label}, "
     if last.differential is None:
         return line + "could not be counted"
-    line += how_many(last.differential.total, "cell")
+    found = last.differential.total + sum(other.count for other in last.differential.others)
+    line += f"{how_many(found, 'detection')}, {last.differential.total:,} of them in the differential"
     line += ", counted before" if last.earlier else f" in {last.seconds:.0f} s"
     took = [one.seconds for one in outcomes.values() if one.differential is not None and not one.earlier]
     left = slides - len(outcomes)

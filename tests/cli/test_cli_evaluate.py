@@ -77,8 +77,13 @@ def test_types_are_whole_at_80_columns_and_each_slide_is_told(
     assert any(line.strip().startswith("Orthochromatic erythroblast ") for line in lines)
     assert max(len(line) for line in lines[: next(k for k, line in enumerate(lines) if "Mean over" in line)]) <= 80
     assert not any("…" in line for line in lines)
-    assert re.search(r"^slide 1 of 2: one, \d+ cells, (counted before|in \d+ s)", result.stderr, re.MULTILINE)
-    assert re.search(r"^slide 2 of 2: two, \d+ cells, [^;]*$", result.stderr, re.MULTILINE)
+    told = re.search(
+        r"^slide 1 of 2: one, (\d+) detections, \d+ of them in the differential, ", result.stderr, re.MULTILINE
+    )
+    assert told
+    assert int(told[1]) == json.loads((output / "evaluation.json").read_text())["slides"][0]["counted"]
+    assert re.search(r"differential, (counted before|in \d+ s)", result.stderr, re.MULTILINE)
+    assert re.search(r"^slide 2 of 2: two, \d+ detections, [^;]*$", result.stderr, re.MULTILINE)
 
 
 def figures(facts: Any) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marrowscope.differential.adequacy import why_not_looked
 from marrowscope.differential.counting import make_differential
 from marrowscope.differential.deciding import CHANCE, MOST_CELLS, Share, count_more, judge
 from marrowscope.differential.intervals import anytime_interval, sequence_interval, wilson
@@ -18,7 +19,19 @@ from marrowscope.packs.contract import Anomaly, Confusion, ModelFile
 from marrowscope.taxonomy import NDC_TYPES
 
 
-def flags(pack, counts, *, rule=None, particles=3, unsure=None, blurred=0, anomalous=0, area_mm2=1.0, agreement=None):
+def flags(
+    pack,
+    counts,
+    *,
+    rule=None,
+    particles=3,
+    not_looked="",
+    unsure=None,
+    blurred=0,
+    anomalous=0,
+    area_mm2=1.0,
+    agreement=None,
+):
     tally = Tally(counts, sum(counts.values()), unsure or {}, blurred, anomalous=anomalous)
     differential = make_differential(
         tally,
@@ -28,6 +41,7 @@ def flags(pack, counts, *, rule=None, particles=3, unsure=None, blurred=0, anoma
         fields=9,
         stopped="x",
         particles=particles,
+        not_looked=not_looked,
         agreement=agreement,
     )
     return {flag.code: flag for flag in differential.flags}
@@ -325,6 +339,20 @@ def test_few_cells(complete, total, limit):
 def test_particles_not_found_or_not_looked_for(complete):
     assert flags(complete, marrow(), particles=0)["adequacy-particles"].verdict == "note"
     assert flags(complete, marrow(), particles=None)["adequacy-particles"].verdict == "not assessable"
+
+
+@pytest.mark.parametrize(
+    ("region", "words"),
+    [
+        ("auto", "smaller than 4 mm², and was counted as a whole."),
+        ("whole", "(--region whole)."),
+        ("a.geojson", "in a file"),
+    ],
+)
+def test_why_no_particle_was_looked_for_is_told(complete, region, words):
+    told = flags(complete, marrow(), particles=None, not_looked=why_not_looked(region))["adequacy-particles"].text
+    assert told.startswith("Particles: nobody looked for them; ")
+    assert words in told
     assert "adequacy-particles" not in flags(complete, marrow(), particles=1)
 
 

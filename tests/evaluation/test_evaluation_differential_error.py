@@ -37,13 +37,15 @@ def test_limits_need_two_slides() -> None:
 
 
 def test_error_of_a_type() -> None:
-    error = differential_error("blast", [5, 10, 20, np.nan], [6, 8, 25, 1], [4, 8.5, 20, 0], [7, 9, 30, 2])
-    assert error.n == 3
+    slides = [5, 10, 20, np.nan], [6, 8, 25, 1], [4, 8.5, 20, 0], [7, 9, 30, 2]
+    assert isnan(differential_error("blast", *slides).rmse.low)  # three slides tell no spread of slides
+    error = differential_error("blast", *(2 * column for column in slides))
+    assert error.n == 6
     assert error.mean_difference.value == pytest.approx(4 / 3)
     assert error.mean_absolute.value == pytest.approx(8 / 3)
     assert error.rmse.value == pytest.approx(sqrt(30 / 3))
     assert 1 <= error.rmse.low < error.rmse.value < error.rmse.high <= 5
-    assert (error.inside.count, error.inside.total) == (2, 3)  # 20 lies on its limit
+    assert (error.inside.count, error.inside.total) == (4, 6)  # 20 lies on its limit
     assert differential_error("blast", [1, 2], [1, 2]).inside.total == 0
     with pytest.raises(ValueError, match="one value a slide"):
         differential_error("blast", [1, 2], [1])

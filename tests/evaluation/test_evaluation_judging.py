@@ -64,6 +64,25 @@ def test_only_labels_well_inside_the_counted_regions_are_asked_for() -> None:
     assert (edge.asked, edge.border) == (0, 1)
 
 
+@pytest.mark.parametrize("complete", [None, COUNTED, shapely.box(0, 0, 250, 1000), shapely.box(0, 0, 1, 1)])
+def test_every_label_and_every_detection_has_one_fate(complete: shapely.Polygon | None) -> None:
+    slide = judge(complete)
+    assert slide.met + slide.missed + slide.outside + slide.border == 6
+    assert slide.met + slide.unlabelled + slide.passed.total == 5
+
+
+def test_detections_are_passed_over_for_a_reason() -> None:
+    platelet = judge(COUNTED).passed
+    assert (platelet.outside, platelet.border, platelet.no_cells) == (0, 0, 1)
+    left = judge(shapely.box(0, 0, 250, 1000)).passed
+    assert (left.outside, left.border, left.no_cells) == (3, 0, 0)
+    edge = judge_slide(
+        "edge", Boxes(boxes((975, 500)), ["blast"]), Boxes(boxes((975, 500)), ["blast"]), COUNTED, None, UM,
+        classes=CLASSES, pooled={}, printed={},
+    )  # fmt: skip
+    assert (edge.met, edge.passed.border) == (0, 1)
+
+
 def test_complete_truth_judges_its_areas_only_and_gives_differentials() -> None:
     left = judge(shapely.box(0, 0, 250, 1000))
     assert (left.asked, left.unlabelled) == (2, 0)

@@ -7,8 +7,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from marrowscope.studies.page import Page, Table, html
+from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.studies.page import Figure, Page, Table, Text, html
 from marrowscope.studies.svg import bars, heat_map
+from marrowscope.studies.wang_2022.regions import RegionResult
+from marrowscope.studies.wang_2022.reporting import _figure_3
+from marrowscope.studies.wang_2022.tables import figure, with_interval
 
 NAMES = ("Blast", "Orthochromatic erythroblast", "A < B & C", "Segmented neutrophil")
 WIDEST = 6.9
@@ -60,3 +64,19 @@ def test_a_table_breaks_between_numbers_and_never_inside_an_interval() -> None:
     assert '<span class="whole">0.984 ± 0.010;</span> <span class="whole">0.983 (0.977 to 0.987)</span>, 14' in page
     assert "Blast &amp; co" in page
     assert page.count("<tr>") == page.count("</tr>") == 2
+
+
+def test_minus_signs_are_signs_and_nothing_has_none() -> None:
+    assert figure(-0.0004) == "0.000"
+    lost = with_interval(Estimate(-0.053, -0.154, 0.047, 90, 9))
+    assert lost == "\N{MINUS SIGN}0.053 (\N{MINUS SIGN}0.154 to 0.047)"
+    page = html(Page("title", (), "command", (Table("t", ("", "ours"), (("gain", f"{lost}, 14 types"),)),)))
+    assert f'<span class="whole">{lost}</span>, 14 types' in page
+
+
+def test_a_figure_of_nothing_is_a_sentence() -> None:
+    found = RegionResult((), (), {"F01": (3, 1.5), "F02": (0, 0.0)}, "a model of a test")
+    assert [type(block) for block in _figure_3(found)] == [Figure, Figure]
+    (block,) = _figure_3(RegionResult((), (), {"F01": (0, 0.0), "F02": (0, 0.0)}, "a model of a test"))
+    assert isinstance(block, Text)
+    assert block.paragraphs[0] == "No region was found on any of 2 slides: there is nothing to draw."

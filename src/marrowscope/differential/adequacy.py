@@ -11,6 +11,7 @@ from math import sqrt
 from marrowscope.differential.counted import ERYTHROBLASTS, Counted, percent
 from marrowscope.differential.pooling import DIFFERENT_BELOW
 from marrowscope.differential.result import Agreement, Flag, Verdict
+from marrowscope.regions.finder import SMALL_MM2
 
 LEAST_CELLS = 300
 """ICSH: the fewest cells of a differential."""
@@ -65,9 +66,18 @@ def _flag(
     return Flag(code=code, title=title, verdict=verdict, value=value, threshold=limit, text=text)
 
 
+def why_not_looked(region: str) -> str:
+    """Why nobody looked for particles, by the option that said where to count (auto, whole, or a file)."""
+    told = {
+        "auto": f"the slide is a picture or smaller than {SMALL_MM2:g} mm², and was counted as a whole",
+        "whole": "it was asked to count the whole slide (--region whole)",
+    }
+    return told.get(region, "the region was given in a file (--region)")
+
+
 def _particles(counted: Counted) -> list[Flag]:
     if counted.particles is None:
-        text = "Particles: nobody looked for them; the region was given, or the picture is small."
+        text = f"Particles: nobody looked for them{counted.not_looked and '; '}{counted.not_looked}."
         return [_flag("adequacy-particles", "Particles", text, verdict="not assessable")]
     if counted.particles == 0:
         text = "No particle was found: the smear may not represent the marrow."

@@ -18,8 +18,8 @@ ERYTHROBLASTS: frozenset[str] = frozenset(t.name for t in CELL_TYPES.values() if
 class Counted:
     """What rows, ratios and flags are made of.
 
-    ``area_mm2`` of the counted fields; ``particles`` seen on the slide, None when nobody looked. Raises ``ValueError``
-    when cells carry a type that the pack does not have.
+    ``area_mm2`` of the counted fields; ``particles`` seen on the slide, None when nobody looked, and then
+    ``not_looked`` says why. Raises ``ValueError`` when cells carry a type that the pack does not have.
     """
 
     contract: PackContract
@@ -27,6 +27,7 @@ class Counted:
     rule: StoppingRule
     area_mm2: float
     particles: int | None = None
+    not_looked: str = ""
 
     def __post_init__(self) -> None:
         strangers = [name for name, n in self.tally.counts.items() if n and name not in self.contract.classes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marrowscope.differential.adequacy import adequacy_flags
 from marrowscope.differential.correction import correct
 from marrowscope.differential.counted import ERYTHROBLASTS, Counted, listed
+from marrowscope.differential.deciding import not_recognised
 from marrowscope.differential.flags import percentage_flags
 from marrowscope.differential.intervals import odds
 from marrowscope.differential.references import ReferenceRanges, load_references
@@ -46,6 +47,7 @@ def make_differential(
     fields: int,
     stopped: str,
     particles: int | None = None,
+    not_looked: str = "",
     references: ReferenceRanges | None = None,
     agreement: Agreement | None = None,
     notes: tuple[str, ...] = (),
@@ -54,11 +56,11 @@ def make_differential(
     """Make the differential of a slide, or of a case whose smears were added up.
 
     ``area_mm2`` and number of ``fields`` that were counted; ``stopped``: why counting ended, from the ``rule``;
-    ``particles`` seen on the slide (None: nobody looked); ``warnings`` are doubts about the slide, which become its
-    first flags; ``references`` default to the adult ranges of the package.
+    ``particles`` seen on the slide (None: nobody looked, and ``not_looked`` says why); ``warnings`` are doubts
+    about the slide, which become its first flags; ``references`` default to the adult ranges of the package.
     Raises ``ValueError`` when cells carry a type that the pack does not have.
     """
-    counted = Counted(contract, tally, rule, area_mm2, particles)
+    counted = Counted(contract, tally, rule, area_mm2, particles, not_looked)
     references = references or load_references()
     rows = _rows(counted, references)
     return Differential(
@@ -107,13 +109,14 @@ def _rows(counted: Counted, references: ReferenceRanges) -> tuple[TypeRow, ...]:
             continue
         reference = references.of(name)
         share = counted.share(name) if name in rounded else None
-        remarks = [_remark(contract, name), reference.remark]
+        remarks = [_unrecognised(contract, name), _remark(contract, name), reference.remark]
         rows.append(
             TypeRow(
                 type=name,
                 title=cell_type.title,
                 lineage=cell_type.lineage,
                 assessable=name in seen,
+                recognised=name in seen and not_recognised(contract, name) is None,
                 count=counted.count(name) if name in seen else None,
                 percent=100 * share.k / share.n if share else None,
                 percent_rounded=rounded.get(name),
@@ -125,6 +128,14 @@ def _rows(counted: Counted, references: ReferenceRanges) -> tuple[TypeRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def _unrecognised(contract: PackContract, name: str) -> str | None:
+    """That the pack does not know this type, by its own held-out cells; a flag says with how many, where one is."""
+    if not_recognised(contract, name) is None or contract.confusion is None:
+        return None
+    measured = sum(contract.confusion.counts[contract.classes.index(name)])
+    return f"not {'recognised' if measured else 'measured'} on held-out cells"
 
 
 def _remark(contract: PackContract, name: str) -> str | None:

@@ -83,9 +83,28 @@ class PercentPair:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Detections that are neither right nor wrong.
+
+    ``outside``: they lie outside the judged part (in a particle of a phantom, say). ``border``: near its edge, or on a
+    labelled cell there. ``no_cells``: called platelet or artefact, without a label.
+    """
+
+    outside: int
+    border: int
+    no_cells: int
+
+    @property
+    def total(self) -> int:
+        return self.outside + self.border + self.no_cells
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedSlide:
     """What became of one slide. ``outside`` labelled cells lie outside the judged part, ``border`` too near its edge.
+
+    Every labelled cell is met, missed, outside or border; every detection met a label, is unlabelled or ``passed``.
 
     ``pictures`` and ``differential`` are empty without complete truth.
     """
@@ -99,10 +118,16 @@ class JudgedSlide:
     differential: Mapping[str, PercentPair]
     true_total: int
     """Labelled cells of the NDC in the judged part: the denominator of the true differential."""
+    passed: PassedOver
 
     @property
     def asked(self) -> int:
         return int((self.cells.label >= 0).sum())
+
+    @property
+    def met(self) -> int:
+        """Labelled cells that were asked for and found, and as many detections."""
+        return self.asked - self.missed
 
     @property
     def missed(self) -> int:
@@ -151,9 +176,13 @@ def judge_slide(
     unmatched = np.ones(len(found.types), bool)
     unmatched[matching.predicted] = False
     unmatched &= _within(inner, found.centres)
-    unmatched &= ~np.isin(np.array(found.types, np.str_), sorted(NO_CELLS - set(true)))
+    no_cells = unmatched & np.isin(np.array(found.types, np.str_), sorted(NO_CELLS - set(true)))
+    unmatched &= ~no_cells
     rows = [(int(row), *partner.get(int(row), (-1, nan))) for row in np.flatnonzero(asked)]
     rows += [(-1, int(at), nan) for at in np.flatnonzero(unmatched)]
+    kept, told = _within(judged, found.centres), np.zeros(len(found.types), bool)
+    told[[at for _, at, _ in rows if at >= 0]] = True
+    told |= no_cells
     certainty, unsure = found.certainty, found.unsure
     squares = [
         _squares(labels.centres, [row for row, _, _ in rows if row >= 0], spacing),
@@ -173,7 +202,6 @@ def judge_slide(
     )
     pairs: Mapping[str, PercentPair] = {}
     if complete is not None:
-        kept = _within(judged, found.centres)
         pairs = _percentages(
             list(compress(true, inside)), list(compress(found.types, kept)), printed if kept.all() else {}, classes
         )
@@ -186,6 +214,7 @@ def judge_slide(
         pictures=_pictures(found, labels, cells, rows) if complete is not None else (),
         differential=pairs,
         true_total=sum(CELL_TYPES[label].counted for label in compress(true, inside)),
+        passed=PassedOver(int((~told & ~kept).sum()), int((~told & kept).sum()), int(no_cells.sum())),
     )
 
 

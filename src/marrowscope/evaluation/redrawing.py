@@ -16,13 +16,16 @@ Floats = NDArray[np.float64]
 
 DRAWS = 1000
 LEVEL = 0.95
+LEAST = 5
+"""Of fewer cells or slides no interval is bootstrapped: their redraws are too few and too alike to tell a spread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A value with its 95 % interval, the ``n`` that it was measured on, and the number of ``units`` that were redrawn.
 
-    All three numbers are nan where nothing could be measured; the interval alone is nan where one unit tells no spread.
+    All three numbers are nan where nothing could be measured; the interval alone is nan where one unit tells no spread
+    and where ``n`` is below ``LEAST``.
     """
 
     value: float
@@ -42,10 +45,16 @@ def draw_weights(clusters: int, *, draws: int = DRAWS, seed: int = 0) -> Floats:
 def estimate(value: float, drawn: Floats, n: int, units: int) -> Estimate:
     """The percentile interval (Efron 1979) of a value over its draws ``(d,)``; draws that are nan are left out."""
     defined = drawn[~np.isnan(drawn)]
-    if np.isnan(value) or units < 2 or not len(defined):
+    if np.isnan(value) or units < 2 or n < LEAST or not len(defined):
         return Estimate(float(value), nan, nan, n, units)
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high), n, units)
+
+
+def in_digits(value: float, digits: int) -> str:
+    """A number with so many decimals, with a true minus sign, and without a sign where it rounds to nothing."""
+    words = f"{value:.{digits}f}"
+    return words.removeprefix("-") if float(words) == 0 else words.replace("-", "\N{MINUS SIGN}")
 
 
 def share(part: Floats, whole: Floats) -> Floats:

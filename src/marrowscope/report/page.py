@@ -16,6 +16,7 @@ from marrowscope.report.view import (
     FigureView,
     FlagsView,
     TableView,
+    doubt_words,
     figure_views,
     flag_views,
     printable,
@@ -31,6 +32,7 @@ class ReportPage:
     label: str
     case: str | None
     banner: str
+    doubt: str
     figures: tuple[FigureView, ...]
     flags: tuple[FlagsView, ...]
     table: TableView
@@ -54,6 +56,7 @@ def report_page(content: ReportContent) -> ReportPage:
         label=printable(content.slide.label),
         case=_case(content),
         banner=banner(content),
+        doubt=doubt_words(content.differential),
         figures=figure_views(content.differential),
         flags=flag_views(content.differential.flags),
         table=table_view(content),

@@ -74,6 +74,7 @@ def render_pdf(content: ReportContent) -> bytes:
         "date": _date(page.date),
         "footer": f"{phantom}{page.pack} · {page.program}",
         "banner": page.banner,
+        "doubt": page.doubt,
         "figures": [asdict(figure) for figure in page.figures],
         "flags": [asdict(flags) for flags in page.flags],
         "table": table,

@@ -9,7 +9,16 @@ from rich.text import Text
 
 from marrowscope.differential.result import Differential, TypeRow
 from marrowscope.report.bars import WIDTH, Axis, shared_axis
-from marrowscope.report.view import figure_views, flag_views, span, tidy, whole
+from marrowscope.report.view import (
+    NOT_RECOGNISED,
+    UNRECOGNISED,
+    doubt_words,
+    figure_views,
+    flag_views,
+    span,
+    tidy,
+    whole,
+)
 
 _COLUMNS = 25
 """Width of a bar in characters."""
@@ -21,12 +30,16 @@ def print_summary(differential: Differential, label: str, console: Console) -> N
     """Print title, figures, table with interval bars (``━●━`` over the reference range ``░``), and flags."""
     title = f"[bold]{escape(differential.title)}[/bold]  {escape(label)}"
     console.print(title + ("  [yellow]PHANTOM[/yellow]" if differential.phantom else ""), highlight=False)
+    if doubt := doubt_words(differential):
+        console.print(f"[bold yellow]{doubt}[/bold yellow]", highlight=False)
     for figure in figure_views(differential):
         beside = f" ({figure.beside})" if figure.beside else ""
         console.print(
             f"  {escape(figure.title)}: [bold]{figure.value}[/bold]{beside}, {escape(figure.detail)}", highlight=False
         )
     console.print(_table(differential))
+    if any(row.assessable and not row.recognised for row in differential.rows):
+        console.print(f"{UNRECOGNISED} {NOT_RECOGNISED}", highlight=False)
     if moved := _moved_most(differential):
         console.print(f"Corrected for the pack’s own confusions, moved most: {escape(tidy(moved))}", highlight=False)
     flags = Table.grid(padding=(0, 2, 0, 0))
@@ -62,6 +75,7 @@ def _table(differential: Differential) -> Table:
             )
             continue
         percent = "–" if row.percent_rounded is None else f"{row.percent_rounded:.1f}"
+        percent = percent if row.recognised else f"{UNRECOGNISED} {percent}"
         table.add_row(
             row.title, whole(row.count), percent, span(row.low, row.high, 1), Text(reference, "dim"), bar(row, axis)
         )

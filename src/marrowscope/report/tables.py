@@ -32,6 +32,7 @@ CSV_COLUMNS = (
     "reference_high",
     "per_mm2",
     "note",
+    "recognised",
 )
 """Columns of ``differential.csv``; documented in docs/methods/report.md."""
 

@@ -12,7 +12,7 @@ from marrowscope.evaluation.by_type import TypeScores
 from marrowscope.evaluation.calls import NEIGHBOURING_STAGES, Confusion
 from marrowscope.evaluation.differential_error import DifferentialError
 from marrowscope.evaluation.judging import JudgedSlide
-from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.evaluation.redrawing import Estimate, in_digits
 from marrowscope.evaluation.summary import Summary
 from marrowscope.report.agreement_plot import agreement_plot
 from marrowscope.report.verification_words import (
@@ -25,6 +25,7 @@ from marrowscope.report.verification_words import (
     several,
     share_words,
     signed,
+    slide_notes,
     spread_words,
     time_words,
     title_of,
@@ -92,6 +93,7 @@ class VerificationPage:
     figures: tuple[FigureView, ...]
     facts: tuple[FactView, ...]
     slides: tuple[tuple[str, ...], ...]
+    slide_notes: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     types: tuple[TypeView, ...]
     means: TypeView
@@ -124,6 +126,7 @@ def verification_page(content: Verification) -> VerificationPage:
         figures=_figures(summary),
         facts=_facts(content),
         slides=tuple(_slide_row(slide, one) for slide, one in zip(used, summary.slides, strict=True)),
+        slide_notes=tuple(map(tidy, slide_notes(summary))),
         failed=tuple(
             (printable(slide.name), printable(slide.error)) for slide in content.slides if slide.error is not None
         ),
@@ -191,12 +194,14 @@ def _slide_row(slide: VerifiedSlide, judged: JudgedSlide) -> tuple[str, ...]:
         printable(slide.name),
         printable(slide.labels or NONE),
         "every cell" if judged.complete else "some cells",
-        whole(slide.counted),
-        whole(judged.asked),
+        whole(judged.asked + judged.outside + judged.border),
+        whole(judged.met),
         whole(judged.missed),
+        whole(judged.outside + judged.border),
+        whole(slide.counted),
+        whole(judged.met),
         whole(judged.unlabelled),
-        whole(judged.outside),
-        whole(judged.border),
+        whole(judged.passed.total),
         f"{slide.seconds:.1f}" if isfinite(slide.seconds) else NONE,
     )
 
@@ -231,9 +236,9 @@ def _means(summary: Summary) -> TypeView:
     strict, averaged = summary.strict, set(summary.strict.averaged)
     found = [found for found in summary.detection if found.type in averaged and isfinite(found.ap50.value)]
 
-    def mean(values: Iterable[float], form: str = ".2f") -> str:
+    def mean(values: Iterable[float], digits: int = 2) -> str:
         numbers = list(values)
-        return format(sum(numbers) / len(numbers), form) if numbers else NONE
+        return in_digits(sum(numbers) / len(numbers), digits) if numbers else NONE
 
     rows = [strict[name] for name in strict.averaged]
     return TypeView(
@@ -242,9 +247,9 @@ def _means(summary: Summary) -> TypeView:
         why=None,
         recall=in_hundred(strict.macro_recall),
         tolerant=in_hundred(summary.tolerant.macro_recall),
-        precision=mean((100 * row.precision.value for row in rows if row.precision.total), ".1f"),
+        precision=mean((100 * row.precision.value for row in rows if row.precision.total), 1),
         f1=in_hundred(strict.macro_f1),
-        accuracy=mean((100 * row.accuracy.value for row in rows), ".1f"),
+        accuracy=mean((100 * row.accuracy.value for row in rows), 1),
         ap50=mean(found.ap50.value for found in found),
         ap50_95=mean(found.ap50_95.value for found in found),
         pooled=False,
@@ -276,8 +281,8 @@ def _error(error: DifferentialError) -> ErrorView:
         title=title_of(error.type),
         n=whole(error.n) if error.n else "not assessable",
         bias=spread_words(agreement.bias, signed, " to "),
-        absolute=spread_words(error.mean_absolute, "{:.1f}".format, NONE),
-        rmse=spread_words(error.rmse, "{:.1f}".format, NONE),
+        absolute=spread_words(error.mean_absolute, "{:.1f}".format),
+        rmse=spread_words(error.rmse, "{:.1f}".format),
         limits=limits,
         inside=inside,
     )

@@ -8,7 +8,7 @@ from math import isfinite
 from marrowscope.evaluation.calls import TOLERANT_RULE
 from marrowscope.evaluation.intervals import Proportion
 from marrowscope.evaluation.judging import BORDER_UM, IOU
-from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.evaluation.redrawing import LEAST, Estimate, in_digits
 from marrowscope.evaluation.summary import ENOUGH_SLIDES, Summary
 from marrowscope.evaluation.timing import CountingTime
 from marrowscope.report.verified import Verification
@@ -56,11 +56,8 @@ def type_notes(summary: Summary) -> list[str]:
         )
     if any(row.pooled for row in strict.rows):
         notes.append("“All erythroblasts” pools the stages; it stands beside them and is in no mean.")
-    notes.append(
-        f"Of the {whole(summary.unsure.total)} labelled cells that were found, {share_words(summary.unsure)} % were "
-        "called unsure; each is judged by its most probable type. Of the others "
-        f"{share_words(summary.right_when_sure)} % were called right."
-    )
+    notes.append(_sure(summary))
+    notes += _intervals_left_out(summary)
     if not summary.detection:
         notes.append("Average precision is not assessable: no slide states that every cell of an area is labelled.")
     elif summary.complete_slides < len(summary.slides):
@@ -69,6 +66,53 @@ def type_notes(summary: Summary) -> list[str]:
             "every cell of an area is labelled."
         )
     return notes
+
+
+def _sure(summary: Summary) -> str:
+    """How many of the cells that were found were unsure, and how many of the others right."""
+    if not summary.unsure.total:
+        return "None of the labelled cells was found, so that none was called sure or unsure."
+    found = whole(summary.unsure.total)
+    if not summary.right_when_sure.total:
+        return (
+            f"All {found} labelled cells that were found were called unsure; each is judged by its most probable type."
+        )
+    return (
+        f"Of the {found} labelled cells that were found, {share_words(summary.unsure)} % were called unsure; each is "
+        f"judged by its most probable type. Of the others {share_words(summary.right_when_sure)} % were called right."
+    )
+
+
+def _intervals_left_out(summary: Summary) -> list[str]:
+    """Why an interval is missing in the table by type, where one is."""
+    rows = [row.f1 for row in summary.strict.rows if row.why is None]
+    rows += [found.ap50 for found in summary.detection]
+    why = {_why_no_interval(one) for one in rows if isfinite(one.value)}
+    notes = []
+    if FEW in why:
+        notes.append(f"“{FEW}”: of fewer than {LEAST} labelled cells no interval of F1 and AP is bootstrapped.")
+    if ALIKE in why:
+        notes.append(f"“{ALIKE}”: every redrawn sample gave the same value; that is no proof that another would.")
+    return notes
+
+
+def slide_notes(summary: Summary) -> list[str]:
+    """How the columns of the table of slides add up."""
+    passed = [slide.passed for slide in summary.slides]
+    outside, border, no_cells = (
+        whole(sum(getattr(one, name) for one in passed)) for name in ("outside", "border", "no_cells")
+    )
+    asked = (
+        "Labelled cells are found, missed or not asked for: outside the counted regions, or outside the part in which "
+        f"every cell is labelled ({whole(sum(slide.outside for slide in summary.slides))}), or within {BORDER_UM:g} um "
+        f"of the border of the counted regions ({whole(sum(slide.border for slide in summary.slides))})."
+    )
+    judged = (
+        "Detections of whatever type lie on a labelled cell, have no label or are not judged: outside the part in "
+        f"which every cell is labelled, as in the particles of a phantom ({outside}), at the border or on a labelled "
+        f"cell there ({border}), or called platelet or artefact, which nobody labels ({no_cells})."
+    )
+    return [asked, judged]
 
 
 def error_notes(summary: Summary) -> list[str]:
@@ -110,8 +154,10 @@ def limits_of(content: Verification) -> list[str]:
         "Intervals are 95 %. Those of recall, precision and other shares of one type are Wilson's, as if cells were "
         f"independent, which cells of one slide are not; those of F1, means, kappa and AP are bootstrapped over {unit}"
     )
-    if any(one.low == one.high for one in (summary.strict.macro_recall, summary.strict.macro_f1, summary.kappa)):
-        intervals += " A bootstrap knows no error that did not occur: at 100 % its interval is a point, and too narrow."
+    if any(
+        _why_no_interval(one) == ALIKE for one in (summary.strict.macro_recall, summary.strict.macro_f1, summary.kappa)
+    ):
+        intervals += " A bootstrap knows no error that did not occur: an interval that would be a point is left out."
     asked = (
         f"Only labelled cells in the counted regions were asked for, and none within {BORDER_UM:g} um of their border: "
         f"{whole(sum(slide.outside for slide in summary.slides))} labelled cells lie outside, "
@@ -150,31 +196,49 @@ def several(number: int, noun: str) -> str:
 
 def value_words(estimate: Estimate, factor: float) -> tuple[str, str]:
     """A figure, and its interval to stand beside it; ``factor`` 100 makes it a percentage."""
-    form, sign = (".1f", f"{NARROW}%") if factor == 100 else (".2f", "")
+    digits, sign = (1, f"{NARROW}%") if factor == 100 else (2, "")
     if not isfinite(estimate.value):
         return "withheld", ""
-    value = f"{format(estimate.value * factor, form)}{sign}"
-    if not isfinite(estimate.low):
-        return value, ""
-    return value, f"({format(estimate.low * factor, form)}{NONE}{format(estimate.high * factor, form)})"
+    value = f"{in_digits(estimate.value * factor, digits)}{sign}"
+    return value, _in_brackets(estimate, lambda number: in_digits(number * factor, digits))
 
 
-def spread_words(estimate: Estimate, words: Callable[[float], str], between: str = NONE) -> str:
+def spread_words(estimate: Estimate, words: Callable[[float], str], between: str = "") -> str:
     """A value with its interval in brackets, as far as there are any."""
     if not isfinite(estimate.value):
         return NONE
-    spread = f" ({words(estimate.low)}{between}{words(estimate.high)})" if isfinite(estimate.low) else ""
-    return f"{words(estimate.value)}{spread}"
+    return f"{words(estimate.value)} {_in_brackets(estimate, words, between)}".rstrip()
+
+
+FEW, ALIKE = "n too small", "no interval"
+"""Instead of an interval: measured on too little, or all redrawn samples were alike."""
+
+
+def _why_no_interval(estimate: Estimate) -> str:
+    if estimate.low == estimate.high:
+        return ALIKE
+    return FEW if not isfinite(estimate.low) and estimate.n < LEAST else ""
+
+
+def _in_brackets(estimate: Estimate, words: Callable[[float], str], between: str = "") -> str:
+    """The interval, or why there is none; nothing where one unit tells no spread."""
+    if why := _why_no_interval(estimate):
+        return f"({why})"
+    if not isfinite(estimate.low):
+        return ""
+    low, high = words(estimate.low), words(estimate.high)
+    between = between or (" to " if "\N{MINUS SIGN}" in low + high else NONE)
+    return f"({low}{between}{high})"
 
 
 def in_hundred(estimate: Estimate) -> str:
-    return spread_words(estimate, lambda value: f"{100 * value:.1f}")
+    return spread_words(estimate, lambda value: in_digits(100 * value, 1))
 
 
 def as_ratio(estimate: Estimate, *, spread: bool = True) -> str:
     if not spread:
-        return f"{estimate.value:.2f}" if isfinite(estimate.value) else NONE
-    return spread_words(estimate, "{:.2f}".format)
+        return in_digits(estimate.value, 2) if isfinite(estimate.value) else NONE
+    return spread_words(estimate, lambda value: in_digits(value, 2))
 
 
 def share_words(share: Proportion, *, spread: bool = True) -> str:

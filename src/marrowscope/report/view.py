@@ -66,9 +66,9 @@ _BADGES: dict[Verdict, tuple[str, str]] = {
 class RowView:
     """One row of the NDC table.
 
-    ``mark`` is ``▲`` or ``▼`` when the whole interval is outside the reference range; ``note`` is short enough to stand
-    in the row, a longer one is a footnote and ``footnote`` its letter. ``corrected`` and its interval are empty where
-    nothing was corrected.
+    ``mark`` is ``▲`` or ``▼`` when the whole interval is outside the reference range, ``○`` for a type that the pack
+    does not recognise; ``note`` is short enough to stand in the row, a longer one is a footnote and ``footnote`` its
+    letter. ``corrected`` and its interval are empty where nothing was corrected.
     """
 
     type: str
@@ -155,7 +155,10 @@ def table_view(content: ReportContent) -> TableView:
     convention = differential.convention
     level = percent_words(100 * convention.level)
     notes = [f"{level} intervals ({INTERVALS[convention.interval]}) tell the sampling error, not the models’ errors."]
-    if any(row.mark for group in groups for row in group.rows):
+    marks = {row.mark for group in groups for row in group.rows}
+    if UNRECOGNISED in marks:
+        notes.append(f"{UNRECOGNISED} {NOT_RECOGNISED}")
+    if marks & {"▲", "▼"}:
         notes.append("▲ ▼ the whole interval lies above or below the reference range.")
     if has_references and differential.partial:
         notes.append("Reference ranges are those of a complete count; this partial one is not held against them.")
@@ -173,6 +176,12 @@ def table_view(content: ReportContent) -> TableView:
         notes=tuple(notes),
     )
 
+
+UNRECOGNISED = "○"
+NOT_RECOGNISED = (
+    "not recognised: the pack called fewer than half of its held-out cells of the type right, or it had none; the "
+    "number tells neither that such cells are there nor that they are not."
+)
 
 NOTE_IN_ROW = 36
 """Letters of a title and a note that still stand in one row; longer notes become footnotes."""
@@ -222,7 +231,7 @@ def _row(
         assessable=row.assessable,
         count="" if row.count is None else whole(row.count),
         percent="–" if row.percent_rounded is None else f"{row.percent_rounded:.1f}",
-        mark="" if partial else _mark(row),
+        mark=_mark(row, partial),
         interval=span(row.low, row.high, 1),
         corrected="" if corrected is None else f"{corrected.percent_rounded:.1f}",
         corrected_interval="" if corrected is None else span(corrected.low, corrected.high, 1),
@@ -233,8 +242,10 @@ def _row(
     )
 
 
-def _mark(row: TypeRow) -> str:
-    if row.low is None or row.high is None or row.reference_low is None or row.reference_high is None:
+def _mark(row: TypeRow, partial: bool) -> str:
+    if row.assessable and not row.recognised:
+        return UNRECOGNISED
+    if partial or row.low is None or row.high is None or row.reference_low is None or row.reference_high is None:
         return ""
     if row.low > row.reference_high:
         return "▲"
@@ -272,6 +283,17 @@ def figure_views(differential: Differential) -> tuple[FigureView, ...]:
             area = f"in {differential.area_mm2:.2f}{NARROW}mm²"
             figures.append(FigureView(other.title + "s", whole(other.count), density, area))
     return tuple(figures)
+
+
+def doubt_words(differential: Differential) -> str:
+    """What must be known before any number: that the pack is unsure of most cells; empty where it is not."""
+    unsure, total = differential.unsure, differential.total
+    if 2 * unsure <= total:
+        return ""
+    return (
+        f"UNSURE: the pack is unsure of {whole(unsure)} of the {whole(total)} cells "
+        f"({100 * unsure / total:.0f}{NARROW}%); rely on no percentage here before a person has gone through them"
+    )
 
 
 def _ratio(ratio: Ratio) -> FigureView:

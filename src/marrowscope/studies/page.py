@@ -138,7 +138,7 @@ def html(page: Page) -> str:
     )
 
 
-_WHOLE = re.compile(r"-?[\d.,]+ (?:± [\d.]+;?|\([^()]*\))")
+_WHOLE = re.compile(r"\N{MINUS SIGN}?[\d.,]+ (?:± [\d.]+;?|\([^()]*\))")
 
 
 def _breakable(cell: str) -> str:

@@ -120,8 +120,8 @@ def read_facts(output: Path) -> dict[str, str] | None:
 
 
 def report(output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
-    """Write the six tables and the figures; see :mod:`marrowscope.studies.wang_2022.report`."""
-    from marrowscope.studies.wang_2022.report import write_report
+    """Write the six tables and the figures; see :mod:`marrowscope.studies.wang_2022.reporting`."""
+    from marrowscope.studies.wang_2022.reporting import write_report
 
     return write_report(output, page, command, notes)
 

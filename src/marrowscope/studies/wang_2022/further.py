@@ -11,7 +11,7 @@ import polars as pl
 
 from marrowscope.errors import how_many
 from marrowscope.evaluation.calls import TOLERANT_RULE, kappa
-from marrowscope.evaluation.redrawing import Estimate, spread
+from marrowscope.evaluation.redrawing import LEAST, Estimate, spread
 from marrowscope.evaluation.timing import time_for_cells
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
@@ -317,7 +317,8 @@ def precision_table(results: Results) -> Table:
     notes = (
         (
             "Against every true cell of the tiles, labelled or not; brackets: 95 % intervals, slides redrawn. "
-            "Held-out: all finished tile-wise folds together. Second cohort: the best fold's model."
+            f"A type with fewer than {LEAST} cells has none. Held-out: all finished tile-wise folds together. Second "
+            "cohort: the best fold's model."
         ),
     )
     return Table(heading, ("", *columns), tuple(rows_), notes)

@@ -8,7 +8,7 @@ from math import isnan
 from typing import Literal
 
 from marrowscope.errors import how_many
-from marrowscope.evaluation.redrawing import Estimate, Spread, spread
+from marrowscope.evaluation.redrawing import Estimate, Spread, in_digits, spread
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import Scored
@@ -39,21 +39,21 @@ class Column:
 
 
 def figure(value: float, digits: int = 3) -> str:
-    return NOTHING if isnan(value) else f"{value:.{digits}f}"
+    return NOTHING if isnan(value) else in_digits(value, digits)
 
 
 def with_spread(found: Spread) -> str:
     """``0.876 ± 0.075``: mean and standard deviation over folds; the mean alone of one fold."""
     if isnan(found.sd):
         return figure(found.mean)
-    return f"{found.mean:.3f} ± {found.sd:.3f}"
+    return f"{in_digits(found.mean, 3)} ± {found.sd:.3f}"
 
 
 def with_interval(found: Estimate, digits: int = 3) -> str:
-    """``0.876 (0.850 to 0.901)``; the value alone where one unit tells no spread."""
+    """``0.876 (0.850 to 0.901)``; the value alone where one unit or fewer than five cells tell no spread."""
     if isnan(found.low):
         return figure(found.value, digits)
-    return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
+    return "{} ({} to {})".format(*(in_digits(part, digits) for part in (found.value, found.low, found.high)))
 
 
 def over_folds(found: Spread, together: Estimate) -> str:

@@ -24,6 +24,7 @@ from marrowscope.studies.wang_2022.further import (
     table_5,
     table_6,
 )
+from marrowscope.studies.wang_2022.regions import RegionResult
 from marrowscope.studies.wang_2022.results import ARM, Results, read_results
 from marrowscope.studies.wang_2022.scales import Protocol
 from marrowscope.studies.wang_2022.tables import NOT_RUN, table_1, table_2, table_3, title
@@ -107,17 +108,7 @@ def _state(results: Results, failed: list[str], left: list[str]) -> list[str]:
 
 
 def _figures(results: Results) -> list[Block]:
-    blocks: list[Block] = []
-    if results.regions is None:
-        blocks.append(Text("Fig. 3: regions of each slide", (f"Regions: {NOT_RUN}.",)))
-    else:
-        detected = results.regions.detected
-        for which, (name, words) in enumerate(
-            (("number", "number of regions of each slide"), ("size", "size of the regions of each slide, mm²"))
-        ):
-            svg = bars(sorted(detected), {"ours": [detected[slide][which] for slide in sorted(detected)]}, words)
-            blocks.append(Figure(f"Fig. 3: {words}", f"figure-3-{name}", svg, (results.regions.words,)))
-    blocks.append(_figure_6(results))
+    blocks = [*_figure_3(results.regions), _figure_6(results)]
     sevens: tuple[tuple[str, Protocol, str], ...] = (
         ("7", "tile", "tile-wise folds"),
         ("7-slides", "slide", "left-out slides"),
@@ -137,6 +128,22 @@ def _figures(results: Results) -> list[Block]:
         note = f"Rows: labelled type (cells), columns: type called, percent of the row; {results.data.words}."
         blocks.append(Figure(f"Fig. 7: confusion, {words}", f"figure-{name}", svg, (note,)))
     blocks.append(_figure_10(results))
+    return blocks
+
+
+def _figure_3(regions: RegionResult | None) -> list[Block]:
+    if regions is None:
+        return [Text("Fig. 3: regions of each slide", (f"Regions: {NOT_RUN}.",))]
+    slides = sorted(regions.detected)
+    if not any(regions.detected[slide][0] for slide in slides):
+        none = f"No region was found on any of {how_many(len(slides), 'slide')}: there is nothing to draw."
+        return [Text("Fig. 3: regions of each slide", (none, regions.words))]
+    blocks: list[Block] = []
+    for which, (name, words) in enumerate(
+        (("number", "number of regions of each slide"), ("size", "size of the regions of each slide, mm²"))
+    ):
+        svg = bars(slides, {"ours": [regions.detected[slide][which] for slide in slides]}, words)
+        blocks.append(Figure(f"Fig. 3: {words}", f"figure-3-{name}", svg, (regions.words,)))
     return blocks
 
 
