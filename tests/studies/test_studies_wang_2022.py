@@ -124,7 +124,7 @@ def test_every_study_says_what_it_is() -> None:
     for name in STUDIES:
         about = find_study(name).ABOUT
         assert about.name == name
-        assert {"smoke", "cpu", "gpu", "full"} <= set(about.scales)
+        assert {"smoke", "cpu", "gpu"} <= set(about.scales)
         for words in about.scales.values():
             assert re.search(r"About [\d.]+ (minutes|hours)", words)
             assert ("measured" in words) or ("estimate" in words)
