@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 
 def scales_of() -> Mapping[str, str]:
-    """Scale to what it runs, the same for the four papers."""
+    """Scale to what it runs and how long that takes, the same for the four papers."""
     return {
-        "smoke": "64 px, one or two epochs, on drawn cells (phantoms) where no --data is given: wiring only",
-        "cpu": "128 px, about a dozen epochs; an hour and more a network on two cores: begin with --networks of the "
-        "small ones",
-        "gpu": "the paper's picture size and epochs; minutes a network on one large GPU",
+        "smoke": "64 px, one or two epochs, on drawn cells (phantoms) where no --data is given: wiring only. About 1.2 "
+        "minutes on two cores with --jobs 2 --threads 1 for the longest, shah-2025 (measured)",
+        "cpu": "128 px, about a dozen epochs. About 40 minutes for a small network and 10,000 cells on two cores "
+        "(estimate, from 60 pictures a second), hours for a large one: choose with --networks",
+        "gpu": "the paper's picture size and epochs. About 10 minutes for a network and 10,000 cells on one large GPU "
+        "(estimate, never run)",
     }
