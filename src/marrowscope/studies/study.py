@@ -6,10 +6,11 @@ A study is a module of this package with the three names of :class:`Study`; ``ST
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from marrowscope.errors import DataError
 from marrowscope.studies.jobs import JobsRun
@@ -81,3 +82,25 @@ def find_study(name: str) -> Study:
         raise DataError(f"no study is called {name!r}; known: {', '.join(STUDIES)}")
     module = importlib.import_module(STUDIES[name])
     return cast(Study, getattr(module, "STUDY", module))
+
+
+def begun_study(output: Path, name: str, scale: str | None = None, *, force: bool = False) -> dict[str, Any] | None:
+    """``study.json`` of the study begun in ``output``, None where there is none.
+
+    Raises ``DataError`` when it is damaged or another study's, and, where a ``scale`` is asked for, when it was begun
+    with another one; ``force`` takes that over.
+    """
+    try:
+        facts = json.loads((output / "study.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{output / 'study.json'} is damaged ({error}); delete it and run the study again") from error
+    if facts.get("study") != name:
+        raise DataError(f"{output} holds the study {facts.get('study')}: choose another folder with -o")
+    if scale is not None and facts["scale"] != scale and not force:
+        raise DataError(
+            f"{output} holds the scale {facts['scale']}: choose another folder with -o, go on with --scale "
+            f"{facts['scale']}, or take it over with --force"
+        )
+    return dict(facts)

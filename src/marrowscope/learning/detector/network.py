@@ -96,7 +96,8 @@ class CentreDetector(nn.Module):
         self.neck = ConvNormAct(w4, shape.head)
         self.heat = nn.Conv2d(shape.head, 1, 1)
         self.distances = nn.Conv2d(shape.head, 4, 1)
-        nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]  # about 2 % of cells start as centres
+        # About 2 % of cells start as centres.
+        nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]  # torch: Tensor or None
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         x = (tiles.float() - _PIXEL_MEAN) / _PIXEL_RANGE

@@ -6,12 +6,11 @@ An *arm* is a data set as it is learned from: one set, or several jointly, each 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from marrowscope.errors import DataError
 from marrowscope.files import write_json
@@ -19,7 +18,7 @@ from marrowscope.studies.cell_studies.arms import Arm, Stain, joined, own_cells,
 from marrowscope.studies.cell_studies.papers import find_paper
 from marrowscope.studies.cell_studies.work import train_cells
 from marrowscope.studies.jobs import Job, JobsRun, check_jobs, read_job, run_jobs
-from marrowscope.studies.study import About, RunOptions
+from marrowscope.studies.study import About, RunOptions, begun_study
 
 if TYPE_CHECKING:
     from marrowscope.learning.transfer.recipe import TransferRecipe
@@ -63,12 +62,7 @@ class CellStudy:
             raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(self.ABOUT.scales)}")
         if options.further and not self.several:
             raise DataError(f"the study {name} takes one data set; give --data once")
-        begun = read_facts(output, name)
-        if begun is not None and begun["scale"] != options.scale and not options.force:
-            raise DataError(
-                f"{output} holds the scale {begun['scale']}: choose another folder with -o, go on with --scale "
-                f"{begun['scale']}, or take it over with --force"
-            )
+        begun_study(output, name, options.scale, force=options.force)
         recipes = self._recipes(options)
         start = {network: weights_for(network, options.weights) for network, _ in recipes}
         arms = list(self._arms(data, output, options, progress))
@@ -106,7 +100,7 @@ class CellStudy:
         """Write the paper's tables and what they lack; see :mod:`marrowscope.studies.cell_studies.report`."""
         from marrowscope.studies.cell_studies.report import write_report
 
-        facts = read_facts(output, self.ABOUT.name)
+        facts = begun_study(output, self.ABOUT.name)
         if facts is None:
             raise DataError(f"{output} holds no study: begin with marrowscope study run {self.ABOUT.name}")
         return write_report(self.ABOUT, facts, output, page, command, notes)
@@ -115,7 +109,7 @@ class CellStudy:
         """Write what ``marrowscope packs build --classifier`` takes. Raises ``DataError`` for a job not done."""
         from marrowscope.learning.transfer.export import export_network
 
-        facts = read_facts(output, self.ABOUT.name)
+        facts = begun_study(output, self.ABOUT.name)
         jobs = list(facts["jobs"]) if facts else []
         if job not in jobs:
             raise DataError(f"{output} has no job {job!r}; it has: {', '.join(jobs) or 'none'}")
@@ -234,16 +228,3 @@ def weights_for(network: str, given: Path | None) -> str | Path | None:
     if not given.is_file():
         raise DataError(f"{given} is no file of weights and no folder of them; give one, or --weights hub")
     return given
-
-
-def read_facts(output: Path, name: str) -> dict[str, Any] | None:
-    """``study.json`` of a study begun in ``output``, or None. Raises ``DataError`` when it is another study's."""
-    try:
-        facts = json.loads((output / "study.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{output / 'study.json'} is damaged ({error}); delete it and run the study again") from error
-    if facts.get("study") != name:
-        raise DataError(f"{output} holds the study {facts.get('study')}: choose another folder with -o")
-    return dict(facts)

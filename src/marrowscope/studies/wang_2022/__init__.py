@@ -5,7 +5,6 @@ Medical Image Analysis 75: 102270. Protocol: docs/methods/studies.md. What the p
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from marrowscope.errors import DataError
 from marrowscope.files import write_json
 from marrowscope.phantom.cohort import listed_cohort
 from marrowscope.studies.jobs import JobsRun, check_jobs, run_jobs
-from marrowscope.studies.study import About, RunOptions
+from marrowscope.studies.study import About, RunOptions, begun_study
 from marrowscope.studies.wang_2022.data import prepare_data
 from marrowscope.studies.wang_2022.planning import plan_folds, plan_jobs
 from marrowscope.studies.wang_2022.regions_job import plan_regions
@@ -53,11 +52,7 @@ def run(
     if options.networks or options.recipes or options.further or options.seeds > 1:
         raise DataError("--networks, --recipes, --seeds and a second --data are for the studies of single cells")
     scale = SCALES[options.scale]
-    if (begun := read_facts(output)) is not None and begun["scale"] != scale.name and not options.force:
-        raise DataError(
-            f"{output} holds the scale {begun['scale']}: choose another folder with -o, go on with --scale "
-            f"{begun['scale']}, or take it over with --force"
-        )
+    begun_study(output, ABOUT.name, scale.name, force=options.force)
     own = learner is None
     if learner is None:
         from marrowscope.studies.wang_2022.learner import CascadeLearner
@@ -104,19 +99,6 @@ def _commands(data: Path, output: Path, options: RunOptions) -> list[str]:
         *([listed_cohort(data).command] if (data / "cohort.json").is_file() else []),
         shlex.join(["marrowscope", "study", "run", ABOUT.name, *words]),
     ]
-
-
-def read_facts(output: Path) -> dict[str, str] | None:
-    """``study.json`` of a study begun in ``output``, or None. Raises ``DataError`` when it is another study's."""
-    try:
-        facts = json.loads((output / "study.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{output / 'study.json'} is damaged ({error}); delete it and run the study again") from error
-    if facts.get("study") != ABOUT.name:
-        raise DataError(f"{output} holds the study {facts.get('study')}: choose another folder with -o")
-    return dict(facts)
 
 
 def report(output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:
