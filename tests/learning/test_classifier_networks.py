@@ -42,6 +42,14 @@ def test_a_stride_of_two_over_an_even_size_looks_at_the_right_pixels():
     assert torch.allclose(block(x), expected)
 
 
+@pytest.mark.parametrize("size", [16, 33, 34, 64])
+def test_a_convolution_gives_the_same_where_it_learns_as_where_it_is_used(size):
+    torch.manual_seed(0)
+    block = ConvolutionNorm(4, 4, 3, 2, groups=4)
+    x = torch.randn(2, 4, size, size)
+    assert torch.allclose(block.train().convolve(x), block.eval().convolve(x), atol=1e-6)
+
+
 def _random_layers(network: CellClassifier) -> list[Layer]:
     random = np.random.default_rng(0)
     blocks = [module for module in network.features.modules() if isinstance(module, ConvolutionNorm)]

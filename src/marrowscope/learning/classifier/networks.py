@@ -28,6 +28,10 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+WITHOUT_COPIES = 32
+"""Pixels a side of a map from which, while training, copies cost more than a larger kernel (a third of the layer)."""
+
+
 class ConvolutionNorm(nn.Module):
     """Convolution with "SAME" padding, batch norm and, unless ``activation`` is None, the activation."""
 
@@ -47,13 +51,17 @@ class ConvolutionNorm(nn.Module):
 
     def convolve(self, x: Tensor) -> Tensor:
         """The convolution alone."""
-        kernel, stride = self.convolution.kernel_size[0], self.convolution.stride[0]
+        kernel, stride, groups = self.convolution.kernel_size[0], self.convolution.stride[0], self.convolution.groups
         top, bottom = same_padding(x.shape[-2], kernel, stride)
         left, right = same_padding(x.shape[-1], kernel, stride)
         if top == bottom == left == right:  # symmetric: let the convolution pad, without a copy
-            return functional.conv2d(
-                x, self.convolution.weight, self.convolution.bias, stride, top, groups=self.convolution.groups
-            )
+            return functional.conv2d(x, self.convolution.weight, self.convolution.bias, stride, top, groups=groups)
+        large = groups > 1 and x.shape[-1] >= WITHOUT_COPIES
+        if self.training and large and top == left == 0 and bottom == right == 1:
+            # The same sums with a zero before the kernel's first row and column, the convolution padding: the map is
+            # not copied forth and back.
+            weight = functional.pad(self.convolution.weight, (1, 0, 1, 0))
+            return functional.conv2d(x, weight, self.convolution.bias, stride, 1, groups=groups)
         return self.convolution(functional.pad(x, (left, right, top, bottom)))  # type: ignore[no-any-return]  # torch types no call
 
     def forward(self, x: Tensor) -> Tensor:

@@ -141,7 +141,9 @@ class CellTraining(lightning.LightningModule):
             optimiser = torch.optim.SGD(groups, recipe.learning_rate, 0.9, weight_decay=recipe.weight_decay)
         else:
             kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-            optimiser = kind(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
+            # On a CPU one pass over all weights is 4 % of a step; on a GPU Lightning clips no gradient of a fused one.
+            fused = self.device.type == "cpu"
+            optimiser = kind(groups, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
         if recipe.schedule == "constant":
             return optimiser
         rising = max(1, round(recipe.warm_up * self.steps))
