@@ -52,12 +52,12 @@ def run(cells: CellSet, parts: Parts, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_the_graph_takes_pictures_and_gives_what_torch_gives(run: Path, cells: CellSet, tmp_path: Path) -> None:
-    metrics = export_network(run, tmp_path, spacing=load_network(run)[1]["spacing"])
+    metrics = export_network(run, tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "classifier.onnx", providers=["CPUExecutionProvider"])
     pictures = np.stack([resized(read_cell_picture(file), 32) for file in cells.files[:5]])
     logits, feature_map = session.run(["logits", "feature_map"], {"crops": pictures})
     network, facts = load_network(run)
-    prepared = np.stack([RECIPE.prepare(read_cell_picture(file), 32) for file in cells.files[:5]])
+    prepared = np.stack([RECIPE.prepare(read_cell_picture(file), 32, cells.spacing) for file in cells.files[:5]])
     with torch.no_grad():
         expected, expected_map = network.logits_and_map(torch.from_numpy(prepared))
     assert np.abs(logits - expected.numpy()).max() < 1e-4 * max(1.0, np.abs(logits).max())

@@ -90,7 +90,7 @@ def test_denoising_lowers_noise_and_keeps_edges() -> None:
     clean = np.full((48, 48, 3), 210, np.uint8)
     clean[12:36, 12:36] = (110, 60, 140)
     noisy = np.clip(clean + random.normal(0, 5, clean.shape), 0, 255).astype(np.uint8)
-    denoised = Prepare(denoise=5)(noisy, 48)
+    denoised = Prepare(denoise=5)(noisy, 48, None)
     assert denoised[16:32, 16:32].std((0, 1)).mean() < 0.5 * noisy[16:32, 16:32].std((0, 1)).mean()
     assert abs(float(denoised[16:32, 16:32, 0].mean()) - 110) < 3
     assert abs(float(denoised[2:10, 2:10, 0].mean()) - 210) < 3
@@ -166,3 +166,12 @@ def test_the_four_mirror_images() -> None:
     assert [tuple(one[0, :, :, 0].ravel().tolist()) for one in flips(picture)] == [
         (0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0),
     ]  # fmt: skip
+
+
+def test_the_field_is_the_middle_of_so_many_um_where_the_spacing_is_known():
+    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    prepare = Prepare(field=10.0)
+    assert np.array_equal(prepare(picture, 40, 0.25), picture[10:50, 20:60])
+    assert prepare(picture, 40, None).shape == (40, 40, 3)
+    assert np.array_equal(prepare(picture, 40, None), Prepare()(picture, 40, 0.25))
+    assert np.array_equal(prepare(picture[:, :60], 60, 0.1), picture[:, :60])  # all of it is less than the field

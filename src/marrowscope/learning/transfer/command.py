@@ -89,7 +89,7 @@ def train_cells_command(
         devices=max(1, torch.cuda.device_count()),
     )
     progress("exporting and measuring the classifier", 0.0, "")
-    metrics = export_network(trained.folder, output, spacing=trained.facts["spacing"])
+    metrics = export_network(trained.folder, output)
     return metrics | {"skipped": list(cells.skipped), "notes": trained.facts["notes"], "how": parts.how}
 
 

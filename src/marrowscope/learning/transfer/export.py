@@ -2,8 +2,9 @@
 
 The graph takes uint8 RGB pictures ``(n, s, s, 3)`` and gives ``logits (n, k)`` and ``feature_map (n, c, h, w)``;
 normalisation and, where the recipe sharpens, its kernel are inside. What the card says is measured with the graph
-itself on the validation and test pictures as a pack's caller gives them: resized, and nothing else. So a network that
-learned from denoised pictures, or is averaged over mirror images in its study, is judged here without that.
+itself on the validation and test pictures as a pack's caller gives them: their middle, of the size that the network
+learned from, and nothing else. So one that learned from denoised pictures, or is averaged over mirror images in its
+study, is judged here without that.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from marrowscope.learning.classifier.export import HEAD_NAME, ONNX_NAME
 from marrowscope.learning.datasets.cell_sets import read_cell_picture
 from marrowscope.learning.export import export_onnx
 from marrowscope.learning.transfer.networks import CellNetwork
-from marrowscope.learning.transfer.preparing import SHARPEN, resized
+from marrowscope.learning.transfer.preparing import SHARPEN, Prepare
 from marrowscope.learning.transfer.training import PREDICTIONS_FILE, load_network
 from marrowscope.packs.metrics import METRICS_FILE
 
@@ -55,13 +56,11 @@ class _Shipped(nn.Module):
         return self.network.logits_and_map(pictures)
 
 
-def export_network(
-    folder: Path, output: Path, types: Sequence[str] | None = None, spacing: float | None = None
-) -> dict[str, Any]:
+def export_network(folder: Path, output: Path, types: Sequence[str] | None = None) -> dict[str, Any]:
     """Write the classifier of the training in ``folder`` to ``output``; gives back what stands in ``metrics.json``.
 
     ``types``: the class names of the pack, in the order of the network's (default: those of the taxonomy where every
-    class has one and no two share it, else the set's own words). ``spacing``: um per pixel of what the network sees,
+    class has one and no two share it, else the set's own words). The spacing is that of what the network learned from,
     None for whole pictures at any scale. ``linear_head.npz`` (``weight (k, c)``, ``bias (k,)``) is written where the
     logits are linear in the averaged map. Raises :class:`DataError` for a folder without a finished training, for
     pictures that are gone, without test cells, and when the graph gives other numbers than torch.
@@ -91,7 +90,7 @@ def export_network(
         (output / HEAD_NAME).unlink(missing_ok=True)
     metrics = _measured(onnx, folder, network, facts, classes)
     metrics |= {
-        "spacing": spacing,
+        "spacing": facts["spacing"],
         "crop": network.side,
         "feature_map": "feature_map" if linear else None,
         "command": _typed(facts),
@@ -126,7 +125,7 @@ def _measured(
                 "say what it is worth: train with some (--val, --test)"
             )
         files = [Path(file) for file in part["file"]]
-        logits[split] = _run(session, files, network.side, facts["recipe"]["prepare"]["interpolation"])
+        logits[split] = _run(session, files, network.side, facts)
         labels[split] = part["label"].to_numpy()
     temperature, unsure_below = calibrate(logits["val"], labels["val"], COVERAGE)
     titles = facts["titles"] if list(classes) == list(facts["classes"]) else []
@@ -146,11 +145,14 @@ def _measured(
 
 
 def _run(
-    session: onnxruntime.InferenceSession, files: Sequence[Path], side: int, interpolation: str
+    session: onnxruntime.InferenceSession, files: Sequence[Path], side: int, facts: dict[str, Any]
 ) -> NDArray[np.float32]:
+    told = facts["recipe"]["prepare"]
+    prepare = Prepare(field=told["field"], interpolation=told["interpolation"])
     parts = []
     for start in range(0, len(files), BATCH):
-        pictures = [resized(read_cell_picture(file), side, interpolation) for file in files[start : start + BATCH]]
+        read = [read_cell_picture(file) for file in files[start : start + BATCH]]
+        pictures = [prepare(picture, side, facts["picture_spacing"]) for picture in read]
         parts.append(session.run(["logits"], {"crops": np.stack(pictures)})[0])
     return cast("NDArray[np.float32]", np.concatenate(parts))
 
@@ -171,6 +173,8 @@ def _limits(facts: dict[str, Any]) -> list[str]:
             f"It learned from pictures that were {' and '.join(outside)} first, which a pack does not do; its scores "
             "are of pictures as they are."
         )
+    if facts["recipe"]["flips_at_test"]:
+        limits.append("A study averages it over a picture and its mirror images; a pack, as here, looks once.")
     if facts["start"] == "random":
         limits.append(f"It learned from {how_many(facts['cells']['train'], 'cell')} alone, without start weights.")
     return limits

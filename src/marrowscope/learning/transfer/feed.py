@@ -33,7 +33,7 @@ Pictures = NDArray[np.uint8]
 Batch = tuple[Tensor, Tensor]
 """Pictures ``(b, s, s, 3)`` uint8 and labels ``(b,)``."""
 
-VERSION = 1
+VERSION = 2
 """Changed when the same files would be prepared to other pixels."""
 
 ON_DEVICE_SHARE = 0.3
@@ -58,7 +58,7 @@ def prepared_pictures(
 
     def fill(pictures: Pictures) -> Pictures:
         def one(row: int) -> None:
-            pictures[row] = prepare(read_cell_picture(cells.files[row]), side)
+            pictures[row] = prepare(read_cell_picture(cells.files[row]), side, cells.spacing)
 
         for done, _ in enumerate(threads.map(one, range(len(cells))), start=1):
             progress(done / len(cells))
@@ -68,7 +68,7 @@ def prepared_pictures(
         if cache is None:
             return fill(np.empty(shape, np.uint8))
         digests = threads.map(lambda file: hashlib.sha256(file.read_bytes()).digest(), cells.files)
-        content = hashlib.sha256(repr((VERSION, side, astuple(prepare))).encode() + b"".join(digests))
+        content = hashlib.sha256(repr((VERSION, side, cells.spacing, astuple(prepare))).encode() + b"".join(digests))
         path = cache / f"pictures-{content.hexdigest()[:24]}.npy"
         if not path.is_file():
             with whole_file(path) as beside:

@@ -1,4 +1,4 @@
-"""What is done to a picture once, before training: its size, noise, sharpness and stain.
+"""What is done to a picture once, before training: its middle, size, noise, sharpness and stain.
 
 Pictures are uint8 RGB ``(h, w, 3)``; the network sees ``(side, side, 3)``.
 """
@@ -25,16 +25,23 @@ Pappenheim-stained sets, PBC and MLL. Fixed, not learnt, so that two data sets m
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """``denoise``: strength ``h`` of non-local means on lightness and colour, 0 for none (Buades et al. 2011; windows
+    """``field``: um a side of the middle of the picture, all that the network sees of a larger one; 0 for the whole,
+    which it is, too, where nobody knows the spacing. ``denoise``: strength ``h`` of non-local means on lightness and colour, 0 for none (Buades et al. 2011; windows
     of 7 and 21 px). ``stain`` "reinhard" matches mean and deviation of L, a, b (Reinhard et al. 2001)."""
 
     interpolation: Literal["bilinear", "area"] = "area"
     denoise: float = 0.0
     sharpen: bool = False
     stain: Literal["none", "reinhard"] = "none"
+    field: float = 0.0
 
-    def __call__(self, picture: Picture, side: int) -> Picture:
-        """The picture as the network will see it, ``(side, side, 3)``; one that is not square is squeezed."""
+    def __call__(self, picture: Picture, side: int, spacing: float | None) -> Picture:
+        """The picture as the network will see it, ``(side, side, 3)``; one that is not square is squeezed.
+
+        ``spacing``: um per pixel of the picture, None where unknown.
+        """
+        if self.field and spacing is not None:
+            picture = middle(picture, round(self.field / spacing))
         prepared = resized(picture, side, self.interpolation)
         if self.stain == "reinhard":
             prepared = reinhard(prepared)
@@ -43,10 +50,12 @@ class Prepare:
             prepared = cast(Picture, cv2.fastNlMeansDenoisingColored(prepared, None, strength, strength, 7, 21))
         return sharpened(prepared) if self.sharpen else prepared
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing but the size is changed, so that a pack's caller does the same."""
-        return not (self.denoise or self.sharpen or self.stain != "none")
+
+def middle(picture: Picture, side: int) -> Picture:
+    """The middle ``(side, side, 3)`` of a picture, and of a side that is shorter all of it."""
+    height, width = picture.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])
 
 
 def resized(picture: Picture, side: int, interpolation: str = "area") -> Picture:

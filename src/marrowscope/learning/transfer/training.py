@@ -92,6 +92,9 @@ def train_network(
     was broken off, after which it can go on.
     """
     recipe = recipe if weights is not None else from_scratch(recipe)
+    spacing = input_spacing(cells, recipe.side, recipe.prepare.field)
+    if spacing is None:  # there is no middle of so many um
+        recipe = dataclasses.replace(recipe, prepare=dataclasses.replace(recipe.prepare, field=0.0))
     notes = unlearnable(cells, parts.train)
     tell: Progress = (lambda stage, done, words: None) if silent or progress is None else progress
     keep_freed_memory()
@@ -135,7 +138,8 @@ def train_network(
             "cells": {name: len(getattr(parts, name)) for name in ("train", "val", "test")},
             "skipped": list(cells.skipped),
             "notes": notes,
-            "spacing": input_spacing(cells, recipe.side),
+            "spacing": spacing,
+            "picture_spacing": cells.spacing,
             "parameters": parameters(trained),
             "flops": flops(trained),
             "epochs": len(module.history),
@@ -320,18 +324,22 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder / FACTS_FILE} cannot be read ({error}); train again with --force") from error
 
 
-def input_spacing(cells: CellSet, side: int) -> float | None:
-    """Um per pixel of what the network sees, None where the set has no spacing or its pictures differ in size."""
+def input_spacing(cells: CellSet, side: int, field: float = 0.0) -> float | None:
+    """Um per pixel of what the network sees: ``side`` pixels of at most ``field`` um (0: of the whole picture).
+
+    None where the set has no spacing or what would be seen of its pictures differs in size.
+    """
     if cells.spacing is None:
         return None
     sides = []
     for file in cells.files[:: max(1, len(cells) // 50)]:
         with Image.open(file) as picture:
-            sides.append(max(picture.size))
-    middle = float(np.median(sides))
-    if np.mean(np.abs(np.array(sides) / middle - 1) > 0.05) > 0.1:
+            whole = max(picture.size) * cells.spacing
+            sides.append(min(field, whole) if field else whole)
+    common = float(np.median(sides))
+    if np.mean(np.abs(np.array(sides) / common - 1) > 0.05) > 0.1:
         return None
-    return round(cells.spacing * middle / side, 5)
+    return round(common / side, 5)
 
 
 def _earlier(folder: Path, mark: str, resume: bool) -> Trained | None:

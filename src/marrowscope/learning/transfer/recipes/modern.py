@@ -1,6 +1,6 @@
 """``modern``, ours: what one would do today with the same cells and the same split.
 
-Classes drawn equally often, mirrored and turned by any angle, another stain and lamp in every view; AdamW over one
+The cell and not its neighbours where the spacing is known; classes drawn equally often, mirrored and turned by any angle, another stain and lamp in every view; AdamW over one
 cosine with warm-up, smoothed labels, the running average of the weights; at test the mean of four mirror images. All
 layers learn, but those of a foundation model of haematology, on which one linear layer is trained.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from marrowscope.learning.transfer.augmenting import Augment
 from marrowscope.learning.transfer.heads import Head
 from marrowscope.learning.transfer.networks import find_network
+from marrowscope.learning.transfer.preparing import Prepare
 from marrowscope.learning.transfer.recipe import TransferRecipe, of_scale
 from marrowscope.learning.transfer.recipes.sides import side_of
 
@@ -17,6 +18,10 @@ RATES = {"vgg16": 1e-4, "convnext": 2e-4, "vit": 1e-4, "resnet50": 5e-4, "incept
 """Learning rates by the beginning of a network's key; all others, small ones with batch norm, take 1e-3."""
 
 BATCH = 64
+
+FIELD = 25.6
+"""Um a side of the middle of a picture, where its spacing is known: room for the largest leucocyte at magnification
+1.15 and turned. Two thirds of the pixels of a PBC picture show its neighbours."""
 
 
 def recipe(network: str, scale: str) -> TransferRecipe:
@@ -28,6 +33,7 @@ def recipe(network: str, scale: str) -> TransferRecipe:
     return TransferRecipe(
         name="modern",
         side=side_of(network, scale, 224),
+        prepare=Prepare(field=FIELD),
         augment=Augment(
             flip=True, flip_up=True, rotate=0.5, zoom=0.15, shift=0.04, stain=0.05, density=0.12, lamp=0.05
         ),
