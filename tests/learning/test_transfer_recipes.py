@@ -36,6 +36,14 @@ def test_what_a_paper_does_not_say_is_named_by_field() -> None:
         assert bool(told) == (name != "modern")
 
 
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "modern"])
+def test_what_is_said_of_resizing_and_patience_is_what_is_done(name: str) -> None:
+    recipe = find_recipe(name, "resnet50", "gpu")
+    said = recipe.silent.get("prepare.interpolation", "")
+    assert recipe.prepare.interpolation == ("bilinear" if said.startswith("bilinear") else "area")
+    assert (recipe.keep == "last") == (recipe.patience == 0)
+
+
 def test_the_values_that_the_papers_give() -> None:
     shah = find_recipe("shah-2025", "densenet121", "gpu")
     assert shah.head == Head("average", batch_norm=True, dense=(256,), dropout=0.5)
@@ -105,6 +113,17 @@ def test_two_stains_meet() -> None:
     assert np.abs(matched[0].mean((0, 1)) - matched[1].mean((0, 1))).max() < 0.2 * apart
     lightness = cv2.cvtColor(matched[0], cv2.COLOR_RGB2LAB)[..., 0].mean()
     assert abs(lightness - STAIN_MEAN[0]) < 6
+
+
+def test_a_rim_that_was_cut_out_changes_no_stain() -> None:
+    cell = np.random.default_rng(0).normal((140, 90, 170), 20, (40, 40, 3)).clip(20, 255).astype(np.uint8)
+    framed = np.zeros((90, 90, 3), np.uint8)
+    framed[25:65, 25:65] = cell
+    normalised = reinhard(framed)
+    assert np.array_equal(normalised[25:65, 25:65], reinhard(cell))
+    assert not normalised[:25].any()
+    black = np.zeros_like(cell)
+    assert np.array_equal(reinhard(black), black)
 
 
 def test_a_picture_is_squeezed_to_the_side() -> None:

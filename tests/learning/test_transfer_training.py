@@ -18,6 +18,7 @@ from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
 from marrowscope.learning.datasets.parting import Parts, part
 from marrowscope.learning.transfer.augmenting import Augment
 from marrowscope.learning.transfer.feed import Feed, class_weights, prepared_pictures, unlearnable
+from marrowscope.learning.transfer.fitting import RunningAverage
 from marrowscope.learning.transfer.heads import Head
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops
 from marrowscope.learning.transfer.networks import build
@@ -288,3 +289,22 @@ def test_the_energy_meter_sends_nothing_and_writes_nothing(tmp_path: Path, monke
     assert "CodeCarbon" in found["how"]
     assert not sent
     assert [path.name for path in tmp_path.iterdir()] == [".codecarbon.config"]
+
+
+def test_the_running_average_forgets_the_beginning_in_few_steps_and_follows_slowly_in_many() -> None:
+    average = RunningAverage(0.999)._kwargs["multi_avg_fn"]
+    kept, count = [torch.zeros(1), torch.zeros(1, dtype=torch.long)], 0
+    for count in range(1, 31):
+        average(kept, [torch.ones(1), torch.tensor([count])], torch.tensor(count))
+    assert kept[0] > 0.999
+    assert kept[1] == 30
+    average(kept, [torch.zeros(1), torch.tensor([31])], torch.tensor(100_000))
+    assert kept[0] == pytest.approx(0.999, abs=2e-3)
+
+
+def test_a_short_training_with_a_long_average_names_cells(cells: CellSet, parts: Parts, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, ema=0.999, epochs=8)
+    trained = train_network("sequential-cnn", recipe, cells, parts, tmp_path)
+    found = pl.read_parquet(trained.folder / "predictions.parquet").filter(pl.col("split") == "test")
+    called = found.select(f"p_{k}" for k in range(3)).to_numpy().argmax(1)
+    assert (called == found["label"].to_numpy()).mean() > 0.8

@@ -21,8 +21,9 @@ class Augment:
     ``flip`` mirrors left to right, ``flip_up`` upside down, each with chance 1/2. ``rotate`` is the largest angle in
     parts of a turn (0.5: any), ``zoom`` and ``shift`` the largest change of magnification and place in parts of the
     side (Keras's measures); what comes in from outside is mirrored. ``contrast`` and ``brightness`` are the largest
-    relative changes. ``stain``, ``density`` and ``lamp`` are deviations of the mixing of optical densities, of their
-    strength and of the lamp's colour: another stain, as in :mod:`marrowscope.learning.classifier.augmentation`.
+    relative changes, contrast about the mean of each channel as in Keras. ``stain``, ``density`` and ``lamp`` are
+    deviations of the mixing of optical densities, of their strength and of the lamp's colour: another stain, as in
+    :mod:`marrowscope.learning.classifier.augmentation`.
     """
 
     flip: bool = False
@@ -85,7 +86,7 @@ class Augment:
             planes = light.clamp_(0, 255).reshape(planes.shape)
         if self.contrast or self.brightness:
             planes = planes.float()
-            middle = planes.mean((1, 2, 3), keepdim=True)
+            middle = planes.mean((2, 3), keepdim=True)
             slope = (1 + contrast)[:, None, None, None].to(device)
             offset = (255 * brightness)[:, None, None, None].to(device)
             planes = ((planes - middle) * slope + middle + offset).clamp_(0, 255)

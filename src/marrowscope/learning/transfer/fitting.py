@@ -9,7 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -51,22 +51,23 @@ class CellTraining(lightning.LightningModule):
         self._begin()
         self._validation: dict[str, float] = {}
 
-    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Mean over the batch."""
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
+        """Mean over the batch; ``weights (k,)`` of the classes."""
         logits = logits.float()
         if self.recipe.loss == "cross entropy":
-            return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
+            return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
         wanted = functional.one_hot(labels, logits.shape[1]).float()
         wanted = wanted * (1 - smoothing) + smoothing / logits.shape[1]
-        weights = None if self.weights is None else self.weights[labels][:, None]
-        return functional.binary_cross_entropy_with_logits(logits, wanted, weights)
+        return functional.binary_cross_entropy_with_logits(
+            logits, wanted, None if weights is None else weights[labels][:, None]
+        )
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         pictures, labels = batch
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)  # a resumed training drops out the same
         views = self._views(pictures)
         logits = self.network(views)
-        loss = self.loss(logits, labels, self.recipe.label_smoothing)
+        loss = self.loss(logits, labels, self.recipe.label_smoothing, self.weights)
         if loss.device.type != "cuda" or self.global_step % MEASURED_EVERY == 0:  # looking at it stops a GPU
             self._require_number(float(loss.detach()), f"the loss of step {self.global_step}")
         self._losses += loss.detach() * len(labels)
@@ -86,6 +87,7 @@ class CellTraining(lightning.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         pictures, labels = batch
         logits = self.network(pictures)
+        # Without the weights of the classes: a weighted mean hangs on which cells share a batch.
         self._validation_loss += float(self.loss(logits, labels)) * len(labels)
         self._confusion += confusion_matrix(labels.cpu(), logits.argmax(1).cpu(), self.network.classes)
 
@@ -141,8 +143,8 @@ class CellTraining(lightning.LightningModule):
             optimiser = torch.optim.SGD(groups, recipe.learning_rate, 0.9, weight_decay=recipe.weight_decay)
         else:
             kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-            # On a CPU one pass over all weights is 4 % of a step; on a GPU Lightning clips no gradient of a fused one.
-            fused = self.device.type == "cpu"
+            # On a CPU one pass over all weights is 4 % of a step; in bf16 Lightning clips no gradient of a fused one.
+            fused = self.device.type == "cpu" and recipe.precision != "bf16"
             optimiser = kind(groups, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
         if recipe.schedule == "constant":
             return optimiser
@@ -190,6 +192,22 @@ class CellTraining(lightning.LightningModule):
             torch.cuda.synchronize()
         self._viewing += (perf_counter() - started) * (MEASURED_EVERY if on_gpu else 1)
         return views
+
+
+class RunningAverage(WeightAveraging):
+    """The running average of the weights and of batch norm's statistics, by which is validated and which is kept.
+
+    After ``t`` steps ``min(decay, (1 + t) / (10 + t))`` of it stays, so that a training of few steps, too, forgets the
+    random weights that it began with (Tan & Le 2019, as in TensorFlow's ``ExponentialMovingAverage``).
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(kept: list[Tensor], new: list[Tensor], steps: Tensor) -> None:
+            stays = min(decay, float((1 + steps) / (10 + steps)))
+            for own, other in zip(kept, new, strict=True):
+                own.lerp_(other, 1 - stays) if own.is_floating_point() else own.copy_(other)
+
+        super().__init__(multi_avg_fn=torch.no_grad()(average))
 
 
 class EpochsTold(Callback):

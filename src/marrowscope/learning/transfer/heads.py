@@ -22,6 +22,7 @@ class Head:
     """``pool``: the average over the map, the map flattened, or the class token of a transformer.
 
     ``first_dropout`` follows the pool, ``dense`` are the widths of layers with ReLU, ``dropout`` follows each of them.
+    ``batch_norm`` has Keras's values: momentum 0.99, epsilon 1e-3.
     """
 
     pool: Pool = "average"
@@ -43,7 +44,7 @@ class CellHead(nn.Module):
         super().__init__()
         width = channels * area if shape.pool == "flatten" else channels
         layers: list[nn.Module] = [nn.Dropout(shape.first_dropout)] if shape.first_dropout else []
-        layers += [nn.BatchNorm1d(width)] if shape.batch_norm else []
+        layers += [nn.BatchNorm1d(width, eps=1e-3, momentum=0.01)] if shape.batch_norm else []
         for dense in shape.dense:
             layers += [nn.Linear(width, dense), nn.ReLU(), nn.Dropout(shape.dropout)]
             width = dense

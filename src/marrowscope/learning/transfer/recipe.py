@@ -28,7 +28,7 @@ class TransferRecipe:
     ``keep`` says which epoch is kept: the last, that of the lowest validation loss, or of the best macro F1 on the
     validation cells. ``schedule`` "cosine" rises over ``warm_up`` of the steps and falls to 0. ``class_weights``
     weighs the loss of a class by cells / (classes x cells of the class). ``sampling`` "balanced" draws each class
-    equally often. ``ema`` is the decay a step of the running average of the weights that is kept, 0 for none;
+    equally often. ``ema`` is the largest decay a step of the running average of the weights that is kept, 0 for none;
     ``clip`` the largest norm of the gradient, 0 for any. ``flips_at_test`` averages the logits of a picture and its
     three mirror images. ``precision`` "auto" is bf16 where a GPU computes in it, else 32 bits.
     """

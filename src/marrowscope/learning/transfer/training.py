@@ -2,7 +2,7 @@
 
 model.pt             state of the network and what it is built from
 history.csv          epoch, train_loss, train_accuracy, val_loss, val_accuracy, val_macro_f1, seconds
-predictions.parquet  row, file, split, label, p_0.., logit_0.. of the validation and test cells
+predictions.parquet  row, file, patient, split, label, p_0.., logit_0.. of the validation and test cells
 facts.json           written last: a folder that has one is complete
 work/                checkpoints, while it trains
 """
@@ -25,7 +25,7 @@ import lightning
 import numpy as np
 import polars as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,7 +38,7 @@ from marrowscope.learning.datasets.parting import Parts
 from marrowscope.learning.threads import use_threads
 from marrowscope.learning.transfer.augmenting import flips
 from marrowscope.learning.transfer.feed import Feed, Pictures, class_weights, prepared_pictures, unlearnable
-from marrowscope.learning.transfer.fitting import KEPT_BY, CellTraining, EpochsTold, Progress
+from marrowscope.learning.transfer.fitting import KEPT_BY, CellTraining, EpochsTold, Progress, RunningAverage
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops, parameters, peak_memory
 from marrowscope.learning.transfer.memory import keep_freed_memory
 from marrowscope.learning.transfer.networks import CellNetwork, build, from_spec
@@ -225,7 +225,7 @@ def _callbacks(recipe: TransferRecipe, work: Path, *, validates: bool, tell: Pro
     """With two checkpoints, or one where the last epoch is kept: see :func:`_kept`."""
     callbacks: list[Callback] = [EpochsTold(tell)]
     if recipe.ema:
-        callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+        callbacks.append(RunningAverage(recipe.ema))
     if recipe.patience and validates:
         callbacks.append(EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=True))
     every: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -243,7 +243,7 @@ def _kept(trainer: lightning.Trainer) -> Path:
 
 def _precision(recipe: TransferRecipe, on_gpu: bool) -> Any:
     if recipe.precision == "auto":
-        return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+        return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if recipe.precision == "bf16" else "32-true"
 
 
@@ -274,12 +274,13 @@ def _predictions(
     columns: dict[str, Any] = {
         "row": rows.astype(np.int64),
         "file": [str(cells.files[row]) for row in rows],
+        "patient": [cells.patients[row] for row in rows],
         "split": splits,
         "label": cells.labels[rows],
     }
     columns |= {f"p_{number}": shares[:, number] for number in range(network.classes)}
     columns |= {f"logit_{number}": logits[:, number].numpy() for number in range(network.classes)}
-    return pl.DataFrame(columns, schema_overrides={"file": pl.String, "split": pl.String})
+    return pl.DataFrame(columns, schema_overrides={"file": pl.String, "patient": pl.String, "split": pl.String})
 
 
 def _write(
@@ -365,7 +366,8 @@ def _earlier(folder: Path, mark: str, resume: bool) -> Trained | None:
 
 def _mark(recipe: TransferRecipe, network: str, start: str, cells: CellSet, parts: Parts, seed: int) -> str:
     """What a checkpoint was trained for, in 24 hex digits."""
-    told = [recipe.fingerprint(), network, start, seed, cells.classes, [file.name for file in cells.files]]
+    told = [recipe.fingerprint(), network, start, seed, cells.classes, cells.spacing]
+    told += [file.name for file in cells.files]
     digest = hashlib.sha256(json.dumps(told).encode())
     for rows in (cells.labels, parts.train, parts.val, parts.test):
         digest.update(np.ascontiguousarray(rows, np.int64).tobytes() + b"|")

@@ -71,7 +71,8 @@ class Arm:
             for file, label in zip(self.cells.files, self.cells.labels, strict=True)
         ]
         rows = [part.tobytes() for part in (self.parts.train, self.parts.val, self.parts.test)]
-        return hashlib.sha256("\n".join([*self.cells.classes, *told]).encode() + b"|".join(rows)).hexdigest()
+        words = [*self.cells.classes, str(self.cells.spacing), *told]
+        return hashlib.sha256("\n".join(words).encode() + b"|".join(rows)).hexdigest()
 
     @property
     def told(self) -> ArmFacts:

@@ -7,6 +7,7 @@ Said: batch 32, 5 epochs, Adam, "categorical loss entropy"; the map flattened, d
 from __future__ import annotations
 
 from marrowscope.learning.transfer.heads import Head
+from marrowscope.learning.transfer.preparing import Prepare
 from marrowscope.learning.transfer.recipe import TransferRecipe, of_scale
 from marrowscope.learning.transfer.recipes.sides import side_of
 
@@ -28,6 +29,7 @@ def recipe(network: str, scale: str) -> TransferRecipe:
     return TransferRecipe(
         name="meem-2023",
         side=side_of(network, scale, 299),
+        prepare=Prepare("bilinear"),
         head=Head("flatten", first_dropout=0.5),
         frozen=network != "sequential-cnn",
         learning_rate=1e-3,

@@ -1,8 +1,9 @@
 """``modern``, ours: what one would do today with the same cells and the same split.
 
-The cell and not its neighbours where the spacing is known; classes drawn equally often, mirrored and turned by any angle, another stain and lamp in every view; AdamW over one
-cosine with warm-up, smoothed labels, the running average of the weights; at test the mean of four mirror images. All
-layers learn, but those of a foundation model of haematology, on which one linear layer is trained.
+The cell and not its neighbours, where the spacing is known; classes drawn equally often, mirrored and turned by any
+angle, another stain and lamp in every view; AdamW over one cosine with warm-up, smoothed labels, the running average of
+the weights; at test the mean of four mirror images. All layers learn, but those of a foundation model of haematology,
+on which one linear layer is trained.
 """
 
 from __future__ import annotations

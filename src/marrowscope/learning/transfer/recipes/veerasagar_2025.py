@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from marrowscope.learning.transfer.augmenting import Augment
 from marrowscope.learning.transfer.heads import Head
+from marrowscope.learning.transfer.preparing import Prepare
 from marrowscope.learning.transfer.recipe import TransferRecipe, of_scale
 from marrowscope.learning.transfer.recipes.sides import side_of
 
@@ -28,6 +29,7 @@ def recipe(network: str, scale: str) -> TransferRecipe:
     return TransferRecipe(
         name="veerasagar-2025",
         side=side_of(network, scale, 224),
+        prepare=Prepare("bilinear"),
         augment=Augment(flip=True),
         head=Head("average", dense=(256,), dropout=0.5),
         frozen=network != "sequential-cnn",
