@@ -303,7 +303,7 @@ def test_the_running_average_forgets_the_beginning_in_few_steps_and_follows_slow
 
 
 def test_a_short_training_with_a_long_average_names_cells(cells: CellSet, parts: Parts, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, ema=0.999, epochs=8)
+    recipe = dataclasses.replace(RECIPE, ema=0.999, epochs=12, head=Head("flatten"), learning_rate=1e-3)
     trained = train_network("sequential-cnn", recipe, cells, parts, tmp_path)
     found = pl.read_parquet(trained.folder / "predictions.parquet").filter(pl.col("split") == "test")
     called = found.select(f"p_{k}" for k in range(3)).to_numpy().argmax(1)
