@@ -11,6 +11,7 @@ from html import escape
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from marrowscope.errors import how_many
 from marrowscope.evaluation.intervals import Proportion
@@ -28,73 +29,85 @@ from marrowscope.studies.wang_2022.tables import with_interval
 SIDE, GAP, FINE = 104, 4, 2
 """Px of a picture and between two of one cell; a picture is drawn so many times finer."""
 
-WIDTH, MARGIN, LINE = 1016, 8, 15
+WIDTH, MARGIN, TOP, LINE = 1016, 8, 30, 15
 ACROSS = {2: 4, 3: 3}
 """Cells beside each other, by the pictures that each has."""
 
-SCALE, LARGEST = 1.5, 380_000
+SCALE, LARGEST = 1.5, 250_000
 """Pixels of the photograph to one of the drawing, and its largest size in bytes."""
 
 LEGEND = ("the cell", "evidence: called", "evidence: label")
-WHAT = "Test cells and, in grey under colour, where the evidence for a class lay (Grad-CAM)"
 LETTER, BOLD, SMALLEST = 0.61, 0.69, 9.0
 """Width of a letter of the widest likely font in parts of its size, of a bold one, and the smallest size, px."""
 
 
 def sheet_blocks(entries: Sequence[Entry], suffix: str, name: str) -> list[Block]:
-    """The sheet of the best network by macro F1, of the first arm, and its pointing game; else a sentence why not."""
+    """Two sheets of the best network by macro F1, of the first arm, and its pointing game; else a sentence why not."""
     if not entries:
         return []
     first = [entry for entry in entries if entry.first.arm == entries[0].first.arm]
     best = max(first, key=lambda entry: entry.first.scores.macro_f1.value)
-    title, found = f"Where {best.label} looked{suffix}", explained(best.first)
+    found = explained(best.first)
     if isinstance(found, str):
-        return [Text(title, (f"No maps: {found}",))]
-    pointing = _pointing(found.pointing, f"What the maps of {best.label} point at{suffix}")
-    return [_sheet(best, found, title, file_name(name, best.label)), pointing]
+        return [Text(f"Where {best.label} looked{suffix}", (f"No maps: {found}",))]
+    wrong = best.first.test.called[found.cells] != best.first.test.labels[found.cells]
+    blocks: list[Block] = []
+    if not wrong.all():
+        title = f"Called as labelled: where {best.label} looked{suffix}"
+        blocks.append(_of_right(best, found, np.flatnonzero(~wrong), title, file_name(name, "right", best.label)))
+    if wrong.any():
+        title = f"Called otherwise: where {best.label} looked{suffix}"
+        blocks.append(_of_wrong(best, found, np.flatnonzero(wrong), title, file_name(name, "wrong", best.label)))
+    return [*blocks, _pointing(found.pointing, f"What the maps of {best.label} point at{suffix}")]
 
 
-def _sheet(entry: Entry, found: Explained, title: str, name: str) -> Photograph:
-    job = entry.first
-    wrong = job.test.called[found.cells] != job.test.labels[found.cells]
-    mistakes = int((job.test.called != job.test.labels).sum())
-    notes = (
+def _of_right(entry: Entry, found: Explained, places: NDArray[np.intp], title: str, name: str) -> Photograph:
+    what = f"{entry.label}: of each class the test cell called right that it was least certain of"
+    alt = f"{how_many(len(places), 'test cell')} that {entry.label} called as labelled, each beside its map (Grad-CAM)"
+    return Photograph(title, name, as_jpeg(draw_sheet(entry.first, found, places, what)), WIDTH, alt, _meaning(found))
+
+
+def _of_wrong(entry: Entry, found: Explained, places: NDArray[np.intp], title: str, name: str) -> Photograph:
+    test = entry.first.test
+    many = f"{len(places)} of {how_many(int((test.called != test.labels).sum()), 'test cell')}"
+    what = f"{entry.label}: the most certain {many} called otherwise than labelled"
+    second = (
+        "The second map is the evidence for the class labelled, on the scale of the first. Of cells called otherwise "
+        "for certain some may be labelled wrong."
+    )
+    notes = (second,) if len(places) < len(found.cells) else (*_meaning(found), second)
+    alt = f"{many} that {entry.label} called otherwise than labelled, each beside its two maps (Grad-CAM)"
+    return Photograph(title, name, as_jpeg(draw_sheet(entry.first, found, places, what)), WIDTH, alt, notes)
+
+
+def _meaning(found: Explained) -> tuple[str, ...]:
+    """What the maps of a sheet show, and what they do not."""
+    return (
         (
-            "Each cell as the network is fed it, then in grey the evidence for the class called and, where the label "
-            "is another, for that: from green to yellow it grows, the line runs at half of the largest of that cell."
+            "Each cell as the network is fed it, then in grey the evidence for the class called: from green to yellow "
+            "it grows, the line runs at half of the largest of that cell."
         ),
         (
             f"{MEANING['Grad-CAM']} {LIMITS} This network's maps have {found.places[0]} × {found.places[1]} places, "
-            "drawn smoothly. Of cells called otherwise for certain some may be labelled wrong."
+            "drawn smoothly."
         ),
     )
-    alt = (
-        f"{how_many(int((~wrong).sum()), 'test cell')} that {entry.label} called as labelled and {wrong.sum()} of "
-        f"{mistakes:,} that it called otherwise, each beside maps (Grad-CAM) of the evidence"
-    )
-    return Photograph(title, name, as_jpeg(draw_sheet(job, found)), WIDTH, alt, notes)
 
 
-def draw_sheet(job: FinishedJob, found: Explained) -> str:
-    """The cells as SVG, :data:`WIDTH` px wide, with the pictures in it: first those called right."""
-    wrong = job.test.called[found.cells] != job.test.labels[found.cells]
-    mistakes = int((job.test.called != job.test.labels).sum())
-    parts, top = list[str](), 32
-    for cells, pictures, words in (
-        (np.flatnonzero(~wrong), 2, "Called as labelled: of each class the least certain"),
-        (np.flatnonzero(wrong), 3, f"Called otherwise: the most certain {wrong.sum()} of {mistakes:,}"),
-    ):
-        if not len(cells):
-            continue
-        parts.append(f'<text x="{MARGIN}" y="{top + 14}" font-size="14" font-weight="bold">{escape(words)}</text>')
-        top += 24
-        across, high = ACROSS[pictures], LINE * (pictures - 1) + SIDE + 32
-        step = (WIDTH - 2 * MARGIN) // across
-        for number, place in enumerate(cells):
-            row, column = divmod(number, across)
-            parts += _card(job, found, int(place), MARGIN + column * step, top + row * high, step - 2 * GAP)
-        top += high * -(-len(cells) // across) + 6
-    return _svg("".join(parts), WIDTH, top, WHAT)
+def draw_sheet(job: FinishedJob, found: Explained, places: NDArray[np.intp], what: str) -> str:
+    """Some of the cells found as SVG, :data:`WIDTH` px wide, with the pictures in it; ``what`` is the line above.
+
+    Either all were called right or none.
+    """
+    cell = found.cells[places[0]]
+    pictures = 2 if job.test.called[cell] == job.test.labels[cell] else 3
+    across, high = ACROSS[pictures], LINE * (pictures - 1) + SIDE + 32
+    step = (WIDTH - 2 * MARGIN) // across
+    parts = []
+    for number, place in enumerate(places):
+        row, column = divmod(number, across)
+        parts += _card(job, found, int(place), MARGIN + column * step, TOP + row * high, step - 2 * GAP)
+    return _svg("".join(parts), WIDTH, TOP + high * -(-len(places) // across), what)
 
 
 def _card(job: FinishedJob, found: Explained, place: int, left: int, top: int, room: int) -> list[str]:
