@@ -119,6 +119,18 @@ def test_a_page_without_maps_says_what_is_missing(job: FinishedJob, monkeypatch:
     assert sheet_blocks([], "", "sheet") == []
 
 
+def test_a_map_of_one_place_is_not_shown(tmp_path: Path) -> None:
+    write_generated_cells(tmp_path / "cells", ("LYT", "EOS"), 6, seed=3, side=48)
+    cells = read_cell_set(tmp_path / "cells")
+    recipe = replace(find_recipe("modern", "mobilenetv4-small", "smoke"), side=32, epochs=1)
+    parts = part(cells, how="stratified", val=0.2, test=0.4, seed=0)
+    train_network("mobilenetv4-small", recipe, cells, parts, tmp_path / "job", threads=1, silent=True)
+    assert (
+        explained(read_job(tmp_path / "job"))
+        == "at 32 px the last map of this network has one place, which tells nothing."
+    )
+
+
 def test_what_the_pointing_game_needs(job: FinishedJob) -> None:
     def pointing(found: FinishedJob) -> object:
         (job.folder / FILE).unlink(missing_ok=True)

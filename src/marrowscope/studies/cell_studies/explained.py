@@ -130,6 +130,8 @@ def _make(job: FinishedJob, cells: NDArray[np.intp]) -> Explained:
     from marrowscope.learning.transfer.training import load_network
 
     network, facts = load_network(job.folder)
+    if (places := network.map_shape()[1:]) == (1, 1):
+        raise MarrowscopeError(f"at {network.side} px the last map of this network has one place, which tells nothing")
     prepare = Prepare(**facts["recipe"]["prepare"])
     pictures = _pictures(job, cells, prepare, network.side)
     called, labels = job.test.called[cells], job.test.labels[cells]
@@ -141,7 +143,7 @@ def _make(job: FinishedJob, cells: NDArray[np.intp]) -> Explained:
         pictures=_shrunk(pictures),
         called=_shrunk(maps),
         labelled=_shrunk(labelled),
-        places=network.map_shape()[1:],
+        places=places,
         pointing=_point(job, network, prepare),
     )
 

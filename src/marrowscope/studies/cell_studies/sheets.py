@@ -36,6 +36,9 @@ ACROSS = {2: 4, 3: 3}
 SCALE, LARGEST = 1.5, 250_000
 """Pixels of the photograph to one of the drawing, and its largest size in bytes."""
 
+FEW = 4
+"""A map with fewer rows or columns of places is said to be too coarse to point at a cell."""
+
 LEGEND = ("the cell", "evidence: called", "evidence: label")
 LETTER, BOLD, SMALLEST = 0.61, 0.69, 9.0
 """Width of a letter of the widest likely font in parts of its size, of a bold one, and the smallest size, px."""
@@ -82,6 +85,7 @@ def _of_wrong(entry: Entry, found: Explained, places: NDArray[np.intp], title: s
 
 def _meaning(found: Explained) -> tuple[str, ...]:
     """What the maps of a sheet show, and what they do not."""
+    few = " So few hardly tell the cell from what is around it." if min(found.places) < FEW else ""
     return (
         (
             "Each cell as the network is fed it, then in grey the evidence for the class called: from green to yellow "
@@ -89,7 +93,7 @@ def _meaning(found: Explained) -> tuple[str, ...]:
         ),
         (
             f"{MEANING['Grad-CAM']} {LIMITS} This network's maps have {found.places[0]} × {found.places[1]} places, "
-            "drawn smoothly."
+            f"drawn smoothly.{few}"
         ),
     )
 
