@@ -1,18 +1,18 @@
 """Do explanations point at the cell, do they follow it, and do they depend on what the network has learnt?
 
-    python benchmarks/explanations.py ../shared/data/pbc [--pack blood-11] [--figure pointing.jpg]
-    python benchmarks/explanations.py ../shared/data/pbc --network RUN
+    python benchmarks/explanations.py --data ../shared/data/pbc [--pack blood-11] [--figure pointing.jpg]
+    python benchmarks/explanations.py --data ../shared/data/pbc --network RUN
 
 Prints the tables of docs/results/explanations.md in less than two minutes of one core (a large network takes longer).
-A pack is explained without torch, a network that training left in RUN with it. Real cells are those of the PBC test
-split, the cell's place a mask made by colour; `phantom-16` is measured on phantoms (no folder needed), the cell's place
-the ellipse in its box. Explained is the type that the model names, right or wrong.
+A pack is explained without torch; with it a network that training left in RUN, which may be the folder of a study's
+job. Real cells are those of the PBC test split, the cell's place a mask made by colour; `phantom-16` is measured on
+phantoms (no folder needed), the cell's place the ellipse in its box. Explained is the type that the model names, right
+or wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,9 +32,11 @@ from tables import machine, print_table
 from marrowscope.cells.classification import Classifier
 from marrowscope.cells.explain import LOOKS_APART, explain, looks_apart
 from marrowscope.cells.gallery import DOUBTFUL
-from marrowscope.evaluation.intervals import Proportion, bootstrap_interval
+from marrowscope.evaluation.intervals import bootstrap_interval
+from marrowscope.evaluation.pointing import pointing_game
 from marrowscope.learning.datasets.cells import PBC_SIDE, PBC_SPACING, centred, read_pbc, read_picture
 from marrowscope.learning.datasets.masks import cell_mask
+from marrowscope.learning.transfer.preparing import Prepare
 from marrowscope.packs import load_pack
 from marrowscope.packs.loading import Pack
 from marrowscope.phantom import FieldOptions, render_cells
@@ -93,32 +95,30 @@ def of_pack(pack: Pack, *, spoil: bool = True) -> Model:
     )
 
 
-def of_network(network: Any, name: str, *, spoil: bool = True) -> Model:
-    """A network of torch, which sees the whole PBC picture."""
+def of_network(network: Any, prepare: Prepare, name: str, *, spoil: bool = True) -> Model:
+    """A network of torch, which sees the whole PBC picture, prepared as in its training."""
     import torch
 
-    from marrowscope.learning.transfer.explaining import explain_network
+    from marrowscope.learning.transfer.explaining import explain_network, shuffled
+
+    def fed(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.stack([prepare(crop, network.side) for crop in crops])
 
     def maker(method: Any) -> Callable[[NDArray[np.uint8], Types | None], tuple[Maps, Types]]:
         def make(crops: NDArray[np.uint8], types: Types | None) -> tuple[Maps, Types]:
-            found = explain_network(network, crops, types, method=method)
+            found = explain_network(network, fed(crops), types, method=method)
             return found.maps, found.types
 
         return make
 
     def probabilities(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():
-            parts = [network(torch.from_numpy(part)).softmax(1) for part in np.array_split(crops, -(-len(crops) // 32))]
-        return np.asarray(torch.cat(parts).numpy())
+            parts = np.array_split(fed(crops), -(-len(crops) // 32))
+            found = [network(torch.from_numpy(part)).softmax(1) for part in parts]
+        return np.asarray(torch.cat(found).numpy())
 
     def shuffle(*, head_only: bool) -> Model:
-        other, generator = copy.deepcopy(network), torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for weight in (other.head if head_only else other).parameters():
-                if weight.ndim > 1:
-                    order = torch.randperm(weight.numel(), generator=generator)
-                    weight.copy_(weight.flatten()[order].reshape(weight.shape))
-        return of_network(other, name, spoil=False)
+        return of_network(shuffled(network, head_only=head_only), prepare, name, spoil=False)
 
     methods = (["class activation"] if network.head.shape.is_linear else []) + ["Grad-CAM"]
     return Model(
@@ -209,8 +209,7 @@ def mean_interval(values: NDArray[np.float64]) -> str:
 
 def hits(maps: Maps, cells: Cells) -> str:
     """Pointing game (Zhang et al., ECCV 2016): cells on which the largest value lies."""
-    at = maps.reshape(len(maps), -1).argmax(axis=1)
-    on = Proportion(int(cells.masks.reshape(len(maps), -1)[np.arange(len(maps)), at].sum()), len(maps))
+    on = pointing_game(maps, cells.masks)
     low, high = on.interval
     return f"{on.value:.2f} ({low:.2f}–{high:.2f})"
 
@@ -352,7 +351,7 @@ def figure(pictures: Pictures, model: Model, path: Path, cells: int = 8) -> None
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pbc", type=Path, nargs="?", help="folder of the PBC set; not needed for phantom packs")
+    parser.add_argument("--data", type=Path, help="folder of the PBC set; not needed for phantom packs")
     parser.add_argument("--pack", default="blood-11")
     parser.add_argument("--network", type=Path, help="folder of a trained network, in place of a pack")
     parser.add_argument("--every", type=int, default=10, help="take every so many pictures of the test split")
@@ -364,17 +363,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from marrowscope.learning.transfer.training import load_network
 
         network, facts = load_network(given.network)
-        model, phantom = of_network(network, f"{network.network.title}, {given.network.name}, {facts['start']}"), False
+        name = (
+            f"{network.network.title}, {facts['recipe']['name']}, start {facts['start']}, trained on {facts['source']}"
+        )
+        model, phantom = of_network(network, Prepare(**facts["recipe"]["prepare"]), name), False
     else:
         pack = load_pack(given.pack)
         if pack.contract.classifier is None:
             parser.error("give a pack with a classifier of its own")
         model, phantom = of_pack(pack), pack.contract.phantom
         apart = looks_apart(pack, threads=1) if "class activation" in model.makers else None
-    if given.pbc is None and not phantom:
-        parser.error("give the folder of the PBC set, or a phantom pack")
+    if given.data is None and not phantom:
+        parser.error("give the folder of the PBC set with --data, or a phantom pack")
     least = model.side + 2 * round(MOVED_UM / model.spacing) + 2
-    pictures = phantoms(least, model.spacing, 200) if phantom else pbc(given.pbc, model.spacing, least, given.every)
+    pictures = phantoms(least, model.spacing, 200) if phantom else pbc(given.data, model.spacing, least, given.every)
     print(f"{model.name}; {pictures.name}. {machine()}.\n")
     if apart is not None:
         verdict = "class activation is trusted" if apart >= LOOKS_APART else "class activation is not trusted"

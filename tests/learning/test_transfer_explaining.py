@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from marrowscope.errors import MarrowscopeError
-from marrowscope.learning.transfer.explaining import explain_network
+from marrowscope.learning.transfer.explaining import explain_network, grad_cam, shuffled
 from marrowscope.learning.transfer.heads import Head
 from marrowscope.learning.transfer.networks import CellNetwork, build
 
@@ -74,14 +72,7 @@ def test_evidence_falls_on_what_makes_the_class_and_not_where_weights_are_random
     assert (found.types == classes).mean() > 0.95
     assert found.maps.shape == (40, SIDE, SIDE)
     assert on_spot(found.maps, masks) > 0.9 > 2 * masks.mean()
-    spoilt = copy.deepcopy(network)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in spoilt.parameters():
-            if parameter.ndim > 1:
-                order = torch.randperm(parameter.numel(), generator=generator)
-                parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
-    other = explain_network(spoilt, pictures, found.types, method=method)
+    other = explain_network(shuffled(network, seed=1), pictures, found.types, method=method)
     pairs = zip(found.maps[:, ::4, ::4], other.maps[:, ::4, ::4], strict=True)
     correlations = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in pairs]
     assert np.nanmean(correlations) < 0.6
@@ -101,6 +92,30 @@ def test_class_activation_adds_up_to_the_logit_and_grad_cam_agrees(linear: CellN
     np.testing.assert_allclose(grad.maps * area, cam.maps, atol=1e-3)
     np.testing.assert_allclose(cam.contrast, cam.maps - cam.other_maps)
     assert (cam.others != types).all()
+
+
+def test_grad_cam_of_named_types_alone_is_the_same_map(dense: CellNetwork) -> None:
+    pictures, _, _ = spots(19, 2)
+    types = np.arange(19) % 3
+    dense.train()
+    np.testing.assert_allclose(
+        grad_cam(dense, pictures, types), explain_network(dense, pictures, types).maps, atol=1e-6
+    )
+    assert dense.training
+    dense.eval()
+    assert grad_cam(dense, pictures[:0], types[:0]).shape == (0, SIDE, SIDE)
+    with pytest.raises(MarrowscopeError, match="48 x 48 px, found"):
+        grad_cam(dense, np.zeros((1, 50, 50, 3), np.uint8), np.zeros(1, np.intp))
+
+
+def test_shuffled_weights_are_the_same_numbers_elsewhere(dense: CellNetwork) -> None:
+    all_layers, head = shuffled(dense), shuffled(dense, head_only=True)
+    for name, weight in dense.named_parameters():
+        for other, moved in ((all_layers, True), (head, name.startswith("head"))):
+            found = other.get_parameter(name)
+            assert torch.equal(found.flatten().sort().values, weight.flatten().sort().values)
+            assert torch.equal(found, weight) == (not moved or weight.ndim < 2), name
+    assert torch.equal(shuffled(dense).head.linear.weight, all_layers.head.linear.weight)
 
 
 def test_grad_cam_of_a_transformer_is_that_of_its_patches() -> None:

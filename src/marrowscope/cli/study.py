@@ -137,13 +137,19 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the paper's tables with its figures beside ours: Markdown, figures as SVG, and one HTML file."""
+    """Write the paper's tables with its figures beside ours: Markdown, figures as SVG, and one HTML file.
+
+    Of studies of cells the best networks are explained when a page is first written: a few cells with maps, which needs
+    torch and the pictures, and takes some ten seconds each.
+    """
     from marrowscope.studies.study import find_study
 
     name = _study_in(output)
     page = page or output / "report.md"
     command = shlex.join(["marrowscope", "study", "report", str(output), "-o", str(page)])
-    written = find_study(name).report(output, page, command, notes or [])
+    with Stages() as stages:
+        stages.report("writing the page", 0.0)
+        written = find_study(name).report(output, page, command, notes or [])
     if as_json:
         typer.echo(json.dumps([str(path) for path in written], indent=2))
         return

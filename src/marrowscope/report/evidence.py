@@ -25,6 +25,7 @@ MEANING = {
         f"A map (occlusion) shows on which of {PATCHES} × {PATCHES} places of the picture a type depended: "
         "those that, covered, cost it most."
     ),
+    "Grad-CAM": ("A map (Grad-CAM) shows where in the picture the network found what raises its output for a type."),
 }
 """What a map shows, by the method that made it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -38,6 +39,18 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Photograph:
+    """A JPEG picture, shown ``width`` px wide where there is room; ``alt`` is for who does not see it."""
+
+    title: str
+    name: str
+    jpeg: bytes
+    width: int
+    alt: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """Paragraphs under a heading."""
 
@@ -45,7 +58,7 @@ class Text:
     paragraphs: tuple[str, ...]
 
 
-Block = Table | Figure | Text
+Block = Table | Figure | Photograph | Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +72,19 @@ class Page:
 
 
 def write_page(page: Page, path: Path) -> list[Path]:
-    """Write ``NAME.md``, ``NAME.html`` and, in the folder ``NAME``, one SVG a figure; each file whole or not at all."""
+    """Write ``NAME.md``, ``NAME.html`` and, in the folder ``NAME``, one SVG a figure and one JPEG a photograph; each
+    file whole or not at all.
+    """
     written = [path, path.with_suffix(".html")]
     for block in page.blocks:
         if isinstance(block, Figure):
             written.append(path.parent / path.stem / f"{block.name}.svg")
-            _write(written[-1], block.svg)
-    _write(path, markdown(page, path.stem))
-    _write(written[1], html(page))
+            _write(written[-1], block.svg.encode())
+        elif isinstance(block, Photograph):
+            written.append(path.parent / path.stem / f"{block.name}.jpg")
+            _write(written[-1], block.jpeg)
+    _write(path, markdown(page, path.stem).encode())
+    _write(written[1], html(page).encode())
     return written
 
 
@@ -83,6 +101,8 @@ def markdown(page: Page, folder: str) -> str:
                 lines += ["", *_spaced(block.notes)]
             case Figure():
                 lines += [f"![{_cell(block.title)}]({folder}/{block.name}.svg)", "", *_spaced(block.notes)]
+            case Photograph():
+                lines += [f"![{_cell(block.alt)}]({folder}/{block.name}.jpg)", "", *_spaced(block.notes)]
             case Text():
                 lines += _spaced(block.paragraphs)
     return "\n".join(lines).rstrip() + "\n"
@@ -98,21 +118,22 @@ th:first-child,td:first-child{text-align:left;min-width:11rem}
 .whole{white-space:nowrap}
 pre{background:#f4f4f4;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .note{font-size:13px;color:#444}
-svg{max-width:100%;height:auto}
+svg,img{max-width:100%;height:auto}
 @media print{
 body{font-size:12px;max-width:none;margin:0;padding:0}
 table{display:table;font-size:9px}
 th,td{padding:.15rem .3rem}
 .note{font-size:10px}
 h2{break-after:avoid}
-tr,svg{break-inside:avoid}
-svg{max-height:165mm}
+tr,svg,img{break-inside:avoid}
+svg,img{max-height:165mm}
+img{width:auto}
 }
 """
 
 
 def html(page: Page) -> str:
-    """The page as one HTML file: no script, no picture, no font from elsewhere."""
+    """The page as one HTML file: no script, and no picture or font from elsewhere."""
     body = [f"<h1>{escape(page.title)}</h1>", *(f"<p>{escape(words)}</p>" for words in page.intro)]
     body.append(f"<pre>{escape(page.command)}</pre>")
     for block in page.blocks:
@@ -127,9 +148,13 @@ def html(page: Page) -> str:
                 body += [f'<p class="note">{escape(note)}</p>' for note in block.notes]
             case Figure():
                 body += [block.svg, *(f'<p class="note">{escape(note)}</p>' for note in block.notes)]
+            case Photograph():
+                source = f"data:image/jpeg;base64,{b64encode(block.jpeg).decode('ascii')}"
+                body.append(f'<img src="{source}" width="{block.width}" alt="{escape(block.alt)}">')
+                body += [f'<p class="note">{escape(note)}</p>' for note in block.notes]
             case Text():
                 body += [f"<p>{escape(words)}</p>" for words in block.paragraphs]
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -154,6 +179,6 @@ def _cell(words: str) -> str:
     return words.replace("|", "\\|").replace("\n", " ")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     with whole_file(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(content)

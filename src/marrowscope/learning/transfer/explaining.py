@@ -15,6 +15,7 @@ over the picture and its three mirror images, as networks that pad on one side m
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,11 +70,7 @@ def explain_network(
     the head is linear, else Grad-CAM. Raises ``MarrowscopeError`` for class activation with another head, and for
     pictures of another side.
     """
-    if pictures.ndim != 4 or pictures.shape[1:] != (network.side, network.side, 3):
-        raise MarrowscopeError(
-            f"{network.network.name} was built for pictures of {network.side} x {network.side} px, found "
-            f"{pictures.shape[1:]}; resize them first"
-        )
+    _check(network, pictures)
     linear = network.head.shape.is_linear
     method = method or ("class activation" if linear else "Grad-CAM")
     if method == "class activation" and not linear:
@@ -82,15 +79,11 @@ def explain_network(
             "would explain something else; take Grad-CAM"
         )
     one = _grad_cam if method == "Grad-CAM" else _class_activation
-    device, was_training = next(network.parameters()).device, network.training
-    network.eval()
-    try:
+    with _evaluated(network) as device:
         parts = [
             _explained(network, torch.from_numpy(pictures[start : start + BATCH]).to(device), types, start, one)
             for start in range(0, len(pictures), BATCH)
         ]
-    finally:
-        network.train(was_training)
     if not parts:
         none, nothing = np.zeros((0, network.side, network.side), np.float32), np.zeros(0, np.intp)
         return NetworkExplanation(
@@ -98,6 +91,54 @@ def explain_network(
         )
     first, second, probabilities, maps, other_maps = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return NetworkExplanation(method, first, second, probabilities, maps, other_maps, maps - other_maps)
+
+
+def grad_cam(network: CellNetwork, pictures: NDArray[np.uint8], types: NDArray[np.intp]) -> Floats:
+    """Maps ``(n, s, s)`` by Grad-CAM of the evidence for one type a picture, ``types (n,)``, and for no other.
+
+    ``pictures (n, s, s, 3)``, RGB as the network is fed. Raises ``MarrowscopeError`` for pictures of another side.
+    """
+    _check(network, pictures)
+    maps = np.empty(pictures.shape[:3], np.float32)
+    with _evaluated(network) as device:
+        for start in range(0, len(pictures), BATCH):
+            rows = slice(start, start + BATCH)
+            wanted = torch.as_tensor(types[rows], device=device)
+            maps[rows] = _upright(network, torch.from_numpy(pictures[rows]).to(device), wanted, _grad_cam).cpu().numpy()
+    return maps
+
+
+def shuffled(network: CellNetwork, *, head_only: bool = False, seed: int = 0) -> CellNetwork:
+    """A copy with the weights of every layer, or of its head, in random order; biases and norms stay.
+
+    What such a network still explains as before is the picture and not what was learnt (Adebayo et al., NeurIPS 2018).
+    """
+    other, generator = copy.deepcopy(network), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in (other.head if head_only else other).parameters():
+            if weight.ndim > 1:
+                order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+                weight.copy_(weight.flatten()[order].reshape(weight.shape))
+    return other
+
+
+def _check(network: CellNetwork, pictures: NDArray[np.uint8]) -> None:
+    if pictures.ndim != 4 or pictures.shape[1:] != (network.side, network.side, 3):
+        raise MarrowscopeError(
+            f"{network.network.name} was built for pictures of {network.side} x {network.side} px, found "
+            f"{pictures.shape[1:]}; resize them first"
+        )
+
+
+@contextmanager
+def _evaluated(network: CellNetwork) -> Iterator[torch.device]:
+    """The network as it is used, not as it is trained, and where it is."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield next(network.parameters()).device
+    finally:
+        network.train(was_training)
 
 
 _Maker = Callable[[CellNetwork, Tensor, Tensor], Tensor]

@@ -124,7 +124,7 @@ class CellNetwork(nn.Module):
         self.base = _base(key, self.network, side)
         self.end = nn.Identity()
         self.frozen = False
-        channels, height, width = self._map_shape()
+        channels, height, width = self.map_shape()
         self.head = CellHead(head, channels, height * width, classes)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -183,7 +183,7 @@ class CellNetwork(nn.Module):
         # and the map is what a linear head averages.
         return self.end(x if norm is None else norm(x)), None
 
-    def _map_shape(self) -> tuple[int, int, int]:
+    def map_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the map, found without computing it."""
         try:
             with torch.no_grad():

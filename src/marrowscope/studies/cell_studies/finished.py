@@ -30,13 +30,17 @@ OWN_START = frozenset({"sequential-cnn"})
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """``n`` cells of one split: ``rows (n,)`` of the data set, ``labels (n,)``, outputs and logits ``(n, k)``."""
+    """``n`` cells of one split: ``rows (n,)`` of the data set, ``labels (n,)``, outputs and logits ``(n, k)``.
+
+    ``files (n,)`` are where their pictures were; empty where that is not told.
+    """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     logits: NDArray[np.float64] | None
     patients: tuple[str, ...] | None
+    files: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,7 +58,7 @@ class FinishedJob:
     ``arm`` says which of a study's several data sets or preparations it is of, in words; empty where there is one.
     """
 
-    name: str
+    folder: Path
     arm: str
     facts: Mapping[str, Any]
     history: pl.DataFrame
@@ -188,7 +192,7 @@ def read_job(folder: Path, arm: str = "") -> FinishedJob:
         raise DataError(f"{folder / PREDICTIONS_FILE} holds no test cell; give the study data with a test part")
     if not all(np.isfinite(part.probabilities).all() for part in parts):
         raise DataError(f"{folder / PREDICTIONS_FILE} holds outputs that are no numbers: the training failed")
-    return FinishedJob(folder.name, arm, facts, history, *parts)
+    return FinishedJob(folder, arm, facts, history, *parts)
 
 
 def entries(
@@ -255,4 +259,5 @@ def _part(table: pl.DataFrame, classes: int) -> Predicted:
         probabilities=matrix("p"),
         logits=matrix("logit") if "logit_0" in table.columns else None,
         patients=patients if patients and all(patients) else None,
+        files=tuple(table["file"].to_list()) if "file" in table.columns else (),
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from marrowscope.studies.cell_studies import figures, tables
-from marrowscope.studies.cell_studies.blocks import RANDOM, paper_blocks
+from marrowscope.studies.cell_studies import figures, sheets, tables
+from marrowscope.studies.cell_studies.blocks import NAMES, RANDOM, paper_blocks
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, entries, read_job
 from marrowscope.studies.cell_studies.papers import find_paper
 from marrowscope.studies.jobs import failures
@@ -36,6 +36,7 @@ def write_report(
     blocks: list[Block] = [_data(facts)]
     blocks += paper_blocks(about.name, [job for job in jobs if job.recipe != MODERN])
     blocks += _modern(about.name, jobs)
+    blocks += _looked(about.name, jobs, facts["scale"])
     blocks += _not_done(missing, failures(output))
     intro = [f"{about.paper}.", f"Scale: {facts['scale']}. {about.scales[facts['scale']]}"]
     if facts["scale"] == "smoke":
@@ -103,6 +104,21 @@ def _modern(paper: str, jobs: Sequence[FinishedJob]) -> list[Block]:
         blocks.append(tables.classes_table(best, f"By class: modern, {best.label}{heading}"))
         blocks.append(figures.class_bars(best, f"Bars by class: modern, {best.label}{heading}", f"{stem}-bars"))
         blocks.append(figures.confusion(best, f"Confusion: modern, {best.label}{heading}", f"{stem}-confusion"))
+    return blocks
+
+
+def _looked(paper: str, jobs: Sequence[FinishedJob], scale: str) -> list[Block]:
+    """A sheet of the best network of each recipe, apart by its start; at scale smoke of our recipe's alone, as it is
+    small.
+    """
+    blocks: list[Block] = []
+    for modern in (True,) if scale == "smoke" else (False, True):
+        for random in (False, True):
+            same = [job for job in jobs if (job.recipe == MODERN) == modern and job.random == random]
+            suffix = (", modern" if modern else "") + (f", {RANDOM}" if random else "")
+            name = figures.file_name("modern" if modern else "", "random" if random else "", "sheet")
+            found = entries(same, find_paper(paper).networks, None if modern else NAMES[paper])
+            blocks += sheets.sheet_blocks(found, suffix, name)
     return blocks
 
 
