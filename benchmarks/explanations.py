@@ -96,13 +96,16 @@ def of_pack(pack: Pack, *, spoil: bool = True) -> Model:
 
 
 def of_network(network: Any, prepare: Prepare, name: str, *, spoil: bool = True) -> Model:
-    """A network of torch, which sees the whole PBC picture, prepared as in its training."""
+    """A network of torch, which sees of a PBC picture what it saw in training, prepared as there."""
     import torch
 
     from marrowscope.learning.transfer.explaining import explain_network, shuffled
 
+    whole = PBC_SIDE * PBC_SPACING
+    spacing = min(prepare.field or whole, whole) / network.side
+
     def fed(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.stack([prepare(crop, network.side) for crop in crops])
+        return np.stack([prepare(crop, network.side, spacing) for crop in crops])
 
     def maker(method: Any) -> Callable[[NDArray[np.uint8], Types | None], tuple[Maps, Types]]:
         def make(crops: NDArray[np.uint8], types: Types | None) -> tuple[Maps, Types]:
@@ -124,7 +127,7 @@ def of_network(network: Any, prepare: Prepare, name: str, *, spoil: bool = True)
     return Model(
         name,
         network.side,
-        PBC_SIDE * PBC_SPACING / network.side,
+        spacing,
         {method: maker(method) for method in methods},
         probabilities,
         {

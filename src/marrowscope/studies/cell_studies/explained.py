@@ -164,7 +164,7 @@ def _point(job: FinishedJob, network: CellNetwork, prepare: Prepare) -> Pointing
     if most < FEWEST_POINTED:
         return "with this network it takes too long for a page; benchmarks/explanations.py --network does it"
     cells = np.unique(np.linspace(0, len(job.test) - 1, most).round().astype(np.intp))
-    plain = _pictures(job, cells, Prepare(prepare.interpolation), network.side)
+    plain = _pictures(job, cells, Prepare(prepare.interpolation, field=prepare.field), network.side)
     masks = np.array([cell_mask(picture, spacing) > 0 for picture in plain], bool).reshape(plain.shape[:3])
     found = masks.any(axis=(1, 2))
     if not found.any():
@@ -187,7 +187,7 @@ def _pictures(job: FinishedJob, cells: NDArray[np.intp], prepare: Prepare, side:
     """``(n, side, side, 3)`` as training prepared them."""
     pictures = np.empty((len(cells), side, side, 3), np.uint8)
     for place, cell in enumerate(cells):
-        pictures[place] = prepare(read_cell_picture(Path(job.test.files[cell])), side)
+        pictures[place] = prepare(read_cell_picture(Path(job.test.files[cell])), side, job.facts["picture_spacing"])
     return pictures
 
 
