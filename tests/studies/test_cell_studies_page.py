@@ -61,7 +61,7 @@ def draw_job(
     ).write_csv(folder / "history.csv")
     told = {
         "network": network,
-        "recipe": {"name": "shah-2025", "silent": {"batch": "32: the usual value"}},
+        "recipe": {"name": "shah-2025", "keep": "last", "silent": {"batch": "32: the usual value"}},
         "start": start,
         "seed": seed,
         "classes": list(classes),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from marrowscope.errors import DataError
 from marrowscope.learning.datasets.cell_sets import read_cell_set
 from marrowscope.learning.datasets.generated import write_generated_cells
 from marrowscope.studies import meem_2023, senthilkumar_2023, shah_2025, veerasagar_2025
-from marrowscope.studies.cell_studies.arms import Arm, joined, of_classes, parted
+from marrowscope.studies.cell_studies.arms import Arm, of_classes, parted
+from marrowscope.studies.cell_studies.joining import joined, of_one_spacing
 from marrowscope.studies.cell_studies.study import weights_for
 from marrowscope.studies.study import STUDIES
 
@@ -69,6 +72,63 @@ def test_two_sets_are_joined_by_the_names_of_their_classes(leukaemia: list[Path]
     assert len(set(cells.patients)) == 12, "patients of two sets are not one another"
     with pytest.raises(DataError, match="must have the same"):
         joined([sets[0], parted(meem_2023.STUDY, read_cell_set(marrow))])
+
+
+def test_no_picture_of_a_joint_test_is_learned_from_in_another_set(leukaemia: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(leukaemia[0], tmp_path / "copy")
+    moved = next((tmp_path / "copy" / "ALL").glob("*.png"))
+    shutil.move(moved, tmp_path / "copy" / "HEM" / f"moved-{moved.name}")
+    table = tmp_path / "copy" / "labels.csv"
+    lines = table.read_text().replace(f"ALL/{moved.name},ALL", f"HEM/moved-{moved.name},HEM")
+    table.write_text(lines)
+    folders = (leukaemia[0], tmp_path / "copy")
+    one, other = (parted(senthilkumar_2023.STUDY, read_cell_set(folder)) for folder in folders)
+    assert len(other[0]) == len(one[0])
+    cells, parts = joined([one, other])
+    seen = [{cells.files[row].read_bytes() for row in rows} for rows in (parts.train, parts.val, parts.test)]
+    assert len(set.union(*seen)) == sum(map(len, seen))
+    assert moved.name not in {cells.files[row].name.removeprefix("moved-") for row in parts.train}
+    told = " ".join(cells.skipped)
+    assert "another set or part holds too" in told
+    assert "2 pictures of which the sets hold copies in another class" in told
+
+
+def test_sets_of_different_spacings_are_seen_whole(leukaemia: list[Path]) -> None:
+    one, other = (parted(senthilkumar_2023.STUDY, read_cell_set(folder)) for folder in leukaemia)
+    finer = (dataclasses.replace(other[0], spacing=0.123), other[1])
+    assert [cells.spacing for cells, _ in of_one_spacing([one, other])] == [one[0].spacing] * 2
+    same = of_one_spacing([one, finer])
+    assert [cells.spacing for cells, _ in same] == [None, None]
+    assert all("0.123 um" in cells.skipped[-1] for cells, _ in same)
+
+
+def test_what_a_paper_leaves_out_is_told(marrow: Path) -> None:
+    mll = dataclasses.replace(read_cell_set(marrow), name="mll")
+    study = dataclasses.replace(meem_2023.STUDY, share_of_mll=0.75, by_class=True, val=0.3, test=0.3)
+    cells, _ = parted(study, mll)
+    assert ": 48 pictures of 8 classes" in cells.source
+    assert "16 pictures beyond the paper's limit of 75% a class" in cells.skipped
+
+
+def test_a_second_run_adds_to_the_first_and_other_data_are_refused(
+    marrow: Path, leukaemia: list[Path], tmp_path: Path
+) -> None:
+    def again(data: Path, network: str, *more: str) -> Result:
+        words = ["shah-2025", "--data", data, "-o", tmp_path, "--scale", "smoke", "--recipes", "shah-2025"]
+        return run("run", *words, "--networks", network, *more)
+
+    assert again(marrow, "sequential-cnn").exit_code == 0
+    assert again(marrow, "mobilenetv4-small").exit_code == 0
+    facts = json.loads((tmp_path / "study.json").read_text())
+    assert sorted(facts["jobs"]) == ["shah-2025/mobilenetv4-small/seed-0", "shah-2025/sequential-cnn/seed-0"]
+    assert len(facts["commands"]) == 2
+    assert again(marrow, "sequential-cnn").exit_code == 0
+    assert len(json.loads((tmp_path / "study.json").read_text())["commands"]) == 2
+    refused = again(leukaemia[0], "vgg16")
+    assert refused.exit_code == 1
+    assert "of other data" in refused.output + refused.stderr
+    assert again(leukaemia[0], "sequential-cnn", "--force").exit_code == 0
+    assert len(json.loads((tmp_path / "study.json").read_text())["jobs"]) == 1
 
 
 def test_other_cells_or_other_parts_are_another_question(marrow: Path) -> None:

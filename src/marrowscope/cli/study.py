@@ -64,9 +64,13 @@ def run(
         ),
     ] = None,
     networks: Annotated[
-        str,
-        typer.Option("--networks", metavar="NAME,...", help="Networks of a study of cells; all: those of the paper."),
-    ] = "all",
+        str | None,
+        typer.Option(
+            "--networks",
+            metavar="NAME,...",
+            help="Networks of a study of cells; all: those of the paper. [default: all]",
+        ),
+    ] = None,
     recipes: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +106,7 @@ def run(
             weights,
             force,
             tell,
-            networks=() if networks == "all" else _words(networks),
+            networks=() if networks is None else _words(networks),
             recipes=() if recipes is None else _words(recipes),
             seeds=seeds,
             further=tuple(data[1:]) if data else (),

@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from marrowscope.errors import DataError
+from marrowscope.errors import DataError, how_many
 from marrowscope.learning.datasets.cell_sets import CellSet
 from marrowscope.learning.datasets.generated import drawn_as, write_generated_cells
 from marrowscope.learning.datasets.parting import How, Parts, limited, part
@@ -47,9 +48,10 @@ class ArmFacts:
     test: int
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
+    identity: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Arm:
     """Cells, their parts and how their stain is prepared; ``words`` tell arms apart, "" where there is one."""
 
@@ -63,7 +65,7 @@ class Arm:
         """For the folder of a job."""
         return "-".join("".join(c if c.isalnum() else " " for c in self.words.lower()).split())
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hash of files, labels and parts: another one is other data."""
         told = [
@@ -86,13 +88,8 @@ class Arm:
             len(parts.test),
             self.cells.titles,
             self.cells.skipped,
+            self.identity,
         )
-
-    @staticmethod
-    def sha256_of(file: Path) -> str:
-        """Of a file of start weights: another one is another question."""
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def own_cells(study: CellStudy, output: Path, progress: Progress) -> list[Path]:
@@ -135,9 +132,11 @@ def parted(study: CellStudy, cells: CellSet) -> tuple[CellSet, Parts]:
     if wanted < set(keys):
         cells = of_classes(cells, [word for word, key in zip(cells.classes, keys, strict=True) if key in wanted])
     if cells.name == "mll" and study.share_of_mll is not None:
-        cells = limited(cells, share=study.share_of_mll, seed=SEED)
+        cells = fewer(cells, limited(cells, share=study.share_of_mll, seed=SEED), f"{study.share_of_mll:.0%} a class")
     if cells.name == "mll" and study.per_class is not None:
-        cells = limited(cells, per_class=study.per_class, seed=SEED)
+        cells = fewer(
+            cells, limited(cells, per_class=study.per_class, seed=SEED), f"at most {study.per_class:,} a class"
+        )
     return cells, part(cells, how=_how(study, cells), val=study.val, test=study.test, seed=SEED)
 
 
@@ -145,6 +144,15 @@ def _how(study: CellStudy, cells: CellSet) -> How:
     if "test" in cells.splits:
         return "given"
     return "patient" if any(cells.patients) and not study.by_class else "stratified"
+
+
+def fewer(cells: CellSet, left: CellSet, limit: str) -> CellSet:
+    """``left`` of ``cells``, which says so."""
+    if len(left) == len(cells):
+        return cells
+    words = f"{how_many(len(cells) - len(left), 'picture')} beyond the paper's limit of {limit}"
+    source = f"{cells.source.rsplit(': ', 1)[0]}: {len(left):,} pictures of {len(cells.classes)} classes"
+    return dataclasses.replace(left, source=source, skipped=(*cells.skipped, words))
 
 
 def of_classes(cells: CellSet, words: Sequence[str]) -> CellSet:
@@ -163,55 +171,12 @@ def of_classes(cells: CellSet, words: Sequence[str]) -> CellSet:
     )
 
 
-def joined(sets: Sequence[tuple[CellSet, Parts]]) -> tuple[CellSet, Parts]:
-    """Several sets as one: their parts joined part by part, classes by name.
-
-    Raises ``DataError`` when two sets have other classes.
-    """
-    first = sets[0][0]
-    keys = [class_key(word) for word in first.classes]
-    labels, starts = [], [0]
-    for cells, _ in sets:
-        own = [class_key(word) for word in cells.classes]
-        if sorted(own) != sorted(keys):
-            raise DataError(
-                f"{cells.source} and {first.source} have other classes ({', '.join(cells.classes)} and "
-                f"{', '.join(first.classes)}); sets that are learned from jointly must have the same"
-            )
-        labels.append(np.array([keys.index(key) for key in own], np.int64)[cells.labels])
-        starts.append(starts[-1] + len(cells))
-    together = dataclasses.replace(
-        first,
-        name="joined",
-        files=tuple(file for cells, _ in sets for file in cells.files),
-        labels=np.concatenate(labels),
-        splits=tuple(split for cells, _ in sets for split in cells.splits),
-        patients=tuple(
-            f"{number}:{patient}" if patient else ""
-            for number, (cells, _) in enumerate(sets)
-            for patient in cells.patients
-        ),
-        folds=tuple(fold for cells, _ in sets for fold in cells.folds),
-        spacing=first.spacing if len({cells.spacing for cells, _ in sets}) == 1 else None,
-        source=" and ".join(cells.source for cells, _ in sets),
-        skipped=tuple(words for cells, _ in sets for words in cells.skipped),
-    )
-    train, val, test = (
-        np.concatenate([getattr(parts, name) + start for (_, parts), start in zip(sets, starts, strict=False)])
-        for name in ("train", "val", "test")
-    )
-    how = "each set by itself: " + "; ".join(dict.fromkeys(parts.how for _, parts in sets))
-    parts = Parts(train, val, test, how)
-    return together, parts
-
-
 def set_words(cells: CellSet, stain: str, sets: int, stains: int) -> str:
     """What tells an arm from the others of its study: the set where there are several, the stain where it is varied."""
-    if sets == 1:
-        which = ""
-    elif cells.name == "joined":
-        which = "both sets jointly"
-    else:
-        which = cells.source.split(":")[0] if cells.name != "table" else cells.files[0].parent.parent.name
+    which = "" if sets == 1 else "both sets jointly" if cells.name == "joined" else _set_name(cells)
     how = {"none": "stain as it is"}.get(stain, "stain normalised") if stains > 1 else ""
     return ", ".join(word for word in (which, how) if word)
+
+
+def _set_name(cells: CellSet) -> str:
+    return cells.files[0].parent.parent.name if cells.name == "table" else cells.source.split(":")[0]

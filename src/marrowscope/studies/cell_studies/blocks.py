@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from marrowscope.studies.cell_studies import figures, paper_tables, tables
-from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, entries
+from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, best_first, entries
 from marrowscope.studies.cell_studies.papers import (
     find_paper,
     meem_2023,
@@ -19,7 +19,7 @@ RANDOM = "random initialisation: not the paper's transfer learning"
 """The heading of everything about networks that began at random weights where the paper began at learnt ones."""
 
 SHOWN_IN_FULL = 3
-"""Confusion, bars and classes are shown of so many networks, the best by macro F1; scores of all."""
+"""Of so many networks, the best by macro F1 on validation cells, confusion, bars and classes; scores of all."""
 
 WHY_RANDOM = (
     "No learnt weights were at hand for these networks, so that all their layers were trained from random weights. "
@@ -55,7 +55,8 @@ def paper_blocks(paper: str, jobs: Sequence[FinishedJob], *, in_full: int = SHOW
     blocks: list[Block] = [Text("What to beware of in this paper", known.traps())]
     if jobs:
         blocks.append(Text("How to read our numbers", tables.how_to_read(learnt + scratch)))
-    blocks += _of_start(paper, learnt, "", in_full)
+    if learnt or not scratch:
+        blocks += _of_start(paper, learnt, "", in_full)
     if scratch:
         blocks.append(Text(RANDOM[0].upper() + RANDOM[1:], (WHY_RANDOM,)))
         blocks += _of_start(paper, scratch, f", {RANDOM}", in_full)
@@ -78,8 +79,7 @@ def _of_start(paper: str, found: list[Entry], heading: str, in_full: int) -> lis
         blocks.append(figures.pairs_figure(pairs, f"Networks against each other{where}", name))
     blocks += figures.curves(found, f"Training curves{heading}", figures.file_name(stem, "curves"))
     blocks.append(figures.reliability(found, f"Reliability{heading}", figures.file_name(stem, "reliability")))
-    best = sorted(found, key=lambda entry: -entry.first.scores.macro_f1.value)[:in_full]
-    for entry in best:
+    for entry in best_first(found)[:in_full]:
         title = f"{entry.label}{heading}"
         blocks.append(tables.classes_table(entry, f"By class: {title}"))
         blocks.append(

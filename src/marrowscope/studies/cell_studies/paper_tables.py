@@ -60,9 +60,11 @@ def shah_table_1(entries: Sequence[Entry], heading: str = "") -> Table:
         *("Model", "training accuracy, paper", "training accuracy, ours"),
         *("validation accuracy, paper", "validation accuracy, ours", "test accuracy, ours"),
     )
+    chosen = any(entry.first.facts["recipe"]["keep"] != "last" for entry in entries)
+    which = "The validation cells chose the epoch" if chosen else "The last epoch is kept"
     note = (
-        "Ours of training: the epoch that was kept, on augmented cells while the network learns. The validation cells "
-        "chose the epoch; the test cells chose nothing."
+        "Ours of training: the epoch that was kept, on augmented cells while the network learns. "
+        f"{which}; the test cells chose nothing."
     )
     return Table(f"Table 1{heading}: training and validation accuracy", head, tuple(rows), (note,))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from marrowscope.studies.cell_studies import figures, sheets, tables
 from marrowscope.studies.cell_studies.blocks import NAMES, RANDOM, paper_blocks
-from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, entries, read_job
+from marrowscope.studies.cell_studies.finished import FinishedJob, best_first, entries, read_job
 from marrowscope.studies.cell_studies.papers import find_paper
 from marrowscope.studies.jobs import failures
 from marrowscope.studies.jobs import read_job as read_done
@@ -92,7 +92,9 @@ def _modern(paper: str, jobs: Sequence[FinishedJob]) -> list[Block]:
             continue
         heading = f", {RANDOM}" if random else ""
         stem = "modern-random" if random else "modern"
-        everything = _ranked(entries(both, known.networks))
+        everything = sorted(
+            entries(both, known.networks), key=lambda entry: entry.first.scores.macro_f1.value, reverse=True
+        )
         blocks.append(tables.scores_table(everything, f"Both recipes, best macro F1 first{heading}"))
         blocks.append(tables.cost_table(modern, f"Cost of the modern recipe{heading}"))
         for pairs in tables.compare(everything):
@@ -100,7 +102,7 @@ def _modern(paper: str, jobs: Sequence[FinishedJob]) -> list[Block]:
             blocks.append(tables.pairs_table(pairs, f"McNemar's test between recipes and networks{where}"))
         blocks += figures.curves(modern, f"Training curves, modern{heading}", f"{stem}-curves")
         blocks.append(figures.reliability(modern, f"Reliability, modern{heading}", f"{stem}-reliability"))
-        best = _ranked(modern)[0]
+        best = best_first(modern)[0]
         blocks.append(tables.classes_table(best, f"By class: modern, {best.label}{heading}"))
         blocks.append(figures.class_bars(best, f"Bars by class: modern, {best.label}{heading}", f"{stem}-bars"))
         blocks.append(figures.confusion(best, f"Confusion: modern, {best.label}{heading}", f"{stem}-confusion"))
@@ -120,10 +122,6 @@ def _looked(paper: str, jobs: Sequence[FinishedJob], scale: str) -> list[Block]:
             found = entries(same, find_paper(paper).networks, None if modern else NAMES[paper])
             blocks += sheets.sheet_blocks(found, suffix, name)
     return blocks
-
-
-def _ranked(found: Sequence[Entry]) -> list[Entry]:
-    return sorted(found, key=lambda entry: -entry.first.scores.macro_f1.value)
 
 
 def _not_done(missing: Sequence[str], failed: Mapping[str, str]) -> list[Block]:

@@ -19,7 +19,7 @@ from marrowscope.report.evidence import LIMITS, MEANING, named, overlay
 from marrowscope.slides.protocol import Picture
 from marrowscope.studies.cell_studies.explained import Explained, Pointing, explained
 from marrowscope.studies.cell_studies.figures import file_name
-from marrowscope.studies.cell_studies.finished import Entry, FinishedJob
+from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, best_first
 from marrowscope.studies.cell_studies.plots import as_png
 from marrowscope.studies.cell_studies.tables import as_estimate
 from marrowscope.studies.page import Block, Photograph, Table, Text
@@ -45,11 +45,13 @@ LETTER, BOLD, SMALLEST = 0.61, 0.69, 9.0
 
 
 def sheet_blocks(entries: Sequence[Entry], suffix: str, name: str) -> list[Block]:
-    """Two sheets of the best network by macro F1, of the first arm, and its pointing game; else a sentence why not."""
+    """Two sheets of the best network of the first arm, by macro F1 on validation cells, and its pointing game; else a
+    sentence why not.
+    """
     if not entries:
         return []
     first = [entry for entry in entries if entry.first.arm == entries[0].first.arm]
-    best = max(first, key=lambda entry: entry.first.scores.macro_f1.value)
+    best = best_first(first)[0]
     found = explained(best.first)
     if isinstance(found, str):
         return [Text(f"Where {best.label} looked{suffix}", (f"No maps: {found}",))]

@@ -6,15 +6,19 @@ An *arm* is a data set as it is learned from: one set, or several jointly, each 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from marrowscope.errors import DataError
 from marrowscope.files import write_json
-from marrowscope.studies.cell_studies.arms import Arm, Stain, joined, own_cells, parted, set_words
+from marrowscope.studies.cell_studies.arms import Arm, Stain, own_cells, parted, set_words
+from marrowscope.studies.cell_studies.joining import joined, of_one_spacing
 from marrowscope.studies.cell_studies.papers import find_paper
 from marrowscope.studies.cell_studies.work import train_cells
 from marrowscope.studies.jobs import Job, JobsRun, check_jobs, read_job, run_jobs
@@ -62,7 +66,7 @@ class CellStudy:
             raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(self.ABOUT.scales)}")
         if options.further and not self.several:
             raise DataError(f"the study {name} takes one data set; give --data once")
-        begun_study(output, name, options.scale, force=options.force)
+        begun = begun_study(output, name, options.scale, force=options.force)
         recipes = self._recipes(options)
         start = {network: weights_for(network, options.weights) for network, _ in recipes}
         arms = list(self._arms(data, output, options, progress))
@@ -74,16 +78,7 @@ class CellStudy:
         ]
         if not options.force:
             check_jobs(jobs, output)
-        write_json(
-            output / "study.json",
-            {
-                "study": name,
-                "scale": options.scale,
-                "arms": [dataclasses.asdict(arm.told) for arm in arms],
-                "jobs": {job.name: job.question["arm"] for job in jobs},
-                "commands": [self._command(data, output, options)],
-            },
-        )
+        write_json(output / "study.json", self._facts(begun, arms, jobs, self._command(data, output, options), options))
         return run_jobs(
             jobs,
             output,
@@ -117,6 +112,28 @@ class CellStudy:
             raise DataError(f"the job {job} is not done: go on with marrowscope study run")
         export_network(output / "jobs" / job, folder)
 
+    def _facts(
+        self, begun: dict[str, Any] | None, arms: Sequence[Arm], jobs: Sequence[Job], command: str, options: RunOptions
+    ) -> dict[str, Any]:
+        """``study.json``: with what earlier runs of the same data and scale did, which ``force`` throws away."""
+        told = [dataclasses.asdict(arm.told) for arm in arms]
+        earlier: dict[str, Any] = {} if begun is None else begun
+        mine = json.loads(json.dumps(told))
+        if earlier and (earlier["scale"], earlier["arms"]) != (options.scale, mine):
+            if not options.force:
+                raise DataError(
+                    "the folder holds this study of other data, or parted otherwise: choose another one with -o, or "
+                    "throw that away with --force"
+                )
+            earlier = {}
+        return {
+            "study": self.ABOUT.name,
+            "scale": options.scale,
+            "arms": told,
+            "jobs": earlier.get("jobs", {}) | {job.name: job.question["arm"] for job in jobs},
+            "commands": list(dict.fromkeys([*earlier.get("commands", ()), command])),
+        }
+
     def _recipes(self, options: RunOptions) -> list[tuple[str, TransferRecipe]]:
         """Network and recipe of each training; ours for one small network where only the wiring is tried."""
         from marrowscope.learning.transfer.networks import NETWORKS
@@ -147,10 +164,19 @@ class CellStudy:
                 progress("reading the pictures", (place + done) / len(folders), "")
 
             sets.append(parted(self, read_cell_set(folder, progress=told)))
+        sets = of_one_spacing(sets)
         several = [*sets, joined(sets)] if len(sets) > 1 else sets
+        words = set()
         for cells, parts in several:
             for stain in self.stains:
-                yield Arm(cells, parts, stain, set_words(cells, stain, len(several), len(self.stains)))
+                arm = Arm(cells, parts, stain, set_words(cells, stain, len(several), len(self.stains)))
+                if arm.words in words:
+                    raise DataError(
+                        f"two sets of data are called {arm.words!r} by their folders: rename one, so that pages can "
+                        "tell them apart"
+                    )
+                words.add(arm.words)
+                yield arm
 
     def _job(
         self,
@@ -165,7 +191,7 @@ class CellStudy:
         words = [arm.slug, recipe.name, network, f"seed-{seed}"]
         if arm.stain != "none":
             recipe = dataclasses.replace(recipe, prepare=dataclasses.replace(recipe.prepare, stain=arm.stain))
-        start = None if weights is None else HUB if weights == HUB else arm.sha256_of(Path(weights))
+        start = None if weights is None else HUB if weights == HUB else sha256_of(Path(weights))
         told = {key: value for key, value in dataclasses.asdict(recipe).items() if key != "silent"}
         return Job(
             name="/".join(word for word in words if word),
@@ -205,6 +231,13 @@ class CellStudy:
         if options.weights is not None:
             words += ["--weights", str(options.weights)]
         return shlex.join([*words, "--jobs", str(options.jobs), "--threads", str(options.threads)])
+
+
+@cache
+def sha256_of(file: Path) -> str:
+    """Of a file of start weights: another one is another question."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def wiring(options: RunOptions) -> bool:

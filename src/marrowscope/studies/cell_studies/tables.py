@@ -187,6 +187,7 @@ def cost_table(entries: Sequence[Entry], title: str) -> Table:
                 plain(entry, lambda job: job.number("seconds") / 60, 1),
                 plain(entry, lambda job: job.number("images_per_second"), 0),
                 plain(entry, lambda job: 100 * job.number("feed_share"), 1),
+                plain(entry, lambda job: 100 * job.number("views_share"), 1),
                 plain(entry, lambda job: job.peak_memory, 0),
                 _significant(entry.over_seeds(lambda job: 1000 * job.energy[0]).mean),
                 figure(entry.first.scores.macro_f1.value),
@@ -194,14 +195,22 @@ def cost_table(entries: Sequence[Entry], title: str) -> Table:
         )
     head = (
         *("Network", "parameters, millions", "learnt, millions", "GFLOP a picture", "epochs", "training, minutes"),
-        *("pictures a second", "feed, % of the time", "peak memory, MB", "energy, Wh", "macro F1"),
+        *(
+            "pictures a second",
+            "feed, % of the time",
+            "views, % of the time",
+            "peak memory, MB",
+            "energy, Wh",
+            "macro F1",
+        ),
     )
     hows = sorted({how for entry in entries for job in entry.jobs if (how := job.energy[1])})
     where = sorted({str(job.facts["device"]) for entry in entries for job in entry.jobs if job.facts.get("device")})
     notes = [
         (
-            "GFLOP: a multiplication and an addition are two. Feed: the share of the training time that went into "
-            "batches and their augmentation. Memory: of the GPU where there is one, else of the process."
+            "GFLOP: a multiplication and an addition are two. Feed and views: the shares of the training time in which "
+            "the network waited for a batch, and in which its pictures were augmented. Memory: of the GPU where there "
+            "is one, else of the process."
         ),
         *([f"Energy: {'; '.join(hows)}."] if hows else []),
         *([f"Measured on: {'; '.join(where)}."] if where else []),
@@ -260,7 +269,7 @@ def _pairs(entries: Sequence[Entry]) -> Pairs:
 
 def _same_cells(one: FinishedJob, other: FinishedJob) -> bool:
     a, b = one.test, other.test
-    if len(a) != len(b) or one.classes != other.classes or one.facts.get("source") != other.facts.get("source"):
+    if len(a) != len(b) or one.classes != other.classes or sorted(a.files) != sorted(b.files):
         return False
     first, second = np.argsort(a.rows), np.argsort(b.rows)
     return bool((a.rows[first] == b.rows[second]).all() and (a.labels[first] == b.labels[second]).all())
