@@ -82,7 +82,7 @@ def test_a_head_that_is_not_linear_has_no_linear_head(cells: CellSet, parts: Par
     (tmp_path / "out" / "linear_head.npz").write_bytes(b"of an earlier network")
     metrics = export_network(folder, tmp_path / "out", types=["a", "b"])
     assert not (tmp_path / "out" / "linear_head.npz").exists()
-    assert (metrics["feature_map"], metrics["spacing"], metrics["classes"]) == (None, None, ["a", "b"])
+    assert (metrics["feature_map"], metrics["spacing"], metrics["classes"]) == (None, 0.3, ["a", "b"])
     assert "denoised and normalised in stain" in metrics["limits"][0]
     with pytest.raises(DataError, match="3 types are given, the network has 2 classes: monocyte, lymphocyte"):
         export_network(folder, tmp_path / "out", types=["a", "b", "c"])

@@ -23,20 +23,10 @@ from numpy.typing import NDArray
 from marrowscope.cells.classification import BATCH, Classifier, Named
 from marrowscope.cells.quality import looks_flagged
 from marrowscope.errors import DataError, MarrowscopeError, SlideError, SpacingError
-from marrowscope.geometry import Size
 from marrowscope.packs.contract import ClassifierContract, PackContract
 from marrowscope.packs.loading import Pack
-from marrowscope.slides import open_slide, require_spacing
-from marrowscope.slides.cell_picture import check_size, fitted, read_cell_picture
-from marrowscope.slides.memory import MemorySlide
-from marrowscope.slides.protocol import Picture, Slide
-from marrowscope.slides.sampling import Sampler
-
-WIDEST_UM = 100.0
-"""Longest side of a picture that can be of a single cell, with its surroundings."""
-
-NO_SLIDES = frozenset({".gif", ".webp"})
-"""Endings of pictures that no reader of slides knows."""
+from marrowscope.slides.protocol import Picture
+from marrowscope.slides.single_cell import NO_SLIDES, single_cell
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | NO_SLIDES
 """Endings of the files that are taken from a folder."""
@@ -84,30 +74,8 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
 
 
 def cell_picture(image: Path, spacing: float | None, contract: ClassifierContract) -> Picture:
-    """A picture of a single cell as the classifier sees it, ``(crop, crop, 3)``.
-
-    ``spacing`` in um per pixel, for a file that does not say; overrides one that does. Raises ``SlideError``,
-    ``SpacingError`` and ``DataError``.
-    """
-    if contract.spacing is None:
-        return fitted(read_cell_picture(image), contract.crop)
-    with _opened(image, spacing) as slide:
-        um = require_spacing(slide)
-        width, height = slide.size.width * um.x, slide.size.height * um.y
-        if max(width, height) > WIDEST_UM:
-            raise SlideError(
-                f"{image} is {width:.0f} x {height:.0f} um, too large for one cell (expected at most {WIDEST_UM:g}); "
-                "check --spacing, cut the cell out, or count all cells with: marrowscope count"
-            )
-        check_size(image, slide.size.width, slide.size.height)
-        u, v = (round(side / 2 / contract.spacing) - contract.crop // 2 for side in (width, height))
-        return Sampler(slide, contract.spacing).read(u, v, Size(contract.crop, contract.crop))
-
-
-def _opened(image: Path, spacing: float | None) -> Slide:
-    if image.suffix.lower() in NO_SLIDES:
-        return MemorySlide(read_cell_picture(image), spacing, name=image.stem, path=image, reader="picture")
-    return open_slide(image, spacing)
+    """A picture of a single cell as the classifier sees it, ``(crop, crop, 3)``; raises as :func:`single_cell`."""
+    return single_cell(image, spacing, contract.crop, contract.spacing)
 
 
 def name_pictures(

@@ -2,9 +2,9 @@
 
 The graph takes uint8 RGB pictures ``(n, s, s, 3)`` and gives ``logits (n, k)`` and ``feature_map (n, c, h, w)``;
 normalisation and, where the recipe sharpens, its kernel are inside. What the card says is measured with the graph
-itself on the validation and test pictures as a pack's caller gives them: their middle, of the size that the network
-learned from, and nothing else. So one that learned from denoised pictures, or is averaged over mirror images in its
-study, is judged here without that.
+itself on the validation and test pictures as a pack's caller gives them: their middle at the spacing that the network
+learned at, else all of them, and nothing else. So one that learned from denoised pictures, or is averaged over mirror
+images in its study, is judged here without that.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from marrowscope.errors import DataError, how_many
 from marrowscope.files import whole_file, write_json
 from marrowscope.learning.classifier.assessment import assess, calibrate
 from marrowscope.learning.classifier.export import HEAD_NAME, ONNX_NAME
-from marrowscope.learning.datasets.cell_sets import read_cell_picture
 from marrowscope.learning.export import export_onnx
 from marrowscope.learning.transfer.networks import CellNetwork
-from marrowscope.learning.transfer.preparing import SHARPEN, Prepare
+from marrowscope.learning.transfer.preparing import SHARPEN
 from marrowscope.learning.transfer.training import PREDICTIONS_FILE, load_network
 from marrowscope.packs.metrics import METRICS_FILE
+from marrowscope.slides.single_cell import single_cell
 
 COVERAGE = 0.95
 """Share of validation cells that shall keep a name when the threshold of "unsure" is chosen."""
@@ -147,12 +147,11 @@ def _measured(
 def _run(
     session: onnxruntime.InferenceSession, files: Sequence[Path], side: int, facts: dict[str, Any]
 ) -> NDArray[np.float32]:
-    told = facts["recipe"]["prepare"]
-    prepare = Prepare(field=told["field"], interpolation=told["interpolation"])
     parts = []
     for start in range(0, len(files), BATCH):
-        read = [read_cell_picture(file) for file in files[start : start + BATCH]]
-        pictures = [prepare(picture, side, facts["picture_spacing"]) for picture in read]
+        pictures = [
+            single_cell(file, facts["picture_spacing"], side, facts["spacing"]) for file in files[start : start + BATCH]
+        ]
         parts.append(session.run(["logits"], {"crops": np.stack(pictures)})[0])
     return cast("NDArray[np.float32]", np.concatenate(parts))
 

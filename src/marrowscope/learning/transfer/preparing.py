@@ -10,9 +10,9 @@ from typing import Literal, cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from marrowscope.slides.cell_picture import fitted
+from marrowscope.slides.protocol import Picture
 
 SHARPEN = np.array([[-1, -1, -1], [-1, 9, -1], [-1, -1, -1]], np.float32)
 """The kernel of ``shah-2025``."""
@@ -67,12 +67,10 @@ def middle(picture: Picture, side: int) -> Picture:
 
 
 def resized(picture: Picture, side: int, interpolation: str = "area") -> Picture:
-    """``(side, side, 3)``. "area" averages what a pixel covers when the picture shrinks, and is bilinear else."""
-    if picture.shape[:2] == (side, side):
-        return picture
-    shrinks = min(picture.shape[:2]) >= side
-    method = cv2.INTER_AREA if interpolation == "area" and shrinks else cv2.INTER_LINEAR
-    return cast(Picture, cv2.resize(picture, (side, side), interpolation=method))
+    """``(side, side, 3)``. "area" as :func:`~marrowscope.slides.cell_picture.fitted`; "bilinear" looks at 4 pixels."""
+    if interpolation == "area" or picture.shape[:2] == (side, side):
+        return fitted(picture, side)
+    return cast(Picture, cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 def sharpened(picture: Picture) -> Picture:
