@@ -77,6 +77,38 @@ def test_without_start_weights_nothing_is_frozen() -> None:
     assert dataclasses.replace(recipe, silent={}).fingerprint() == recipe.fingerprint()
 
 
+def test_recipes_keep_the_fingerprints_that_finished_trainings_stand_for() -> None:
+    """Computed before recipes could free a part of the base: a new field must not make a finished training anew."""
+    before = {
+        ("modern", "mobilenetv4-small", "cpu"): "4eabaa3fe3964392546fc11ab38733202f6fd8bbb6b30cc88beabc25076c1373",
+        ("modern", "sequential-cnn", "gpu"): "68e2707b1251df44f2c4d5f0b6dd19a821eff80eea728ab47b411f34748035a1",
+        ("shah-2025", "mobilenetv2", "cpu"): "08e40ff37da2de73f9f66b28894e816f1b5ad8882cde285c3ea94bbca3b7509b",
+        ("meem-2023", "mobilenetv2", "gpu"): "448b91690539ffa74260ae8340ae8cfd0d7f1995b311fa01810e2a47b18ad570",
+        (
+            "senthilkumar-2023",
+            "mobilenetv2",
+            "smoke",
+        ): "4ceefd7f29eb9bafa8eb254e67eca98c7eb13a17d4acf2ef258c1f547da49de4",
+        ("veerasagar-2025", "mobilenetv2", "cpu"): "51d3c7ec434ceabe87eb8adb2f966d8e37d0765100c16b886f62cb448a887147",
+    }
+    assert {one: find_recipe(*one).fingerprint() for one in before} == before
+    recipe = find_recipe("modern", "mobilenetv4-small", "cpu")
+    assert recipe.told().keys() == {f.name for f in dataclasses.fields(recipe)} - {"silent", "unfrozen"}
+
+
+def test_a_recipe_that_frees_a_part_is_another_one() -> None:
+    recipe = find_recipe("shah-2025", "vgg16", "gpu")
+    part = dataclasses.replace(recipe, frozen=False, unfrozen=2)
+    assert part.told()["unfrozen"] == 2
+    assert len({recipe.fingerprint(), part.fingerprint(), dataclasses.replace(part, unfrozen=3).fingerprint()}) == 3
+    free = from_scratch(part)
+    assert (free.frozen, free.unfrozen, free.learning_rate) == (False, None, 3e-4)
+    with pytest.raises(DataError, match="cannot be trained by: unfrozen 2"):
+        dataclasses.replace(recipe, unfrozen=2)  # frozen, and partly not
+    with pytest.raises(DataError, match="cannot be trained by: unfrozen 0"):
+        dataclasses.replace(part, unfrozen=0)  # that is frozen=True
+
+
 def test_sharpening_is_the_kernel_of_the_paper() -> None:
     picture = np.full((5, 5, 3), 100, np.uint8)
     picture[2, 2] = 110

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +23,9 @@ from marrowscope.learning.transfer.recipe import TransferRecipe
 Progress = Callable[[str, float, str], None]
 """Called with the stage, the share of it that is done, and words."""
 
+EachEpoch = Callable[[int, Mapping[str, float | None]], None]
+"""Called after each epoch with its number, from 1, and its row of the history; what it raises ends the training."""
+
 MEASURED_EVERY = 10
 """Steps between those whose views are timed on a GPU, which has to be waited for."""
 
@@ -33,16 +36,27 @@ KEPT = ("history", "spent", "waited", "viewed", "seen")
 """What a resumed training goes on from, beside what Lightning keeps."""
 
 
+class NoNumberError(DataError):
+    """A loss is no number."""
+
+
 class CellTraining(lightning.LightningModule):
     """A network with its recipe. ``history`` has a row an epoch; :attr:`spent` and :attr:`seen` are seconds and
     pictures of training alone; of these seconds :attr:`waited` were waits for a batch, :attr:`viewed` went into views.
     """
 
     def __init__(
-        self, network: CellNetwork, recipe: TransferRecipe, steps: int, seed: int, weights: Tensor | None = None
+        self,
+        network: CellNetwork,
+        recipe: TransferRecipe,
+        steps: int,
+        seed: int,
+        weights: Tensor | None = None,
+        each_epoch: EachEpoch = lambda epoch, row: None,
     ) -> None:
         super().__init__()
         self.network, self.recipe, self.steps, self.seed = network, recipe, steps, seed
+        self.each_epoch = each_epoch
         self.history: list[dict[str, float | None]] = []
         self.spent = self.waited = self.viewed = 0.0
         self.seen = 0
@@ -121,6 +135,7 @@ class CellTraining(lightning.LightningModule):
                 "seconds": round(seconds, 3),
             }
         )
+        self.each_epoch(self.current_epoch + 1, self.history[-1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["cells"] = {name: getattr(self, name) for name in KEPT}
@@ -156,7 +171,7 @@ class CellTraining(lightning.LightningModule):
 
     def _require_number(self, value: float, what: str) -> None:
         if not np.isfinite(value):
-            raise DataError(
+            raise NoNumberError(
                 f"{what} is no number: train with a learning rate below {self.recipe.learning_rate:g} or with the "
                 "gradient clipped (learning_rate, clip of the recipe), and look at the pictures (marrowscope data)"
             )

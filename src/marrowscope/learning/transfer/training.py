@@ -9,7 +9,6 @@ work/                checkpoints, while it trains
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -38,7 +37,7 @@ from marrowscope.learning.datasets.parting import Parts
 from marrowscope.learning.threads import use_threads
 from marrowscope.learning.transfer.augmenting import flips
 from marrowscope.learning.transfer.feed import Feed, Pictures, class_weights, prepared_pictures, unlearnable
-from marrowscope.learning.transfer.fitting import KEPT_BY, CellTraining, EpochsTold, Progress
+from marrowscope.learning.transfer.fitting import KEPT_BY, CellTraining, EachEpoch, EpochsTold, Progress
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops, parameters, peak_memory
 from marrowscope.learning.transfer.memory import keep_freed_memory
 from marrowscope.learning.transfer.networks import CellNetwork, build, from_spec
@@ -77,6 +76,7 @@ def train_network(
     progress: Progress | None = None,
     cache: Path | None = None,
     devices: int = 1,
+    each_epoch: EachEpoch = lambda epoch, row: None,
 ) -> Trained:
     """Train ``network`` on ``parts.train`` and write its files to ``folder``.
 
@@ -85,7 +85,8 @@ def train_network(
     and goes on with a broken one; without it training begins anew. ``cache`` is a folder for the prepared pictures,
     to be shared by trainings on the same cells; without it they are kept in memory. With ``devices`` above 1 the
     further processes end here with ``SystemExit``, as in :mod:`marrowscope.learning.cascade.training`. ``silent``
-    tells ``progress`` nothing.
+    tells ``progress`` nothing. ``each_epoch`` is told the history as it grows, before the epoch's checkpoint, and may
+    end the training by raising.
 
     Raises :class:`DataError` for fewer than two classes with cells to learn from, unusable pictures, weights of another
     network, a loss that is no number, and a folder with a training of something else; ``KeyboardInterrupt`` when it
@@ -112,8 +113,11 @@ def train_network(
     if Path(str(weights)).suffix == ".npz" and not recipe.frozen:
         some = np.random.default_rng(seed).permutation(parts.train)[:STATISTICS_CELLS]
         restore_folded(built, torch.from_numpy(pictures[some]))
-    built.freeze_base(recipe.frozen)
-    module, meter, trainer = _fit(built, recipe, cells, parts, pictures, work, last, seed, tell, devices)
+    if recipe.unfrozen is None:
+        built.freeze_base(recipe.frozen)
+    else:
+        built.free_last(recipe.unfrozen)
+    module, meter, trainer = _fit(built, recipe, cells, parts, pictures, work, last, seed, tell, devices, each_epoch)
     if trainer.is_global_zero:
         kept = _load_checkpoint(_kept(trainer))
         module.load_state_dict(kept["state_dict"])
@@ -123,7 +127,7 @@ def train_network(
         facts = {
             "network": network,
             "title": built.network.title,
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.told() | {"silent": dict(recipe.silent)},
             "start": start,
             "frozen": recipe.frozen,
             "seed": seed,
@@ -173,6 +177,7 @@ def _fit(
     seed: int,
     tell: Progress,
     devices: int,
+    each_epoch: EachEpoch,
 ) -> tuple[CellTraining, dict[str, Any], lightning.Trainer]:
     lightning.seed_everything(seed, verbose=False)
     on_gpu = torch.cuda.is_available()
@@ -181,7 +186,7 @@ def _fit(
     validated = [Feed(pictures, cells.labels, parts.val, EVALUATION_BATCH)] if len(parts.val) else None
     weights = class_weights(cells.labels[parts.train], len(cells.classes)) if recipe.class_weights else None
     module = CellTraining(
-        network.to(memory_format=torch.channels_last), recipe, recipe.epochs * len(feed), seed, weights
+        network.to(memory_format=torch.channels_last), recipe, recipe.epochs * len(feed), seed, weights, each_epoch
     )
     torch.set_float32_matmul_precision("high")
     for name in ("lightning.pytorch", "lightning.fabric"):
