@@ -31,6 +31,7 @@ from marrowscope.learning.export import export_onnx
 from marrowscope.learning.transfer.networks import CellNetwork
 from marrowscope.learning.transfer.preparing import SHARPEN, resized
 from marrowscope.learning.transfer.training import PREDICTIONS_FILE, load_network
+from marrowscope.learning.transfer.tuned import BEST_FILE, TUNED
 from marrowscope.packs.metrics import METRICS_FILE
 
 COVERAGE = 0.95
@@ -178,7 +179,9 @@ def _limits(facts: dict[str, Any]) -> list[str]:
 
 def _typed(facts: dict[str, Any]) -> str:
     typed = ["marrowscope", "train", "cells", "--data", "DATA", "--network", facts["network"]]
-    typed += ["--recipe", facts["recipe"]["name"], "-o", "RUN"]
+    name = str(facts["recipe"]["name"])
+    typed += ["--recipe", name.removesuffix(TUNED), "-o", "RUN"]
+    typed += ["--tuned", BEST_FILE] if name.endswith(TUNED) else []
     if facts["start"] != "random":
         typed += ["--weights", "hub" if facts["start"].startswith("hub ") else facts["start"].split(",")[0]]
     return shlex.join([*typed, "--seed", str(facts["seed"])])
