@@ -363,7 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     apart = None
     if given.network is not None:
-        from marrowscope.learning.transfer.training import load_network
+        from marrowscope.learning.transfer.folder import load_network
 
         network, facts = load_network(given.network)
         name = (

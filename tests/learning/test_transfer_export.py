@@ -20,10 +20,11 @@ from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_picture, 
 from marrowscope.learning.datasets.parting import Parts, part
 from marrowscope.learning.transfer.command import FILES, natural_split, train_cells_command
 from marrowscope.learning.transfer.export import export_network
+from marrowscope.learning.transfer.folder import load_network
 from marrowscope.learning.transfer.heads import Head
 from marrowscope.learning.transfer.preparing import Prepare, resized
 from marrowscope.learning.transfer.recipe import TransferRecipe
-from marrowscope.learning.transfer.training import load_network, train_network
+from marrowscope.learning.transfer.training import train_network
 from marrowscope.packs.metrics import ClassifierMetrics, read_metrics
 
 RECIPE = TransferRecipe("tried", 32, Head(), prepare=Prepare(sharpen=True), batch=8, epochs=1)

@@ -112,6 +112,57 @@ def test_a_frozen_base_learns_nothing_and_keeps_its_statistics() -> None:
     assert all(part.requires_grad for part in network.freeze_base(False).parameters())
 
 
+@pytest.mark.parametrize("key", NETWORKS)
+def test_the_stages_of_every_base_hold_each_weight_once(key: str) -> None:
+    with torch.device("meta"):
+        network = CellNetwork(key, 3, Head(), fitting(key, 96))
+    stages = network.stages()
+    assert 3 <= len(stages) <= 45
+    assert sorted(name for stage in stages for name in stage) == sorted(n for n, _ in network.base.named_parameters())
+    assert all(any(network.base.get_parameter(name).ndim > 1 for name in stage) for stage in stages)
+
+
+@pytest.mark.parametrize(
+    ("key", "stages", "freed", "learns"),
+    [
+        ("mobilenetv2", 19, 2, ("17.", "18.")),
+        ("sequential-cnn", 3, 1, ("6.",)),
+        ("mobilenetv4-small", 6, 2, ("blocks.3.", "blocks.4.")),
+        ("vit-small", 13, 2, ("blocks.10.", "blocks.11.", "norm.")),
+    ],
+)
+def test_the_last_stages_learn_and_those_before_stay(
+    key: str, stages: int, freed: int, learns: tuple[str, ...]
+) -> None:
+    network = build(key, 3, Head(), weights=None, seed=0, side=32).free_last(freed)
+    network.train()
+    assert len(network.stages()) == stages
+    wanted = {name for name, _ in network.base.named_parameters() if name.startswith(learns)}
+    assert {name for name, part in network.base.named_parameters() if part.requires_grad} == wanted
+    assert 0 < len(wanted) < len(list(network.base.parameters()))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimiser = torch.optim.SGD([part for part in network.parameters() if part.requires_grad], 1.0)
+    network(pictures(4, 32)).square().mean().backward()
+    optimiser.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert any(name.startswith("base.") for name in changed)
+    # batch norm statistics are no weights, and stay where the weights do
+    assert all(name.startswith(("head.", *(f"base.{start}" for start in learns))) for name in changed)
+    if any(isinstance(part, nn.BatchNorm2d) for part in network.modules()):
+        assert any(name.endswith("running_mean") for name in changed)
+
+
+def test_all_stages_are_a_free_base_none_a_frozen_one_and_more_are_refused() -> None:
+    network = small().free_last(2).free_last(6).train()
+    assert all(part.requires_grad for part in network.parameters())
+    assert all(part.training for part in network.modules())
+    network.free_last(0).train()
+    assert not any(part.requires_grad for part in network.base.parameters())
+    assert not network.base.training
+    with pytest.raises(DataError, match="MobileNetV4Small has 6 stages; 7 of them cannot learn"):
+        network.free_last(7)
+
+
 def test_a_network_is_built_again_from_what_it_tells() -> None:
     network = small(head=PAPER_HEAD, seed=3).eval()
     again = from_spec(network.spec())

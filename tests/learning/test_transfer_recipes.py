@@ -85,6 +85,34 @@ def test_without_start_weights_nothing_is_frozen() -> None:
     assert dataclasses.replace(recipe, silent={}).fingerprint() == recipe.fingerprint()
 
 
+def test_recipes_keep_the_fingerprints_that_finished_trainings_stand_for() -> None:
+    """A new field must not make a finished training anew: what is not used is not told."""
+    before = {
+        ("modern", "mobilenetv4-small", "cpu"): "f48ce943c5b77a18",
+        ("modern", "sequential-cnn", "gpu"): "0b5c09215045fcc4",
+        ("shah-2025", "mobilenetv2", "cpu"): "0d2a688a475d7af1",
+        ("meem-2023", "mobilenetv2", "gpu"): "f97b641139a2fe8b",
+        ("senthilkumar-2023", "mobilenetv2", "smoke"): "7c19633ca291085b",
+        ("veerasagar-2025", "mobilenetv2", "cpu"): "ede6b02703174d92",
+    }
+    assert {one: find_recipe(*one).fingerprint()[:16] for one in before} == before
+    recipe = find_recipe("modern", "mobilenetv4-small", "cpu")
+    assert recipe.told().keys() == {f.name for f in dataclasses.fields(recipe)} - {"silent", "unfrozen"}
+
+
+def test_a_recipe_that_frees_a_part_is_another_one() -> None:
+    recipe = find_recipe("shah-2025", "vgg16", "gpu")
+    part = dataclasses.replace(recipe, frozen=False, unfrozen=2)
+    assert part.told()["unfrozen"] == 2
+    assert len({recipe.fingerprint(), part.fingerprint(), dataclasses.replace(part, unfrozen=3).fingerprint()}) == 3
+    free = from_scratch(part)
+    assert (free.frozen, free.unfrozen, free.learning_rate) == (False, None, 3e-4)
+    with pytest.raises(DataError, match="cannot be trained by: unfrozen 2"):
+        dataclasses.replace(recipe, unfrozen=2)  # frozen, and partly not
+    with pytest.raises(DataError, match="cannot be trained by: unfrozen 0"):
+        dataclasses.replace(part, unfrozen=0)  # that is frozen=True
+
+
 def test_sharpening_is_the_kernel_of_the_paper() -> None:
     picture = np.full((5, 5, 3), 100, np.uint8)
     picture[2, 2] = 110

@@ -19,12 +19,13 @@ from marrowscope.learning.datasets.parting import Parts, part
 from marrowscope.learning.transfer.augmenting import Augment
 from marrowscope.learning.transfer.feed import Feed, class_weights, prepared_pictures, unlearnable
 from marrowscope.learning.transfer.fitting import RunningAverage
+from marrowscope.learning.transfer.folder import Trained, load_network
 from marrowscope.learning.transfer.heads import Head
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops
 from marrowscope.learning.transfer.networks import build
 from marrowscope.learning.transfer.preparing import Prepare
 from marrowscope.learning.transfer.recipe import TransferRecipe
-from marrowscope.learning.transfer.training import Trained, load_network, predict, train_network
+from marrowscope.learning.transfer.training import predict, train_network
 
 COLOURS = {"eosinophil": (220, 90, 60), "lymphocyte": (90, 60, 160), "monocyte": (90, 160, 90)}
 
@@ -176,7 +177,7 @@ def test_a_frozen_base_keeps_the_weights_of_its_file(cells: CellSet, parts: Part
 
 def test_a_loss_that_is_no_number_is_told_with_advice(cells: CellSet, parts: Parts, tmp_path: Path) -> None:
     wild = dataclasses.replace(RECIPE, learning_rate=1e30, optimiser="sgd", clip=0.0, ema=0.0, warm_up=0.0)
-    with pytest.raises(DataError, match=r"is no number: train with a learning rate below 1e\+30"):
+    with pytest.raises(DataError, match=r"is no number: the learning rate 1e\+30 may be too high"):
         train_network("sequential-cnn", wild, cells, parts, tmp_path)
 
 

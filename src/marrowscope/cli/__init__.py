@@ -31,6 +31,7 @@ VERBS = {
     "annotations": "Annotated cells of slides: import, export, tiles to train on.",
     "data": "Fetch, describe and check data to learn from; clean splits of the public sets.",
     "train": "Train a network for cells, a cascade, a detector or a region model (needs the extra 'train').",
+    "tune": "Find the values that a network for cells is best trained with (needs the extra 'train').",
     "study": "Run the experiment of a paper and set its figures beside ours.",
     "doctor": "Check this installation.",
 }

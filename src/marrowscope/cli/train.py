@@ -27,6 +27,25 @@ Force = Annotated[bool, typer.Option("--force", help="Train anew what is already
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")]
 
+# Of the training of a network that names cells, which marrowscope tune tunes.
+CellData = Annotated[Path, typer.Option("--data", help="Folder with a folder a class, a labels.csv, or a public set.")]
+CellNetwork = Annotated[
+    str, typer.Option("--network", help="mobilenetv4-small, mobilenetv2, resnet50, convnext-tiny, vit-small, ...")
+]
+CellRecipe = Annotated[
+    str, typer.Option("--recipe", help="modern, or a paper's: shah-2025, meem-2023, senthilkumar-2023, ...")
+]
+Layout = Annotated[str, typer.Option("--layout", help="How the folder is laid out; auto looks for itself.")]
+CellWeights = Annotated[
+    str | None, typer.Option("--weights", help="Start weights: a file, or hub. Without: from random weights.")
+]
+Split = Annotated[
+    str | None, typer.Option("--split", help="given, patient, stratified or random; default: what the set allows.")
+]
+Val = Annotated[float, typer.Option("--val", help="Share of the cells to choose and calibrate on.")]
+Side = Annotated[int | None, typer.Option("--side", min=32, help="Pixels a side that the network sees.")]
+CellSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+
 
 @app.command("detector")
 def detector(
@@ -42,7 +61,7 @@ def detector(
     as_json: AsJson = False,
 ) -> None:
     """Train a detector of nucleated cells: detector.onnx, metrics.json, recipe.json."""
-    _prepare(threads)
+    prepare(threads)
     from marrowscope.learning.detector.command import train_detector_command
 
     metrics = train_detector_command(recipe, data, output, epochs=epochs, seed=seed, resume=resume)
@@ -64,7 +83,7 @@ def classifier(
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier of cell types: classifier.onnx, linear_head.npz, metrics.json."""
-    _prepare(threads)
+    prepare(threads)
     from marrowscope.learning.classifier.command import train_classifier_command
 
     metrics = train_classifier_command(recipe, data, output, weights=weights, epochs=epochs, seed=seed, resume=resume)
@@ -122,7 +141,7 @@ def cascade(
         require_place(output, FILES, resume=resume, force=force, can_resume=True)
         if not (data / "tiles.json").is_file():
             read_tiles(data)  # says what is there instead
-    _prepare(threads)
+    prepare(threads)
     from marrowscope.learning.cascade.command import first_process, train_cascade_command
 
     try:
@@ -140,31 +159,24 @@ def cascade(
 
 @app.command("cells")
 def cells(
-    data: Annotated[Path, typer.Option("--data", help="Folder with a folder a class, a labels.csv, or a public set.")],
+    data: CellData,
     output: Output,
-    network: Annotated[
-        str, typer.Option("--network", help="mobilenetv4-small, mobilenetv2, resnet50, convnext-tiny, vit-small, ...")
-    ] = "mobilenetv4-small",
-    recipe: Annotated[
-        str, typer.Option("--recipe", help="modern, or a paper's: shah-2025, meem-2023, senthilkumar-2023, ...")
-    ] = "modern",
-    layout: Annotated[
-        str, typer.Option("--layout", help="How the folder is laid out; auto looks for itself.")
-    ] = "auto",
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Start weights: a file, or hub. Without: from random weights.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="given, patient, stratified or random; default: what the set allows.")
-    ] = None,
-    val: Annotated[float, typer.Option("--val", help="Share of the cells to choose and calibrate on.")] = 0.15,
+    network: CellNetwork = "mobilenetv4-small",
+    recipe: CellRecipe = "modern",
+    layout: Layout = "auto",
+    weights: CellWeights = None,
+    split: Split = None,
+    val: Val = 0.15,
     test: Annotated[float, typer.Option("--test", help="Share of the cells to report on, never trained on.")] = 0.2,
-    side: Annotated[int | None, typer.Option("--side", min=32, help="Pixels a side that the network sees.")] = None,
+    side: Side = None,
     epochs: Epochs = None,
     spacing: Annotated[
         float | None, typer.Option("--spacing", min=0.01, help="Um per pixel of the pictures; needed to count with it.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")] = 0,
+    tuned: Annotated[
+        Path | None, typer.Option("--tuned", help="best.json of marrowscope tune: its values in place of the recipe's.")
+    ] = None,
+    seed: CellSeed = 0,
     resume: Resume = False,
     force: Force = False,
     threads: Threads = None,
@@ -175,7 +187,7 @@ def cells(
     [bold]marrowscope train cells --data MY-CELLS -o RUN[/bold], then
     [bold]marrowscope packs build --name our-cells --classifier RUN -o our-cells[/bold].
     """
-    _prepare(threads)
+    prepare(threads)
     from marrowscope.cli.console import Stages, stderr
     from marrowscope.learning.cascade.command import first_process
     from marrowscope.learning.transfer.command import train_cells_command
@@ -185,8 +197,8 @@ def cells(
             metrics = train_cells_command(
                 data, output,
                 network=network, recipe=recipe, layout=layout, weights=weights, split=split, val=val, test=test,
-                side=side, epochs=epochs, spacing=spacing, seed=seed, resume=resume, force=force, threads=threads,
-                progress=stages.report,
+                side=side, epochs=epochs, spacing=spacing, tuned=tuned, seed=seed, resume=resume, force=force,
+                threads=threads, progress=stages.report,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
@@ -240,7 +252,7 @@ def regions(
     the slide; all other classes are left out. A fifth of the slides is held out and measured on.
     [bold]marrowscope packs build ... --regions RUN[/bold] puts the model into a pack.
     """
-    _prepare(threads)
+    prepare(threads)
     from marrowscope.cli.console import Stages
     from marrowscope.learning.trails.command import train_regions_command
 
@@ -265,7 +277,7 @@ def _tell(metrics: DetectorMetrics | RegionMetrics, output: Path, as_json: bool)
     typer.echo(f"model and metrics in {output}")
 
 
-def _prepare(threads: int | None) -> None:
+def prepare(threads: int | None) -> None:
     """Check that the extra is installed and say how many threads to compute with."""
     if find_spec("torch") is None or find_spec("lightning") is None:
         raise MarrowscopeError("training needs more than counting: pip install 'marrowscope[train]'")

@@ -17,17 +17,13 @@ from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
 from marrowscope.learning.datasets.parting import part
 from marrowscope.learning.transfer.export import export_network
 from marrowscope.learning.transfer.fitting import Progress
-from marrowscope.learning.transfer.networks import build, find_network
+from marrowscope.learning.transfer.folder import FACTS_FILE, HISTORY_FILE, MODEL_FILE, PREDICTIONS_FILE
+from marrowscope.learning.transfer.networks import CellNetwork, build, find_network
 from marrowscope.learning.transfer.recipe import TransferRecipe
 from marrowscope.learning.transfer.recipes import find_recipe
 from marrowscope.learning.transfer.recipes.sides import fitting
-from marrowscope.learning.transfer.training import (
-    FACTS_FILE,
-    HISTORY_FILE,
-    MODEL_FILE,
-    PREDICTIONS_FILE,
-    train_network,
-)
+from marrowscope.learning.transfer.training import train_network
+from marrowscope.learning.transfer.tuned import read_tuned
 from marrowscope.packs.metrics import METRICS_FILE
 
 FILES = (MODEL_FILE, HISTORY_FILE, PREDICTIONS_FILE, FACTS_FILE, ONNX_NAME, METRICS_FILE)
@@ -48,6 +44,7 @@ def train_cells_command(
     side: int | None = None,
     epochs: int | None = None,
     spacing: float | None = None,
+    tuned: Path | None = None,
     seed: int = 0,
     resume: bool = False,
     force: bool = False,
@@ -58,22 +55,26 @@ def train_cells_command(
 
     ``split`` None: as the set tells where it does, else by patient where those are known, else class by class;
     ``val`` and ``test`` are shares of all cells. The recipe is at the scale "gpu" where there is one, else "cpu";
-    ``side`` and ``epochs`` stand in place of its own. An earlier training in ``output`` is begun anew only with
+    ``side`` and ``epochs`` stand in place of its own, and so do the values of ``tuned``, the ``best.json`` of
+    ``marrowscope tune``. An earlier training in ``output`` is begun anew only with
     ``force``. Options are looked at before the pictures. Raises :class:`DataError` as the reader of the set, the
     parting and :func:`train_network` do, ``OutputError`` as :func:`require_place`, ``KeyboardInterrupt`` when it was
     broken off: ``resume`` goes on.
     """
-    chosen = _recipe(recipe, network, side, epochs)
+    chosen = chosen_recipe(recipe, network, side, epochs)
     if first_process():
         require_place(output, FILES, resume=resume, force=force, can_resume=True)
-    if weights is not None and weights != HUB and not Path(weights).is_file():
-        raise DataError(f"{weights} is missing; give a weights file with --weights FILE, or --weights hub")
-    _check_start(network, chosen, weights)
+    found = read_tuned(tuned) if tuned is not None else None
+    if found is not None:
+        chosen = found.of(chosen, network, weights)
+    check_start(network, chosen, weights)
     progress("looking at the pictures", 0.0, "")
     cells = read_cell_set(
         data, layout, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
     )
     parts = part(cells, how=cast(Any, split or natural_split(cells)), val=val, test=test, seed=seed)
+    if found is not None:
+        found.require_unseen(cells, parts)
     trained = train_network(
         network,
         chosen,
@@ -100,7 +101,8 @@ def natural_split(cells: CellSet) -> Literal["given", "patient", "stratified"]:
     return "patient" if all(cells.patients) and len(set(cells.patients)) >= 3 else "stratified"
 
 
-def _recipe(name: str, network: str, side: int | None, epochs: int | None) -> TransferRecipe:
+def chosen_recipe(name: str, network: str, side: int | None, epochs: int | None) -> TransferRecipe:
+    """The recipe for this machine, with another side or other epochs. Raises :class:`DataError` as its parts do."""
     find_network(network)
     chosen = find_recipe(name, network, "gpu" if torch.cuda.is_available() else "cpu")
     if side is not None:
@@ -108,7 +110,8 @@ def _recipe(name: str, network: str, side: int | None, epochs: int | None) -> Tr
     return chosen if epochs is None else dataclasses.replace(chosen, epochs=epochs)
 
 
-def _check_start(network: str, recipe: TransferRecipe, weights: str | None) -> None:
-    """Raise what a wrong weights file would raise, before the pictures take time."""
-    if weights is not None:
-        build(network, 2, recipe.head, weights=weights, seed=0, side=recipe.side)
+def check_start(network: str, recipe: TransferRecipe, weights: str | None) -> CellNetwork:
+    """Raise what a wrong weights file would raise, before the pictures take time; a network of two classes."""
+    if weights is not None and weights != HUB and not Path(weights).is_file():
+        raise DataError(f"{weights} is missing; give a weights file with --weights FILE, or --weights hub")
+    return build(network, 2, recipe.head, weights=weights, seed=0, side=recipe.side)

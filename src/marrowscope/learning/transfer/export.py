@@ -28,9 +28,10 @@ from marrowscope.files import whole_file, write_json
 from marrowscope.learning.classifier.assessment import assess, calibrate
 from marrowscope.learning.classifier.export import HEAD_NAME, ONNX_NAME
 from marrowscope.learning.export import export_onnx
+from marrowscope.learning.transfer.folder import PREDICTIONS_FILE, load_network
 from marrowscope.learning.transfer.networks import CellNetwork
 from marrowscope.learning.transfer.preparing import SHARPEN
-from marrowscope.learning.transfer.training import PREDICTIONS_FILE, load_network
+from marrowscope.learning.transfer.tuned import BEST_FILE, TUNED
 from marrowscope.packs.metrics import METRICS_FILE
 from marrowscope.slides.single_cell import single_cell
 
@@ -181,7 +182,9 @@ def _limits(facts: dict[str, Any]) -> list[str]:
 
 def _typed(facts: dict[str, Any]) -> str:
     typed = ["marrowscope", "train", "cells", "--data", "DATA", "--network", facts["network"]]
-    typed += ["--recipe", facts["recipe"]["name"], "-o", "RUN"]
+    name = str(facts["recipe"]["name"])
+    typed += ["--recipe", name.removesuffix(TUNED), "-o", "RUN"]
+    typed += ["--tuned", BEST_FILE] if name.endswith(TUNED) else []
     if facts["start"] != "random":
         typed += ["--weights", "hub" if facts["start"].startswith("hub ") else facts["start"].split(",")[0]]
     return shlex.join([*typed, "--seed", str(facts["seed"])])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +23,9 @@ from marrowscope.learning.transfer.recipe import TransferRecipe
 Progress = Callable[[str, float, str], None]
 """Called with the stage, the share of it that is done, and words."""
 
+EachEpoch = Callable[[int, Mapping[str, float | None]], None]
+"""Called after each epoch with its number, from 1, and its row of the history; what it raises ends the training."""
+
 MEASURED_EVERY = 10
 """Steps between those whose views are timed on a GPU, which has to be waited for."""
 
@@ -33,16 +36,27 @@ KEPT = ("history", "spent", "waited", "viewed", "seen")
 """What a resumed training goes on from, beside what Lightning keeps."""
 
 
+class NoNumberError(DataError):
+    """A loss is no number."""
+
+
 class CellTraining(lightning.LightningModule):
     """A network with its recipe. ``history`` has a row an epoch; :attr:`spent` and :attr:`seen` are seconds and
     pictures of training alone; of these seconds :attr:`waited` were waits for a batch, :attr:`viewed` went into views.
     """
 
     def __init__(
-        self, network: CellNetwork, recipe: TransferRecipe, steps: int, seed: int, weights: Tensor | None = None
+        self,
+        network: CellNetwork,
+        recipe: TransferRecipe,
+        steps: int,
+        seed: int,
+        weights: Tensor | None = None,
+        each_epoch: EachEpoch = lambda epoch, row: None,
     ) -> None:
         super().__init__()
         self.network, self.recipe, self.steps, self.seed = network, recipe, steps, seed
+        self.each_epoch = each_epoch
         self.history: list[dict[str, float | None]] = []
         self.spent = self.waited = self.viewed = 0.0
         self.seen = 0
@@ -105,24 +119,26 @@ class CellTraining(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         ended = self._trained or perf_counter()
-        seconds, count = ended - self._started, max(1, self._count)
-        self._require_number(float(self._losses), f"the loss of epoch {self.current_epoch + 1}")
+        seconds = ended - self._started
+        losses, right, seen = self._of_all_processes(float(self._losses), float(self._right), float(self._count))
+        self._require_number(losses, f"the loss of epoch {self.current_epoch + 1}")
         self.spent += seconds
-        self.seen += self._count
+        self.seen += round(seen)
         self.viewed += self._viewing
         self.waited += self._feed.waited - self._waited
         found = self._validation
         self.history.append(
             {
                 "epoch": self.current_epoch + 1,
-                "train_loss": float(self._losses) / count,
-                "train_accuracy": float(self._right) / count,
+                "train_loss": losses / max(1.0, seen),
+                "train_accuracy": right / max(1.0, seen),
                 "val_loss": found.get("val_loss"),
                 "val_accuracy": found.get("val_accuracy"),
                 "val_macro_f1": found.get("val_macro_f1"),
                 "seconds": round(seconds, 3),
             }
         )
+        self.each_epoch(self.current_epoch + 1, self.history[-1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["cells"] = {name: getattr(self, name) for name in KEPT}
@@ -158,11 +174,19 @@ class CellTraining(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _of_all_processes(self, *numbers: float) -> list[float]:
+        """Each number summed over the processes that train together."""
+        if self.trainer.world_size == 1:
+            return list(numbers)
+        own = torch.tensor(numbers, device=self.device)
+        return [float(number) for number in self.trainer.strategy.reduce(own, reduce_op="sum")]
+
     def _require_number(self, value: float, what: str) -> None:
         if not np.isfinite(value):
-            raise DataError(
-                f"{what} is no number: train with a learning rate below {self.recipe.learning_rate:g} or with the "
-                "gradient clipped (learning_rate, clip of the recipe), and look at the pictures (marrowscope data)"
+            raise NoNumberError(
+                f"{what} is no number: the learning rate {self.recipe.learning_rate:g} may be too high for them. "
+                "Let marrowscope tune find a lower one, or take another --recipe, and look at the pictures: "
+                "marrowscope data describe"
             )
 
     def _begin(self) -> None:

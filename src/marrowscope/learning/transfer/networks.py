@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, cast
 
 import timm
 import torch
+from timm.models import group_parameters
 from timm.models.mobilenetv3 import MobileNetV3
 from timm.models.vgg import VGG
 from torch import Tensor, nn
@@ -163,10 +164,42 @@ class CellNetwork(nn.Module):
         self.base.requires_grad_(not frozen)
         return self.train(self.training)
 
+    def free_last(self, stages: int) -> Self:
+        """Let the head and the last ``stages`` of the base learn; those before are frozen as in :meth:`freeze_base`.
+
+        Raises :class:`DataError` for more stages than there are.
+        """
+        found = self.stages()
+        if not 0 <= stages <= len(found):
+            raise DataError(f"{self.network.name} has {len(found)} stages; {stages} of them cannot learn")
+        self.freeze_base(stages < len(found))
+        learnt = {name for stage in found[len(found) - stages :] for name in stage}
+        for name, weights in self.base.named_parameters():
+            weights.requires_grad_(name in learnt)
+        return self.train(self.training)
+
+    def stages(self) -> list[list[str]]:
+        """Names of the base's weights by depth, the stem first: timm's coarse groups, else the layers of a sequence.
+
+        A norm that stands alone behind the last block belongs to that block.
+        """
+        if self.network.timm_id:
+            groups = list(group_parameters(self.base, cast(Any, self.base).group_matcher(coarse=True)).values())
+        else:
+            parts = self.base.named_children()
+            groups = [[f"{number}.{name}" for name, _ in part.named_parameters()] for number, part in parts]
+        found: list[list[str]] = []
+        for names in filter(None, groups):
+            if found and all(self.base.get_parameter(name).ndim <= 1 for name in names):
+                found[-1] += names
+            else:
+                found.append(list(names))
+        return found
+
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self.frozen:
-            self.base.eval()
+            _hold(self.base)
         return self
 
     def spec(self) -> dict[str, Any]:
@@ -195,6 +228,16 @@ class CellNetwork(nn.Module):
                 f"start weights were learnt at {self.network.side} px: give a larger side"
             ) from error
         return found[1], found[2], found[3]
+
+
+def _hold(module: nn.Module) -> None:
+    """Put what has weights of which none learns into evaluation mode."""
+    weights = list(module.parameters())
+    if weights and not any(part.requires_grad for part in weights):
+        module.eval()
+        return
+    for part in module.children():
+        _hold(part)
 
 
 def build(

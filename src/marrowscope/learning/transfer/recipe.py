@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from marrowscope.errors import DataError
 from marrowscope.learning.transfer.augmenting import Augment
@@ -24,6 +24,9 @@ SCALES = ("smoke", "cpu", "gpu")
 @dataclass(frozen=True, slots=True)
 class TransferRecipe:
     """``side`` in pixels; ``patience`` in epochs without a lower validation loss, 0 for no early stopping.
+
+    ``frozen``: only the head learns; ``unfrozen`` in its place: the head and so many of the base's last stages
+    (:meth:`~marrowscope.learning.transfer.networks.CellNetwork.stages`).
 
     ``keep`` says which epoch is kept: the last, that of the lowest validation loss, or of the best macro F1 on the
     validation cells. ``schedule`` "cosine" rises over ``warm_up`` of the steps and falls to 0. ``class_weights``
@@ -39,6 +42,7 @@ class TransferRecipe:
     prepare: Prepare = field(default_factory=Prepare)
     augment: Augment = field(default_factory=Augment)
     frozen: bool = False
+    unfrozen: int | None = None
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
@@ -68,16 +72,26 @@ class TransferRecipe:
                 ("learning_rate", self.learning_rate, self.learning_rate > 0),
                 ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1),
                 ("ema", self.ema, 0 <= self.ema < 1),
+                ("unfrozen", self.unfrozen, self.unfrozen is None or (self.unfrozen >= 1 and not self.frozen)),
             )
             if not right
         ]
         if wrong:
             raise DataError(f"the recipe {self.name} cannot be trained by: {', '.join(wrong)}")
 
-    def fingerprint(self) -> str:
-        """Hash of all that changes a result."""
+    def told(self) -> dict[str, Any]:
+        """All that changes a result, by field.
+
+        ``unfrozen`` only where it is used: trainings that were done before there was such a field stay the same.
+        """
         told = {name: value for name, value in dataclasses.asdict(self).items() if name != "silent"}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        if self.unfrozen is None:
+            del told["unfrozen"]
+        return told
+
+    def fingerprint(self) -> str:
+        """Hash of :meth:`told`."""
+        return hashlib.sha256(json.dumps(self.told(), sort_keys=True).encode()).hexdigest()
 
 
 SCRATCH_RATE, SCRATCH_CLIP = 3e-4, 1.0
@@ -89,11 +103,10 @@ def from_scratch(recipe: TransferRecipe) -> TransferRecipe:
     The learning rate is at most 3e-4 and the gradient clipped at 1: with Adam's usual 1e-3, right for a head, VGG-16
     stays at chance. A result of it is not the paper's transfer learning, and its table says so.
     """
-    if not recipe.frozen:
+    if not recipe.frozen and recipe.unfrozen is None:
         return recipe
-    return dataclasses.replace(
-        recipe, frozen=False, learning_rate=min(recipe.learning_rate, SCRATCH_RATE), clip=SCRATCH_CLIP
-    )
+    rate = min(recipe.learning_rate, SCRATCH_RATE)
+    return dataclasses.replace(recipe, frozen=False, unfrozen=None, learning_rate=rate, clip=SCRATCH_CLIP)
 
 
 T = TypeVar("T")

@@ -1,24 +1,12 @@
-"""Training a network on a set of cells: from a recipe to a folder that holds the model, its history and its facts.
-
-model.pt             state of the network and what it is built from
-history.csv          epoch, train_loss, train_accuracy, val_loss, val_accuracy, val_macro_f1, seconds
-predictions.parquet  row, file, patient, split, label, p_0.., logit_0.. of the validation and test cells
-facts.json           written last: a folder that has one is complete
-work/                checkpoints, while it trains
-"""
+"""Training a network on a set of cells: from a recipe to a folder (:mod:`marrowscope.learning.transfer.folder`)."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
 import shutil
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import lightning
@@ -26,40 +14,33 @@ import numpy as np
 import polars as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from PIL import Image
 
 from marrowscope import __version__
-from marrowscope.errors import DataError
-from marrowscope.files import whole_file, write_json
 from marrowscope.learning.datasets.cell_sets import CellSet
 from marrowscope.learning.datasets.parting import Parts
 from marrowscope.learning.threads import use_threads
 from marrowscope.learning.transfer.augmenting import flips
 from marrowscope.learning.transfer.feed import Feed, Pictures, class_weights, prepared_pictures, unlearnable
-from marrowscope.learning.transfer.fitting import KEPT_BY, CellTraining, EpochsTold, Progress, RunningAverage
+from marrowscope.learning.transfer.fitting import (
+    KEPT_BY,
+    CellTraining,
+    EachEpoch,
+    EpochsTold,
+    Progress,
+    RunningAverage,
+)
+from marrowscope.learning.transfer.folder import Trained, earlier_training, mark_of, read_facts, write_training
 from marrowscope.learning.transfer.measuring import EnergyMeter, flops, parameters, peak_memory
 from marrowscope.learning.transfer.memory import keep_freed_memory
-from marrowscope.learning.transfer.networks import CellNetwork, build, from_spec
+from marrowscope.learning.transfer.networks import CellNetwork, build
 from marrowscope.learning.transfer.recipe import TransferRecipe, from_scratch
 from marrowscope.learning.transfer.start import describe_start, restore_folded
-
-MODEL_FILE, HISTORY_FILE = "model.pt", "history.csv"
-PREDICTIONS_FILE, FACTS_FILE = "predictions.parquet", "facts.json"
-FORMAT = "marrowscope cell network 1"
 
 EVALUATION_BATCH = 128
 STATISTICS_CELLS = 256
 """Pictures over which a folded batch norm gets its statistics back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished training: its folder, and what stands in ``facts.json``."""
-
-    folder: Path
-    facts: dict[str, Any]
 
 
 def train_network(
@@ -77,6 +58,7 @@ def train_network(
     progress: Progress | None = None,
     cache: Path | None = None,
     devices: int = 1,
+    each_epoch: EachEpoch = lambda epoch, row: None,
 ) -> Trained:
     """Train ``network`` on ``parts.train`` and write its files to ``folder``.
 
@@ -85,7 +67,8 @@ def train_network(
     and goes on with a broken one; without it training begins anew. ``cache`` is a folder for the prepared pictures,
     to be shared by trainings on the same cells; without it they are kept in memory. With ``devices`` above 1 the
     further processes end here with ``SystemExit``, as in :mod:`marrowscope.learning.cascade.training`. ``silent``
-    tells ``progress`` nothing.
+    tells ``progress`` nothing. ``each_epoch`` is told the history as it grows, before the epoch's checkpoint, and may
+    end the training by raising.
 
     Raises :class:`DataError` for fewer than two classes with cells to learn from, unusable pictures, weights of another
     network, a loss that is no number, and a folder with a training of something else; ``KeyboardInterrupt`` when it
@@ -96,14 +79,19 @@ def train_network(
     if spacing is None:  # there is no middle of so many um
         recipe = dataclasses.replace(recipe, prepare=dataclasses.replace(recipe.prepare, field=0.0))
     notes = unlearnable(cells, parts.train)
+    if spacing is None and cells.spacing is not None:
+        notes.append(
+            f"the pictures differ in size, so that their spacing ({cells.spacing:g} um per pixel) is not that of what "
+            "the network sees: it learned from whole pictures, whatever their scale"
+        )
     tell: Progress = (lambda stage, done, words: None) if silent or progress is None else progress
     keep_freed_memory()
     if threads is not None:
         use_threads(threads)
     built = build(network, len(cells.classes), recipe.head, weights=weights, seed=seed, side=recipe.side)
     start = describe_start(weights, built)
-    mark = _mark(recipe, network, start, cells, parts, seed)
-    if (earlier := _earlier(folder, mark, resume)) is not None:
+    mark = mark_of(recipe, network, start, cells, parts, seed)
+    if (earlier := earlier_training(folder, mark, resume)) is not None:
         return earlier
     work = folder / "work"
     last = work / "last.ckpt" if (work / "last.ckpt").is_file() else None
@@ -115,8 +103,11 @@ def train_network(
     if Path(str(weights)).suffix == ".npz" and not recipe.frozen:
         some = np.random.default_rng(seed).permutation(parts.train)[:STATISTICS_CELLS]
         restore_folded(built, torch.from_numpy(pictures[some]))
-    built.freeze_base(recipe.frozen)
-    module, meter, trainer = _fit(built, recipe, cells, parts, pictures, work, last, seed, tell, devices)
+    if recipe.unfrozen is None:
+        built.freeze_base(recipe.frozen)
+    else:
+        built.free_last(recipe.unfrozen)
+    module, meter, trainer = _fit(built, recipe, cells, parts, pictures, work, last, seed, tell, devices, each_epoch)
     if trainer.is_global_zero:
         kept = _load_checkpoint(_kept(trainer))
         module.load_state_dict(kept["state_dict"])
@@ -126,7 +117,7 @@ def train_network(
         facts = {
             "network": network,
             "title": built.network.title,
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.told() | {"silent": dict(recipe.silent)},
             "start": start,
             "frozen": recipe.frozen,
             "seed": seed,
@@ -158,7 +149,7 @@ def train_network(
             "torch": str(torch.__version__),
             "mark": mark,
         }
-        _write(folder, trained, module, predictions, facts)
+        write_training(folder, trained, module.history, predictions, facts)
         shutil.rmtree(work, ignore_errors=True)
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
@@ -177,6 +168,7 @@ def _fit(
     seed: int,
     tell: Progress,
     devices: int,
+    each_epoch: EachEpoch,
 ) -> tuple[CellTraining, dict[str, Any], lightning.Trainer]:
     lightning.seed_everything(seed, verbose=False)
     on_gpu = torch.cuda.is_available()
@@ -185,7 +177,7 @@ def _fit(
     validated = [Feed(pictures, cells.labels, parts.val, EVALUATION_BATCH)] if len(parts.val) else None
     weights = class_weights(cells.labels[parts.train], len(cells.classes)) if recipe.class_weights else None
     module = CellTraining(
-        network.to(memory_format=torch.channels_last), recipe, recipe.epochs * len(feed), seed, weights
+        network.to(memory_format=torch.channels_last), recipe, recipe.epochs * len(feed), seed, weights, each_epoch
     )
     torch.set_float32_matmul_precision("high")
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -210,7 +202,7 @@ def _fit(
         )
         meter.start()
         try:
-            trainer.fit(module, feed, validated, ckpt_path=str(last) if last else None, weights_only=False)
+            trainer.fit(module, feed, validated, ckpt_path=str(last) if last else None, weights_only=True)
         except SystemExit as left:
             if left.code == 1:  # Lightning's answer to an interrupt
                 raise KeyboardInterrupt from None
@@ -283,48 +275,6 @@ def _predictions(
     return pl.DataFrame(columns, schema_overrides={"file": pl.String, "patient": pl.String, "split": pl.String})
 
 
-def _write(
-    folder: Path, network: CellNetwork, module: CellTraining, predictions: pl.DataFrame, facts: dict[str, Any]
-) -> None:
-    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    with whole_file(folder / MODEL_FILE) as beside:
-        torch.save({"format": FORMAT, "spec": network.spec(), "mark": facts["mark"], "state_dict": state}, beside)
-    with whole_file(folder / HISTORY_FILE) as beside:
-        pl.DataFrame(module.history).write_csv(beside)
-    with whole_file(folder / PREDICTIONS_FILE) as beside:
-        predictions.write_parquet(beside)
-    write_json(folder / FACTS_FILE, facts)
-
-
-def load_network(folder: Path) -> tuple[CellNetwork, dict[str, Any]]:
-    """The trained network on the CPU, in evaluation mode, and its facts.
-
-    Raises :class:`DataError` for a folder without a finished training.
-    """
-    facts = read_facts(folder)
-    try:
-        stored = torch.load(folder / MODEL_FILE, map_location="cpu", weights_only=True)
-        if stored.get("format") != FORMAT:
-            raise ValueError(f"its format is {stored.get('format')!r}, expected {FORMAT!r}")
-        network = from_spec(stored["spec"])
-        network.load_state_dict(stored["state_dict"])
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError, UnpicklingError) as error:
-        what = f"{folder / MODEL_FILE} cannot be read ({str(error).splitlines()[0] if str(error) else error!r})"
-        raise DataError(f"{what}; train again with --force") from error
-    return network.eval(), facts
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """``facts.json`` of a finished training. Raises :class:`DataError` where there is none."""
-    try:
-        return cast("dict[str, Any]", json.loads((folder / FACTS_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        begun = "a training that is not finished: go on with it" if (folder / "work").is_dir() else "no training"
-        raise DataError(f"{folder} holds {begun}; give the folder that marrowscope train cells -o wrote") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / FACTS_FILE} cannot be read ({error}); train again with --force") from error
-
-
 def input_spacing(cells: CellSet, side: int, field: float = 0.0) -> float | None:
     """Um per pixel of what the network sees: ``side`` pixels of at most ``field`` um (0: of the whole picture).
 
@@ -343,39 +293,8 @@ def input_spacing(cells: CellSet, side: int, field: float = 0.0) -> float | None
     return round(common / side, 5)
 
 
-def _earlier(folder: Path, mark: str, resume: bool) -> Trained | None:
-    """A finished training of the same thing. A broken one of something else is refused, or removed without
-    ``resume``."""
-    work = folder / "work"
-    if not resume:
-        if int(getattr(rank_zero_only, "rank", 0)):  # the first of several processes has begun anew already
-            return None
-        (folder / FACTS_FILE).unlink(missing_ok=True)
-        shutil.rmtree(work, ignore_errors=True)
-        return None
-    found: Mapping[str, Any] | None = read_facts(folder) if (folder / FACTS_FILE).is_file() else None
-    noted = work / "mark.txt"
-    marked = found.get("mark") if found else noted.read_text(encoding="utf-8") if noted.is_file() else mark
-    if marked != mark:
-        raise DataError(
-            f"{folder} holds a training of another network, recipe, seed, start or of other cells: train anew with "
-            "--force in place of --resume, or into another folder with -o"
-        )
-    return Trained(folder, dict(found)) if found else None
-
-
-def _mark(recipe: TransferRecipe, network: str, start: str, cells: CellSet, parts: Parts, seed: int) -> str:
-    """What a checkpoint was trained for, in 24 hex digits."""
-    told = [recipe.fingerprint(), network, start, seed, cells.classes, cells.spacing]
-    told += [file.name for file in cells.files]
-    digest = hashlib.sha256(json.dumps(told).encode())
-    for rows in (cells.labels, parts.train, parts.val, parts.test):
-        digest.update(np.ascontiguousarray(rows, np.int64).tobytes() + b"|")
-    return digest.hexdigest()[:24]
-
-
 def _load_checkpoint(path: Path) -> dict[str, Any]:
-    return cast("dict[str, Any]", torch.load(path, map_location="cpu", weights_only=False))
+    return cast("dict[str, Any]", torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _device_name(trainer: lightning.Trainer) -> str:

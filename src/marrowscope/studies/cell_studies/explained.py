@@ -126,8 +126,8 @@ def _make(job: FinishedJob, cells: NDArray[np.intp]) -> Explained:
     if find_spec("torch") is None:
         raise MarrowscopeError("this needs torch: pip install 'marrowscope[train]', then write the page again")
     from marrowscope.learning.transfer.explaining import grad_cam
+    from marrowscope.learning.transfer.folder import load_network
     from marrowscope.learning.transfer.preparing import Prepare
-    from marrowscope.learning.transfer.training import load_network
 
     network, facts = load_network(job.folder)
     if (places := network.map_shape()[1:]) == (1, 1):

@@ -192,7 +192,6 @@ class CellStudy:
         if arm.stain != "none":
             recipe = dataclasses.replace(recipe, prepare=dataclasses.replace(recipe.prepare, stain=arm.stain))
         start = None if weights is None else HUB if weights == HUB else sha256_of(Path(weights))
-        told = {key: value for key, value in dataclasses.asdict(recipe).items() if key != "silent"}
         return Job(
             name="/".join(word for word in words if word),
             kind=f"{network} {recipe.name}",
@@ -209,7 +208,7 @@ class CellStudy:
             },
             question={
                 "network": network,
-                "recipe": told,
+                "recipe": recipe.told(),
                 "seed": seed,
                 "weights": start,
                 "arm": arm.words,
