@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -90,8 +93,27 @@ def train_cells_command(
         devices=max(1, torch.cuda.device_count()),
     )
     progress("exporting and measuring the classifier", 0.0, "")
-    metrics = export_network(trained.folder, output)
+    told: dict[str, Any] = {
+        "network": network,
+        "recipe": recipe,
+        "layout": layout,
+        "weights": weights,
+        "split": split,
+        "val": val,
+    }
+    told |= {"test": test, "side": side, "epochs": epochs, "spacing": spacing, "tuned": tuned, "seed": seed}
+    metrics = export_network(trained.folder, output, command=_typed(data, output, told))
     return metrics | {"skipped": list(cells.skipped), "notes": trained.facts["notes"], "how": parts.how}
+
+
+def _typed(data: Path, output: Path, told: Mapping[str, Any]) -> str:
+    """The command with those options that are not as they are by themselves, and with network and recipe."""
+    known = inspect.signature(train_cells_command).parameters
+    words = ["marrowscope", "train", "cells", "--data", str(data), "-o", str(output)]
+    for name, value in told.items():
+        if name in {"network", "recipe"} or value != known[name].default:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
 
 
 def natural_split(cells: CellSet) -> Literal["given", "patient", "stratified"]:

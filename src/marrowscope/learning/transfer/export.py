@@ -10,7 +10,6 @@ images in its study, is judged here without that.
 from __future__ import annotations
 
 import copy
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +30,6 @@ from marrowscope.learning.export import export_onnx
 from marrowscope.learning.transfer.folder import PREDICTIONS_FILE, load_network
 from marrowscope.learning.transfer.networks import CellNetwork
 from marrowscope.learning.transfer.preparing import SHARPEN
-from marrowscope.learning.transfer.tuned import BEST_FILE, TUNED
 from marrowscope.packs.metrics import METRICS_FILE
 from marrowscope.slides.single_cell import single_cell
 
@@ -57,11 +55,12 @@ class _Shipped(nn.Module):
         return self.network.logits_and_map(pictures)
 
 
-def export_network(folder: Path, output: Path, types: Sequence[str] | None = None) -> dict[str, Any]:
+def export_network(folder: Path, output: Path, *, command: str, types: Sequence[str] | None = None) -> dict[str, Any]:
     """Write the classifier of the training in ``folder`` to ``output``; gives back what stands in ``metrics.json``.
 
-    ``types``: the class names of the pack, in the order of the network's (default: those of the taxonomy where every
-    class has one and no two share it, else the set's own words). The spacing is that of what the network learned from,
+    ``command``: what was typed for it, for the card. ``types``: the class names of the pack, in the order of the
+    network's (default: those of the taxonomy where every class has one and no two share it, else the set's own words).
+    The spacing is that of what the network learned from,
     None for whole pictures at any scale. ``linear_head.npz`` (``weight (k, c)``, ``bias (k,)``) is written where the
     logits are linear in the averaged map. Raises :class:`DataError` for a folder without a finished training, for
     pictures that are gone, without test cells, and when the graph gives other numbers than torch.
@@ -94,7 +93,7 @@ def export_network(folder: Path, output: Path, types: Sequence[str] | None = Non
         "spacing": facts["spacing"],
         "crop": network.side,
         "feature_map": "feature_map" if linear else None,
-        "command": _typed(facts),
+        "command": command,
         "limits": _limits(facts),
     }
     write_json(output / METRICS_FILE, metrics)
@@ -178,13 +177,3 @@ def _limits(facts: dict[str, Any]) -> list[str]:
     if facts["start"] == "random":
         limits.append(f"It learned from {how_many(facts['cells']['train'], 'cell')} alone, without start weights.")
     return limits
-
-
-def _typed(facts: dict[str, Any]) -> str:
-    typed = ["marrowscope", "train", "cells", "--data", "DATA", "--network", facts["network"]]
-    name = str(facts["recipe"]["name"])
-    typed += ["--recipe", name.removesuffix(TUNED), "-o", "RUN"]
-    typed += ["--tuned", BEST_FILE] if name.endswith(TUNED) else []
-    if facts["start"] != "random":
-        typed += ["--weights", "hub" if facts["start"].startswith("hub ") else facts["start"].split(",")[0]]
-    return shlex.join([*typed, "--seed", str(facts["seed"])])

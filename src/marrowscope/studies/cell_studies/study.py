@@ -106,11 +106,11 @@ class CellStudy:
 
         facts = begun_study(output, self.ABOUT.name)
         jobs = list(facts["jobs"]) if facts else []
-        if job not in jobs:
+        if facts is None or job not in jobs:
             raise DataError(f"{output} has no job {job!r}; it has: {', '.join(jobs) or 'none'}")
         if read_job(output / "jobs" / job) is None:
             raise DataError(f"the job {job} is not done: go on with marrowscope study run")
-        export_network(output / "jobs" / job, folder)
+        export_network(output / "jobs" / job, folder, command=f"{facts['commands'][-1]} (its job {job})")
 
     def _facts(
         self, begun: dict[str, Any] | None, arms: Sequence[Arm], jobs: Sequence[Job], command: str, options: RunOptions
