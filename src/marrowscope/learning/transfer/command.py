@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
@@ -13,7 +14,7 @@ from marrowscope.learning.cascade.backbones import HUB
 from marrowscope.learning.cascade.command import first_process
 from marrowscope.learning.cascade.places import require_place
 from marrowscope.learning.classifier.export import ONNX_NAME
-from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
+from marrowscope.learning.datasets.cell_sets import read_cell_set
 from marrowscope.learning.datasets.parting import part
 from marrowscope.learning.transfer.export import export_network
 from marrowscope.learning.transfer.fitting import Progress
@@ -41,6 +42,7 @@ def train_cells_command(
     network: str = "mobilenetv4-small",
     recipe: str = "modern",
     layout: str = "auto",
+    classes: Sequence[str] | None = None,
     weights: str | None = None,
     split: str | None = None,
     val: float = 0.15,
@@ -56,7 +58,7 @@ def train_cells_command(
 ) -> dict[str, Any]:
     """Train a network on a folder of cells, part of which it never sees, and export it; gives back the metrics.
 
-    ``split`` None: as the set tells where it does, else by patient where those are known, else class by class;
+    ``classes``: these only. ``split`` None: as :func:`~marrowscope.learning.datasets.parting.natural_how` says;
     ``val`` and ``test`` are shares of all cells. The recipe is at the scale "gpu" where there is one, else "cpu";
     ``side`` and ``epochs`` stand in place of its own. An earlier training in ``output`` is begun anew only with
     ``force``. Options are looked at before the pictures. Raises :class:`DataError` as the reader of the set, the
@@ -71,9 +73,9 @@ def train_cells_command(
     _check_start(network, chosen, weights)
     progress("looking at the pictures", 0.0, "")
     cells = read_cell_set(
-        data, layout, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
+        data, layout, classes, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
     )
-    parts = part(cells, how=cast(Any, split or natural_split(cells)), val=val, test=test, seed=seed)
+    parts = part(cells, how=cast(Any, split or "natural"), val=val, test=test, seed=seed)
     trained = train_network(
         network,
         chosen,
@@ -91,13 +93,6 @@ def train_cells_command(
     progress("exporting and measuring the classifier", 0.0, "")
     metrics = export_network(trained.folder, output)
     return metrics | {"skipped": list(cells.skipped), "notes": trained.facts["notes"], "how": parts.how}
-
-
-def natural_split(cells: CellSet) -> Literal["given", "patient", "stratified"]:
-    """The best way to part a set that it allows."""
-    if {"train", "test"} <= set(cells.splits):
-        return "given"
-    return "patient" if all(cells.patients) and len(set(cells.patients)) >= 3 else "stratified"
 
 
 def _recipe(name: str, network: str, side: int | None, epochs: int | None) -> TransferRecipe:
