@@ -13,7 +13,7 @@ from PIL import Image
 
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_picture, read_cell_set
-from marrowscope.learning.datasets.layouts import MLL_CLASSES
+from marrowscope.learning.datasets.layouts import MLL_CLASSES, list_cells
 from marrowscope.learning.datasets.pictures import look_at
 from marrowscope.learning.datasets.splits import clean_split
 from marrowscope.taxonomy import CELL_TYPES, PBC_TYPES
@@ -65,6 +65,7 @@ def test_folders_of_splits_hold_folders_of_classes(tmp_path: Path) -> None:
     assert cells.spacing == 0.1
     assert len(cells.of_split("train")) == 2
     assert any("notes" in words for words in cells.skipped)
+    assert "1 picture outside the class folders (first: 5.png)" in cells.skipped
     with pytest.raises(DataError, match="'holdout'"):
         cells.of_split("holdout")
 
@@ -195,6 +196,98 @@ def test_a_table_tells_split_patient_source_and_spacing(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_used_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_cell_set(table(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/a/1.png", "test/a/2.png", "train/b/3.png", "train/loose.png", "val/x.png"],
+        ["BLA/1.jpg", "MON/2.jpg", "loose.jpg", "blasts/1.jpg"],
+        ["ig/MMY_1.jpg", "neutrophil/SNE_1.jpg", "monocyte/MO_1.jpg", "basophil/BA_1.jpg", "x.jpg", "more/MO_2.jpg"],
+    ],
+    ids=["folders", "mll", "pbc"],
+)
+def test_pictures_outside_the_folders_of_classes_are_counted(tmp_path: Path, names: list[str]) -> None:
+    listing = list_cells(fill(tmp_path, names), "auto")
+    assert any(words.startswith("2 pictures outside the ") for words in listing.skipped)
+
+
+@pytest.mark.parametrize("layout", ["table", "pbc"])
+def test_pictures_that_a_table_does_not_list_are_counted(tmp_path: Path, layout: str) -> None:
+    fill(tmp_path, ["set/a/1.png", "set/a/2.png", "set/3.png", "set/.trash/4.png", "beside/5.png"])
+    text = (
+        f"file,label\na/1.png,basophil\n../beside/5.png,basophil\n{tmp_path}/set/a/2.png,basophil\n,basophil\nx.png,\n"
+    )
+    listing = list_cells(table(tmp_path / "set", text), layout)
+    assert listing.skipped[:2] == [
+        "2 rows of labels.csv without a file or a label (first: set)",
+        "1 picture that labels.csv does not list (first: 3.png)",
+    ]
+
+
+def test_links_that_lead_nowhere_and_linked_folders_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, ["set/a/1.png", "set/b/2.png", "beside/3.png"])
+    (tmp_path / "set/a/lost.png").symlink_to("nowhere.png")
+    (tmp_path / "set/a/itself.png").symlink_to("itself.png")
+    (tmp_path / "set/b/more").symlink_to(tmp_path / "beside")
+    assert read_cell_set(tmp_path / "set").skipped == (
+        "1 linked folder in b (first: more)",
+        "2 pictures that cannot be read (first: itself.png cannot be decoded (Too many levels of symbolic links))",
+    )
+
+
+def test_a_picture_over_which_the_decoder_stumbles_is_counted(tmp_path: Path) -> None:
+    fill(tmp_path, ["a/1.png", "b/2.png", "a/next.tif"])
+    whole = bytearray((tmp_path / "a/next.tif").read_bytes())
+    after = 10 + 12 * int.from_bytes(whole[8:10], "little")
+    whole[after : after + 4] = len(whole).to_bytes(4, "little")  # says where a second frame is, and nothing is there
+    (tmp_path / "a/next.tif").write_bytes(whole + bytes(8))
+    (said,) = read_cell_set(tmp_path).skipped
+    assert said == "1 picture that cannot be read (first: next.tif cannot be decoded (Missing dimensions))"
+
+
+def test_names_that_no_file_can_have_are_counted(tmp_path: Path) -> None:
+    fill(tmp_path, ["1.png"])
+    cells = read_cell_set(table(tmp_path, f"file,label\n1.png,a\n{'x' * 3000}.png,a\nb\0.png,a\n.,a\n"))
+    assert len(cells) == 1
+    assert cells.skipped[0].startswith("3 pictures that cannot be read")
+
+
+def test_brackets_in_a_path_are_no_pattern(tmp_path: Path) -> None:
+    fill(tmp_path / "set[1]", ["1.png"])
+    assert len(read_cell_set(table(tmp_path / "set[1]", "file,label\n1.png,a\n"))) == 1
+
+
+def test_marks_and_line_ends_of_other_systems_do_not_matter(tmp_path: Path) -> None:
+    fill(tmp_path, ["1.png"])
+    (tmp_path / "labels.csv").write_bytes(b"\xef\xbb\xbffile,label\r\n1.png,a\r\n")
+    cells = read_cell_set(tmp_path)
+    assert (cells.classes, len(cells), cells.skipped) == (("a",), 1, ())
+
+
+def test_several_tables_are_said_not_to_be_read(tmp_path: Path) -> None:
+    fill(tmp_path, ["a/1.png", "b/2.png"])
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text("file,label\na/1.png,x\n")
+    (tmp_path / "folder.csv").mkdir()
+    said = read_cell_set(tmp_path).skipped
+    assert "2 tables of labels, since there are several (test.csv, train.csv): make them one labels.csv" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (b"file,label,label\n1.png,a,b\n", "has the column label more than once"),
+        ("file,label\n1.png,\xe4\n".encode("latin1"), "saved as CSV in UTF-8"),
+        ("file,label\n1.png,a\n".encode("utf-16"), "expected also file, label"),
+    ],
+    ids=["twice", "latin", "utf-16"],
+)
+def test_a_table_that_cannot_be_read_says_why(tmp_path: Path, written: bytes, words: str) -> None:
+    fill(tmp_path, ["1.png"])
+    (tmp_path / "labels.csv").write_bytes(written)
+    with pytest.raises(DataError, match=words):
+        read_cell_set(tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["auto", "mll", "c-nmc", "pbc", "table", "other"])

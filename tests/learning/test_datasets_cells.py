@@ -118,3 +118,22 @@ def test_the_pbc_set_is_whole():
     assert len(pictures) == 11_824
     assert [len(pictures.split(name)) for name in ("train", "val", "test")] == [8430, 1345, 2049]
     assert set(pictures.labels.tolist()) == set(range(11))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,label,source\na.png,monocyte,here\n,monocyte,here\n", "lacks 1 of its files or labels"),
+        ("file,label\na.png,monocyte\n", "expected also \\['source'\\]"),
+    ],
+)
+def test_a_table_that_lacks_a_file_or_its_source_is_refused(tmp_path, text, words):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_table(tmp_path / "labels.csv", ("monocyte",), 0.1, source="here")
+
+
+def test_brackets_in_the_path_of_a_table_are_no_pattern(tmp_path):
+    (tmp_path / "set[1]").mkdir()
+    (tmp_path / "set[1]" / "labels.csv").write_text("file,label\na.png,monocyte\n")
+    assert len(read_table(tmp_path / "set[1]" / "labels.csv", ("monocyte",), 0.1)) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.checking import check_data
@@ -54,6 +55,27 @@ def test_a_clean_folder_passes_without_findings(tmp_path: Path) -> None:
     assert [(row.label, row.count, row.share) for row in report.classes] == [("a", 3, 0.5), ("b", 3, 0.5)]
     assert told[-1] == ("done", 1.0)
     assert [done for _, done in told] == sorted(done for _, done in told)
+
+
+def test_links_that_lead_nowhere_and_garbage_are_unreadable(tmp_path: Path) -> None:
+    write(tmp_path, {f"a/{n}.png": cell(n) for n in range(2)})
+    (tmp_path / "a/huge.png").write_bytes((tmp_path / "a/0.png").read_bytes()[:16] + b"\x7f\xff\xff\xff" * 2 + bytes(9))
+    (tmp_path / "a/lost.png").symlink_to("nowhere.png")
+    (tmp_path / "a/itself.png").symlink_to("itself.png")
+    (tmp_path / "table.csv").mkdir()
+    (tmp_path / "labels.csv").write_text(f"file,label\na/0.png,a\n{'x' * 3000}.png,a\nb\0.png,a\n")
+    report = check_data([tmp_path])
+    unreadable = [item for finding in report.findings if finding.kind == "unreadable" for item in finding.items]
+    assert sorted(Path(item).name for item in unreadable) == ["huge.png", "itself.png", "lost.png"]
+    assert kinds(report)["missing"] == 2
+
+
+def test_pictures_that_move_are_looked_at_too(tmp_path: Path) -> None:
+    write(tmp_path / "set[1]", {"train/a/1.png": cell(1), "train/a/2.png": cell(2)})
+    (tmp_path / "set[1]/test/a").mkdir(parents=True)
+    Image.fromarray(cell(1)[..., ::-1]).save(tmp_path / "set[1]/test/a/1.webp", lossless=True)
+    (tmp_path / "set[1]/more.csv").write_text("file,split\n")
+    assert "leak" in kinds(check_data([tmp_path / "set[1]"]))
 
 
 def test_copies_within_and_across_sets_are_warnings(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.cell_sets import CellSet
-from marrowscope.learning.datasets.parting import HOW, Parts, limited, part, patients_in_several
+from marrowscope.learning.datasets.parting import (
+    FEW_PATIENTS,
+    HOW,
+    Parts,
+    limited,
+    natural_how,
+    part,
+    patients_in_several,
+)
 
 
 def cells(counts: list[int], splits: list[str] | None = None, patients: list[str] | None = None) -> CellSet:
@@ -133,6 +141,94 @@ def test_what_cannot_be_parted_says_why(how: str, val: float, test: float, words
         part(cells([10, 10]), how=how, val=val, test=test, seed=0)
 
 
+def naturally(some: CellSet, val: float = 0.15, test: float = 0.2, seed: int = 0) -> tuple[str, Parts]:
+    """The way, and the parts, which are those of this way."""
+    how = natural_how(some, val=val, test=test, seed=seed)
+    parts, asked = (part(some, how=way, val=val, test=test, seed=seed) for way in ("natural", how))
+    for name in ("train", "val", "test"):
+        assert getattr(parts, name).tolist() == getattr(asked, name).tolist()
+    return how, parts
+
+
+def test_the_set_decides_how_it_is_parted_naturally() -> None:
+    assert naturally(cells([20, 20]))[0] == "stratified"
+    assert (
+        naturally(cells([20, 20], splits=["train"] * 16 + ["test"] * 4 + ["train"] * 15 + ["test"] * 5))[0] == "given"
+    )
+    assert naturally(cells([60, 60], patients=[f"P{row % 12}" for row in range(120)]))[0] == "patient"
+
+
+def test_a_set_that_tells_test_alone_is_not_parted_anew() -> None:
+    some = cells([4, 4], splits=["", "", "", "test"] * 2)
+    with pytest.raises(DataError, match="the set tells test; expected train and test"):
+        part(some, how="natural", val=0.2, test=0.2, seed=0)
+
+
+@pytest.mark.parametrize("patients", [1, 2, 3, 4])
+def test_too_few_patients_are_parted_class_by_class_and_it_is_said(patients: int) -> None:
+    some = cells([30, 30], patients=[f"P{row % patients}" for row in range(60)])
+    how, parts = naturally(some)
+    if how == "patient":  # four may do
+        assert patients_in_several(some, parts) == 0
+        assert patients == 4
+        return
+    assert [shares(some, rows) for rows in (parts.train, parts.val, parts.test)] == [[20, 20], [4, 4], [6, 6]]
+    words = f"{patients} patient{'' if patients == 1 else 's'} "
+    assert f"since {words}{'is' if patients == 1 else 'are'} too few to give each part every class" in parts.how
+    assert "cells of one patient may lie on both sides" in parts.how
+    assert f"{words}with cells in more than one part" in parts.how
+
+
+@given(st.integers(1, 14), st.integers(2, 4), st.integers(0, 10_000))
+def test_no_number_of_patients_is_refused_naturally(patients: int, classes: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    counts = random.integers(15, 40, classes).tolist()
+    some = cells(counts, patients=[f"P{owner}" for owner in random.integers(0, patients, sum(counts))])
+    how, parts = naturally(some, seed=seed)
+    few = len(set(some.patients)) < FEW_PATIENTS
+    if how == "stratified" or few:
+        assert all(min(shares(some, rows)) > 0 for rows in (parts.train, parts.val, parts.test))
+    assert ("may lie on both sides" in parts.how) == (how == "stratified")
+    assert (patients_in_several(some, parts) == 0) == (how == "patient")
+
+
+def test_many_patients_stay_whole_though_one_alone_has_a_class() -> None:
+    patients = [f"P{row % 20}" for row in range(200)] + ["P20"] * 60
+    some = cells([100, 100, 60], patients=patients)
+    for seed in range(20):
+        how, parts = naturally(some, seed=seed)
+        assert how == "patient"
+        assert shares(some, parts.train)[2] == 60
+        assert "no test cell of class2" in parts.how
+
+
+def test_patients_of_few_cells_do_not_decide() -> None:
+    some = cells([60, 60], patients=[f"P{row % 12}" if row % 3 == 0 else "" for row in range(120)])
+    how, parts = naturally(some)
+    assert how == "stratified"
+    assert "since the patients of 80 pictures are not known: cells of one patient may lie on both sides" in parts.how
+
+
+def test_who_asks_for_patients_is_told_what_else_to_type() -> None:
+    some = cells([30, 30], patients=[f"P{row % 2}" for row in range(60)])
+    with pytest.raises(DataError, match="give cells of more patients, or --split stratified"):
+        part(some, how="patient", val=0.2, test=0.2, seed=0)
+
+
+def test_validation_is_taken_class_by_class_where_training_has_too_few_patients() -> None:
+    splits, patients = (["train"] * 16 + ["test"] * 4) * 2, (["P1", "P2"] * 8 + ["P3"] * 4) * 2
+    some = cells([20, 20], splits=splits, patients=patients)
+    parts = part(some, how="given", val=0.25, test=0.0, seed=0)
+    assert [len(parts.train), len(parts.val), len(parts.test)] == [24, 8, 8]
+    assert "taken from training class by class, since whole patients are too few: cells of one patient may" in parts.how
+    assert "2 patients with cells in more than one part" in parts.how
+
+
+def test_a_class_that_no_part_has_is_said() -> None:
+    some = cells([40, 4], patients=[f"P{row % 12}" for row in range(40)] + [""] * 4)
+    assert "no cell in any part of class1" in part(some, how="patient", val=0.1, test=0.2, seed=0).how
+
+
 def test_limits_keep_the_order_and_every_class() -> None:
     some = cells([100, 30, 2])
     assert limited(some, per_class=20, seed=0).counts().tolist() == [20, 20, 2]
@@ -147,5 +243,5 @@ def test_limits_keep_the_order_and_every_class() -> None:
 
 
 def test_all_ways_are_listed() -> None:
-    assert set(HOW) == {"given", "random", "stratified", "patient"}
+    assert set(HOW) == {"natural", "given", "random", "stratified", "patient"}
     assert Parts.__slots__ == ("train", "val", "test", "how")

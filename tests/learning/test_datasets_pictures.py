@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from marrowscope.errors import DataError
@@ -76,6 +81,53 @@ def test_all_become_rgb(tmp_path: Path, write: Callable[[Path], Path], expected:
     assert pixels.shape == (SIDE, SIDE, 3)
     assert pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels[5, 5].astype(int), expected, atol=1)
+
+
+def broken_tiff(file: Path) -> Path:
+    """A TIFF that says that a second frame follows, of which there is nothing: Pillow stumbles with a TypeError."""
+    plain(ORANGE).save(file)
+    whole = bytearray(file.read_bytes())
+    after = 10 + 12 * int.from_bytes(whole[8:10], "little")
+    whole[after : after + 4] = len(whole).to_bytes(4, "little")
+    file.write_bytes(whole + bytes(8))
+    return file
+
+
+@pytest.mark.parametrize("values", [(60000, 22), (4000, 6)], ids=["sixteen", "twelve"])
+def test_a_deep_tiff_whose_zero_is_white_is_turned_over(tmp_path: Path, values: tuple[int, int]) -> None:
+    stored, seen = values
+    picture = Image.fromarray(deep((stored,)))
+    picture.save(tmp_path / "white.tif", tiffinfo={262: 0})
+    picture.save(tmp_path / "black.tif", tiffinfo={262: 1})
+    assert read_cell_picture(tmp_path / "white.tif")[0, 0].tolist() == [seen] * 3
+    assert read_cell_picture(tmp_path / "black.tif")[0, 0].tolist() == [255 - seen] * 3
+
+
+def test_whatever_a_decoder_raises_means_unreadable(tmp_path: Path) -> None:
+    file = broken_tiff(tmp_path / "broken.tif")
+    with Image.open(file) as picture, pytest.raises(TypeError, match="Missing dimensions"):
+        _ = picture.n_frames
+    with pytest.raises(UnusablePicture, match=r"broken.tif cannot be decoded \(Missing dimensions\)") as told:
+        read_cell_picture(file)
+    assert told.value.kind == "unreadable"
+
+
+@given(st.sampled_from(["png", "jpg", "tif", "bmp", "gif", "webp"]), st.integers(0, 2**32 - 1))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's words on what it skips over
+def test_garbage_is_read_or_refused(ending: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    packed = BytesIO()
+    noise = Image.fromarray(random.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+    noise.save(packed, {"jpg": "JPEG", "tif": "TIFF"}.get(ending, ending.upper()))
+    broken = bytearray(packed.getvalue())
+    for place in random.integers(-150, 150, 3):  # where headers are: at the beginning, of TIFF at the end
+        broken[place] = random.integers(0, 256)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / f"broken.{ending}"
+        file.write_bytes(broken)
+        with suppress(UnusablePicture):
+            assert read_cell_picture(file).dtype == np.uint8
 
 
 def test_what_shines_through_a_palette_is_white(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from marrowscope.cli.train import app
 from marrowscope.errors import DataError, OutputError
 from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_picture, read_cell_set
 from marrowscope.learning.datasets.parting import Parts, part
-from marrowscope.learning.transfer.command import FILES, natural_split, train_cells_command
+from marrowscope.learning.transfer.command import FILES, train_cells_command
 from marrowscope.learning.transfer.export import export_network
 from marrowscope.learning.transfer.folder import load_network
 from marrowscope.learning.transfer.heads import Head
@@ -122,6 +122,15 @@ def test_the_command_walks_from_a_folder_to_a_classifier(cells: CellSet, tmp_pat
     assert "macro F1" in again.stdout
 
 
+def test_the_command_takes_some_classes_alone(cells: CellSet, tmp_path: Path) -> None:
+    data = str(cells.files[0].parents[1])
+    words = typed("--data", data, "-o", str(tmp_path / "run"), "--network", "sequential-cnn")
+    for classes, told in (("monocyte,zebra", "no class 'zebra'"), ("monocyte", "two classes")):
+        done = CliRunner().invoke(app, [*words, "--classes", classes])
+        assert isinstance(done.exception, DataError)
+        assert told in str(done.exception)
+
+
 def test_options_are_looked_at_before_the_pictures(tmp_path: Path) -> None:
     def refused(words: str, **settings: object) -> None:
         with pytest.raises(DataError, match=words):
@@ -133,10 +142,3 @@ def test_options_are_looked_at_before_the_pictures(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no")
     refused("read for mobilenetv2 only", weights=str(tmp_path / "x.npz"))
     assert not (tmp_path / "run").exists()
-
-
-def test_the_set_decides_how_it_is_parted(cells: CellSet) -> None:
-    n = len(cells)
-    assert natural_split(cells) == "stratified"
-    assert natural_split(dataclasses.replace(cells, patients=("a", "b", "c") * (n // 3))) == "patient"
-    assert natural_split(dataclasses.replace(cells, splits=("train", "test") * (n // 2))) == "given"

@@ -170,6 +170,9 @@ def cells(
     test: Annotated[float, typer.Option("--test", help="Share of the cells to report on, never trained on.")] = 0.2,
     side: Side = None,
     epochs: Epochs = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Only these, with commas between: the set's words or types.")
+    ] = None,
     spacing: Annotated[
         float | None, typer.Option("--spacing", min=0.01, help="Um per pixel of the pictures; needed to count with it.")
     ] = None,
@@ -192,10 +195,11 @@ def cells(
     from marrowscope.learning.cascade.command import first_process
     from marrowscope.learning.transfer.command import train_cells_command
 
+    chosen = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
     try:
         with Stages(lines=True, shown=first_process()) as stages:
             metrics = train_cells_command(
-                data, output,
+                data, output, classes=chosen,
                 network=network, recipe=recipe, layout=layout, weights=weights, split=split, val=val, test=test,
                 side=side, epochs=epochs, spacing=spacing, tuned=tuned, seed=seed, resume=resume, force=force,
                 threads=threads, progress=stages.report,

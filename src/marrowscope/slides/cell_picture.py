@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from marrowscope.errors import DataError
 from marrowscope.slides.protocol import Picture
@@ -57,7 +58,7 @@ def read_frames(file: Path) -> tuple[Picture, int]:
         raise _giant(file, "is larger than any cell") from error
     except FileNotFoundError as error:
         raise UnusablePicture(file, "unreadable", "is missing", "restore it, or drop its row from the table") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's ways to say "broken"
+    except Exception as error:  # a decoder that is fed garbage raises whatever it stumbles over, TypeError too
         raise _unreadable(file, _words(file, error)) from error
 
 
@@ -83,13 +84,14 @@ def fitted(picture: Picture, side: int) -> Picture:
 
 def _rgb(file: Path, picture: Image.Image) -> Picture:
     raw = " ".join(str(tile[-1]) for tile in getattr(picture, "tile", ()))
+    inverted = getattr(picture, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == 0  # a TIFF whose 0 is white
     if picture.mode.startswith("I;16") or ";16" in raw:
         deep = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
         if deep is None:
             raise _unreadable(file, "has 16 bits a channel and cannot be decoded")
-        return _from_deep(np.asarray(deep))
+        return _from_deep(np.asarray(deep), inverted)
     if picture.mode == "I":
-        return _from_deep(np.asarray(picture).astype(np.int64).clip(0, 65535).astype(np.uint16))
+        return _from_deep(np.asarray(picture).astype(np.int64).clip(0, 65535).astype(np.uint16), inverted)
     if picture.mode == "F":
         raise _unreadable(file, "holds floating-point numbers, whose black and white nobody can know")
     if picture.has_transparency_data:
@@ -99,14 +101,14 @@ def _rgb(file: Path, picture: Image.Image) -> Picture:
     return np.asarray(picture.convert("RGB"), np.uint8)
 
 
-def _from_deep(deep: NDArray[np.uint16]) -> Picture:
-    """8-bit RGB of grey ``(h, w)``, BGR or BGRA ``(h, w, 3 or 4)``."""
+def _from_deep(deep: NDArray[np.uint16], inverted: bool) -> Picture:
+    """8-bit RGB of grey ``(h, w)``, whose 0 is white if ``inverted``, BGR or BGRA ``(h, w, 3 or 4)``."""
     if deep.dtype != np.uint16:
         flat = deep.astype(np.float64)
     else:
         flat = deep.astype(np.float64) / (4095 if deep.max() <= 4095 else 65535) * 255
     if flat.ndim == 2:
-        flat = flat[..., None].repeat(3, axis=2)
+        flat = (255 - flat if inverted else flat)[..., None].repeat(3, axis=2)
     if flat.shape[2] == 4:
         cover = flat[..., 3:] / 255
         flat = flat[..., :3] * cover + 255 * (1 - cover)
@@ -123,11 +125,11 @@ def _unreadable(file: Path, words: str) -> UnusablePicture:
 
 
 def _words(file: Path, error: Exception) -> str:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         if file.stat().st_size == 0:
             return "is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return "is no picture"
     if "truncated" in str(error).lower():
         return "is cut off: the file ends before the picture does"
-    return f"cannot be decoded ({error})"
+    return f"cannot be decoded ({getattr(error, 'strerror', None) or error})"

@@ -84,7 +84,9 @@ def _read(folder: Path, source: str, spacing: float, split_of: Callable[[str], S
     table = folder / "boxes.csv"
     if not table.is_file():
         raise DataError(f"no box data in {folder}: expected {table.name} with file, class, xmin, ymin, xmax, ymax")
-    boxes = polars.read_csv(table, schema_overrides=dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), polars.Float32))
+    boxes = polars.read_csv(
+        table, schema_overrides=dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), polars.Float32), glob=False
+    )
     pictures = []
     # A row may be there several times: one TXL-PBC test picture lists its only white cell six times.
     for (file,), rows in boxes.unique(maintain_order=True).group_by("file", maintain_order=True):

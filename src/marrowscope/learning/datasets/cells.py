@@ -62,14 +62,16 @@ def read_table(path: Path, classes: Sequence[str], spacing: float, source: str |
     Only rows with one of ``classes`` and, if given, of one ``source`` are kept; without ``split`` all are "test".
     """
     try:
-        table = pl.read_csv(path, schema_overrides={"file": pl.String, "label": pl.String})
+        table = pl.read_csv(path, schema_overrides={"file": pl.String, "label": pl.String}, glob=False)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; give the folder that holds it with --data DIR") from None
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path} is not a table of labels ({error}); expected columns file,label[,split]") from error
-    lost = {"file", "label"} - set(table.columns)
+    lost = {"file", "label", *(["source"] if source is not None else [])} - set(table.columns)
     if lost:
         raise DataError(f"{path} has columns {table.columns}; expected also {sorted(lost)}")
+    if nameless := table["file"].null_count() + table["label"].null_count():
+        raise DataError(f"{path} lacks {nameless} of its files or labels; expected both in every row: drop the others")
     if source is not None:
         table = table.filter(pl.col("source") == source)
     labels = [_taxonomy_name(label, path) for label in table["label"]]

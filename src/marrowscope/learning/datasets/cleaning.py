@@ -87,7 +87,7 @@ def published_splits(folder: Path, name: SetName) -> dict[str, str]:
     if not table.is_file():
         raise DataError(f"no {name} set in {folder}: expected {table.name}; give the folder that holds the three sets")
     if name == "pbc":
-        rows = pl.read_csv(table, columns=["file", "split"])
+        rows = pl.read_csv(table, columns=["file", "split"], glob=False)
         splits = dict(zip(rows["file"], rows["split"], strict=True))
     elif name == "txl_pbc":
         splits = {_relative(file, folder): file.parent.name for file in (folder / "images").rglob("*.jpg")}

@@ -8,6 +8,7 @@ Tables are CSV files up to two folders deep with a column ``file``, relative to 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
-from marrowscope.learning.datasets.cells import SUFFIXES
+from marrowscope.learning.datasets.pictures import PICTURES, is_picture_file
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -79,18 +80,26 @@ def gather(folders: Sequence[Path]) -> Gathered:
         found = _tables(folder)
         sets = {tables.folder: tables for tables in found}
         nested = bool(sets) and folder not in sets
-        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
+        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and is_picture_file(p)):
             beside = folder / path.relative_to(folder).parts[0] if nested and path.parent != folder else folder
             home = next((parent for parent in path.parents if parent in sets), beside)
-            if path.resolve() not in pictures:
-                pictures[path.resolve()] = _listed(path, home, sets.get(home))
+            real = Path(os.path.realpath(path))  # where Path.resolve raises for a link to itself
+            if real not in pictures:
+                pictures[real] = _listed(path, home, sets.get(home))
         for tables in found:
-            absent = sorted(file for file in tables.files() if not (tables.folder / file).is_file())
+            absent = sorted(file for file in tables.files() if not _is_there(tables.folder / file))
             missing += [str(tables.folder / file) for file in absent]
     if not pictures and not missing:
         where = ", ".join(str(folder) for folder in folders)
-        raise DataError(f"no picture in {where}: expected files that end in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"no picture in {where}: expected files that end in {', '.join(sorted(PICTURES))}")
     return Gathered(tuple(_one_name_each(pictures.values())), tuple(missing))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name longer than any can be
+        return False
 
 
 def _listed(path: Path, home: Path, tables: _Tables | None) -> Listed:
@@ -118,8 +127,10 @@ def _one_name_each(pictures: Iterable[Listed]) -> list[Listed]:
 def _tables(root: Path) -> list[_Tables]:
     found: dict[Path, _Tables] = {}
     for path in sorted(path for pattern in ("*.csv", "*/*.csv", "*/*/*.csv") for path in root.glob(pattern)):
+        if path.is_dir():
+            continue
         try:
-            table = pl.read_csv(path, infer_schema_length=0)
+            table = pl.read_csv(path, infer_schema_length=0, glob=False)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{path} is not a table ({error}); mend it or move it out of the folder") from error
         columns = set(table.columns)

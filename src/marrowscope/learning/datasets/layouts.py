@@ -27,7 +27,9 @@ from marrowscope.learning.datasets.listing import (
     read_table,
     rows_of_folders,
     say,
+    say_unlisted,
     table_of,
+    tables_in,
 )
 from marrowscope.learning.datasets.pictures import PICTURES
 from marrowscope.learning.datasets.splits import clean_split
@@ -83,8 +85,11 @@ def list_cells(folder: Path, layout: str) -> Listing:
         raise DataError(f"unknown layout {layout!r}; give one of: auto, {', '.join(LAYOUTS)}")
     if not folder.exists():
         raise DataError(f"{folder} is not there; give the folder that holds the pictures with --data DIR")
-    root = folder if folder.is_file() else _unwrapped(folder)
-    return LAYOUTS[_recognised(root) if layout == "auto" else layout](root)
+    try:
+        root = folder if folder.is_file() else _unwrapped(folder)
+        return LAYOUTS[_recognised(root) if layout == "auto" else layout](root)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error}); make it readable, or copy it") from error
 
 
 def _recognised(root: Path) -> str:
@@ -106,11 +111,14 @@ def _pbc(root: Path) -> Listing:
     The split is the clean one (:mod:`marrowscope.learning.datasets.splits`): pictures that it drops or does not name
     are left out, since copies of test pictures and the cells kept back for an independent test are among them.
     """
+    skipped: list[str] = []
     table = table_of(root)
     if table is not None:
-        rows = [
-            Listed(table.parent / file, word) for file, word in read_labels(table).select("file", "label").iter_rows()
+        lines = [
+            Listed(table.parent / (file or ""), word or "" if file else "")
+            for file, word in read_labels(table).select("file", "label").iter_rows()
         ]
+        rows = _labelled(lines, table, skipped)
         spacing = PBC_SPACING
     else:
         published = [root / name for name in sorted(_PBC_FOLDERS) if (root / name).is_dir()]
@@ -123,8 +131,8 @@ def _pbc(root: Path) -> Listing:
             Listed(file, _PBC_PREFIXES.get(file.stem.split("_")[0].upper(), ""))
             for file in pictures_below(published)[0]
         ]
+        say_unlisted(skipped, root, [row.file for row in rows], "outside the eight folders")
         spacing = _PBC_PUBLISHED_SPACING
-    skipped: list[str] = []
     coarse = [row for row in rows if row.word not in PBC_TYPES]
     say(skipped, coarse, "whose names tell no stage (neutrophil, immature granulocyte)")
     split_of = {Path(file).stem: split for file, split in clean_split("pbc").items()}
@@ -150,6 +158,7 @@ def _mll(root: Path) -> Listing:
     others = [child.name for child in children if child.name not in MLL_CLASSES]
     if others:
         skipped.append(f"{how_many(len(others), 'folder')} with no code of the MLL set: {', '.join(others[:5])}")
+    say_unlisted(skipped, root, [row.file for row in rows], "outside the class folders")
     whose = "MLL bone marrow cytomorphology (Matek et al. 2021, CC BY 4.0), patients not told"
     return Listing("mll", whose, rows, MLL_CLASSES, MLL_SPACING, skipped)
 
@@ -216,8 +225,11 @@ def _in_folders(root: Path) -> Listing:
             skipped.append(f"{how_many(len(others), 'folder')} beside train and test: {', '.join(others[:5])}")
     else:
         rows = rows_of_folders(children, skipped)
-    loose = [file for file in root.iterdir() if file.is_file() and file.suffix.lower() in PICTURES]
-    say(skipped, [Listed(file, "") for file in loose if not SYSTEM.match(file.name)], "outside the class folders")
+    say_unlisted(skipped, root, [row.file for row in rows], "outside the class folders")
+    tables = tables_in(root)
+    if len(tables) > 1:
+        told = ", ".join(table.name for table in tables[:5])
+        skipped.append(f"{len(tables)} tables of labels, since there are several ({told}): make them one labels.csv")
     if not rows:
         raise DataError(
             f"no picture in a class folder of {root}: expected a folder a class (or train/CLASS, val/CLASS, "
@@ -235,18 +247,24 @@ def _in_table(path: Path) -> Listing:
     skipped: list[str] = []
     told = [str(name) for name in ("split", "patient", "fold") if name in lines.columns]
     rows: list[Listed] = []
-    nameless: list[Listed] = []
     for line in lines.iter_rows(named=True):
         more = {name: (line[name] or "").strip() for name in told}
         if more.get("split"):
             more["split"] = _split_name(more["split"], table)
-        row = Listed(table.parent / (line["file"] or "").strip(), (line["label"] or "").strip(), **more)
-        (rows if row.word and line["file"] else nameless).append(row)
-    say(skipped, nameless, f"of {table.name} without a file or a label", thing="row")
+        file = (line["file"] or "").strip()
+        rows.append(Listed(table.parent / file, (line["label"] or "").strip() if file else "", **more))
+    rows = _labelled(rows, table, skipped)
     sources = lines["source"].drop_nulls().unique().to_list() if "source" in lines.columns else []
     whose = f"{sources[0]}, " if len(sources) == 1 else ""
     spacing = _spacing_of(lines, table, skipped)
     return Listing("table", f"{whose}table {table.resolve().parent.name}/{table.name}", rows, {}, spacing, skipped)
+
+
+def _labelled(rows: list[Listed], table: Path, skipped: list[str]) -> list[Listed]:
+    """The rows of a table that have a word; the others, and pictures beside the table that it lacks, are said."""
+    say(skipped, [row for row in rows if not row.word], f"of {table.name} without a file or a label", thing="row")
+    say_unlisted(skipped, table.parent, [row.file for row in rows], f"that {table.name} does not list")
+    return [row for row in rows if row.word]
 
 
 LAYOUTS: dict[str, Callable[[Path], Listing]] = {

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from marrowscope.errors import DataError, how_many
 from marrowscope.learning.datasets.cell_sets import CellSet
 
-How = Literal["given", "random", "stratified", "patient"]
-HOW: tuple[How, ...] = ("given", "random", "stratified", "patient")
+How = Literal["natural", "given", "random", "stratified", "patient"]
+HOW: tuple[How, ...] = ("natural", "given", "random", "stratified", "patient")
+
+FEW_PATIENTS = 10
+"""Below so many, whole patients must give every part every class, or a natural parting is class by class."""
 
 Rows = NDArray[np.int64]
 
@@ -32,23 +35,63 @@ def part(cells: CellSet, *, how: How, val: float, test: float, seed: int) -> Par
     """Part a set. ``val`` and ``test`` are shares of all its cells, 0 for none; ``given`` goes by what the set tells.
 
     Where a given split has no validation part, the share ``val`` of its training cells becomes one: whole patients
-    where they are known, else class by class. Raises :class:`DataError` where the set does not tell what is needed,
-    shares make no sense, a part that was asked for would be empty, or a class would be tested but never trained on.
+    where they are known and enough, else class by class. ``natural`` is as :func:`natural_how` says. Raises
+    :class:`DataError` where the set does not tell what is needed, shares make no sense, a part that was asked for would
+    be empty, or a class would be tested but never trained on.
     """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
         raise DataError(f"the shares val {val:g} and test {test:g} leave nothing to train on; give 0 <= val + test < 1")
+    why = ""
+    if how == "natural":
+        how, why = _natural(cells, val, test, seed)
     rng = np.random.default_rng([seed, 101])
     if how == "given":
         parts = _given(cells, val, rng)
     elif how == "random":
         parts = _cut(rng.permutation(len(cells)), val, test, f"at random, by picture, seed {seed}")
     elif how == "stratified":
-        parts = _by_class(cells, np.arange(len(cells)), val, test, rng, f"class by class, by picture, seed {seed}")
+        words = f"class by class, by picture, seed {seed}{why}"
+        parts = _by_class(cells, np.arange(len(cells)), val, test, rng, words)
     elif how == "patient":
         parts = _by_patient(cells, np.arange(len(cells)), val, test, rng, f"by patient, seed {seed}")
     else:
         raise DataError(f"unknown way to part a set: {how!r}; give one of {', '.join(HOW)}")
-    return _checked(cells, parts, val > 0, test > 0 or how == "given")
+    return _checked(cells, parts, val > 0, test > 0 or how == "given", how)
+
+
+def natural_how(cells: CellSet, *, val: float, test: float, seed: int) -> How:
+    """The best way to part a set that it allows: as it tells, else by patient, else class by class.
+
+    By patient where those of most cells are known and whole patients can be parted; if they are fewer than
+    :data:`FEW_PATIENTS`, every part must get every class. ``part(cells, how="natural", ...)`` goes this way, and says
+    why where it is class by class though patients are known. Raises :class:`DataError` for shares that make no sense.
+    """
+    return _natural(cells, val, test, seed)[0]
+
+
+def _natural(cells: CellSet, val: float, test: float, seed: int) -> tuple[How, str]:
+    """The way, and a clause on why it is not by patient."""
+    if "test" in cells.splits:
+        return "given", ""
+    unknown = cells.patients.count("")
+    patients = len(set(cells.patients) - {""})
+    if not patients:
+        return "stratified", ""
+    both = "cells of one patient may lie on both sides"
+    if 2 * unknown > len(cells):
+        return "stratified", f", since the patients of {how_many(unknown, 'picture')} are not known: {both}"
+    try:
+        parts = part(cells, how="patient", val=val, test=test, seed=seed)
+    except DataError:  # what forbids every other way, too, is raised by that
+        fits = False
+    else:
+        wanted = [parts.train, *([parts.val] if val else []), *([parts.test] if test else [])]
+        every = set(cells.labels.tolist())
+        fits = patients >= FEW_PATIENTS or all(set(cells.labels[rows].tolist()) == every for rows in wanted)
+    if fits:
+        return "patient", ""
+    words = f"{how_many(patients, 'patient')} {'is' if patients == 1 else 'are'} too few to give each part every class"
+    return "stratified", f", since {words}: {both}"
 
 
 def limited(cells: CellSet, *, per_class: int | None = None, share: float | None = None, seed: int) -> CellSet:
@@ -78,15 +121,17 @@ def _given(cells: CellSet, val: float, rng: np.random.Generator) -> Parts:
     train, valid, test, untold = (_where(cells, name) for name in ("train", "val", "test", ""))
     if not len(train) or not len(test):
         told = ", ".join(sorted(set(cells.splits) - {""})) or "no split"
-        ways = "stratified, or by patient" if any(cells.patients) else "stratified"
+        ways = "--split stratified, or --split patient" if any(cells.patients) else "--split stratified"
         raise DataError(f"{cells.source}: the set tells {told}; expected train and test. Part it otherwise: {ways}")
     how = "as the set gives it"
     if not len(valid) and val:
         known = all(cells.patients[row] for row in train)
-        cut = _by_patient if known else _by_class
-        inner = cut(cells, train, val, 0.0, rng, "")
+        inner = (_by_patient if known else _by_class)(cells, train, val, 0.0, rng, "")
+        how += f", validation taken from training {'by patient' if known and len(inner.val) else 'class by class'}"
+        if known and not len(inner.val):
+            inner = _by_class(cells, train, val, 0.0, rng, "")
+            how += ", since whole patients are too few: cells of one patient may lie on both sides"
         train, valid = inner.train, inner.val
-        how += f", validation taken from training {'by patient' if known else 'class by class'}"
     if len(untold):
         how += f"; {how_many(len(untold), 'picture')} of no split left out"
     return Parts(train, valid, test, how)
@@ -133,11 +178,14 @@ def _by_patient(cells: CellSet, rows: Rows, val: float, test: float, rng: np.ran
         gain = ((np.abs(lacking) - np.abs(after)) / scale).sum(axis=1)
         chosen[patient] = int(np.where(shares > 0, gain, -np.inf).argmax())
         lacking[chosen[patient]] = after[chosen[patient]]
+    for has in have.T:  # a class that would be tested but never trained on goes to training with its largest owner
+        if has.any() and not has[chosen == 0].any():
+            chosen[has.argmax()] = 0
     train, valid, tested = (named[chosen[owner] == number] for number in range(3))
     return Parts(train, valid, tested, f"{how} ({len(patients)} patients)" if how else how)
 
 
-def _checked(cells: CellSet, parts: Parts, with_val: bool, with_test: bool) -> Parts:
+def _checked(cells: CellSet, parts: Parts, with_val: bool, with_test: bool, how: How) -> Parts:
     wanted: Sequence[tuple[str, Rows, bool]] = (
         ("training", parts.train, True),
         ("validation", parts.val, with_val),
@@ -145,7 +193,8 @@ def _checked(cells: CellSet, parts: Parts, with_val: bool, with_test: bool) -> P
     )
     for name, rows, needed in wanted:
         if needed and not len(rows):
-            raise DataError(f"{cells.source}: no cell is left for the {name} part ({parts.how}); give more cells")
+            more = "cells of more patients, or --split stratified" if how == "patient" else "more cells"
+            raise DataError(f"{cells.source}: no cell is left for the {name} part ({parts.how}); give {more}")
     trained = set(cells.labels[parts.train].tolist())
     for name, rows, _ in wanted[1:]:
         strange = sorted(set(cells.labels[rows].tolist()) - trained)
@@ -153,7 +202,8 @@ def _checked(cells: CellSet, parts: Parts, with_val: bool, with_test: bool) -> P
             words = ", ".join(cells.classes[label] for label in strange)
             raise DataError(
                 f"{cells.source}: the {name} part has cells of {words}, of which there is none to train on "
-                f"({parts.how}); leave the class out with --classes, or part the set otherwise"
+                f"({parts.how}); leave the class out, or part the set otherwise: --classes and --split of "
+                "marrowscope train cells"
             )
     told = [parts.how]
     missing = [
@@ -161,6 +211,9 @@ def _checked(cells: CellSet, parts: Parts, with_val: bool, with_test: bool) -> P
     ]
     if with_test and missing:
         told.append(f"no test cell of {', '.join(missing)}")
+    lost = [word for label, word in enumerate(cells.classes) if label not in trained and (cells.labels == label).any()]
+    if lost:
+        told.append(f"no cell in any part of {', '.join(lost)}")
     shared = patients_in_several(cells, parts)
     if shared:
         told.append(f"{how_many(shared, 'patient')} with cells in more than one part")

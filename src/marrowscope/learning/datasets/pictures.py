@@ -38,6 +38,11 @@ class Look:
     digest: str
 
 
+def is_picture_file(path: Path) -> bool:
+    """A file, or a link that leads nowhere: what can be looked at, or said to be missing, but no folder or pipe."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
 def look_at(files: Sequence[Path], progress: Callable[[float], None] = lambda share: None) -> list[Look]:
     """Decode every file to its end, once: what was seen is remembered until a file's size or time changes.
 
@@ -83,7 +88,7 @@ _COLUMNS = {
 def _mark(file: Path) -> _Mark:
     try:
         about = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # not there, or a name that none can have
         return str(file), -1, -1
     return str(file), about.st_size, about.st_mtime_ns
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
@@ -16,7 +16,7 @@ from marrowscope.learning.cascade.backbones import HUB
 from marrowscope.learning.cascade.command import first_process
 from marrowscope.learning.cascade.places import require_place
 from marrowscope.learning.classifier.export import ONNX_NAME
-from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
+from marrowscope.learning.datasets.cell_sets import read_cell_set
 from marrowscope.learning.datasets.parting import part
 from marrowscope.learning.transfer.export import export_network
 from marrowscope.learning.transfer.fitting import Progress
@@ -40,6 +40,7 @@ def train_cells_command(
     network: str = "mobilenetv4-small",
     recipe: str = "modern",
     layout: str = "auto",
+    classes: Sequence[str] | None = None,
     weights: str | None = None,
     split: str | None = None,
     val: float = 0.15,
@@ -56,7 +57,7 @@ def train_cells_command(
 ) -> dict[str, Any]:
     """Train a network on a folder of cells, part of which it never sees, and export it; gives back the metrics.
 
-    ``split`` None: as the set tells where it does, else by patient where those are known, else class by class;
+    ``classes``: these only. ``split`` None: as :func:`~marrowscope.learning.datasets.parting.natural_how` says;
     ``val`` and ``test`` are shares of all cells. The recipe is at the scale "gpu" where there is one, else "cpu";
     ``side`` and ``epochs`` stand in place of its own, and so do the values of ``tuned``, the ``best.json`` of
     ``marrowscope tune``. An earlier training in ``output`` is begun anew only with
@@ -73,9 +74,9 @@ def train_cells_command(
     check_start(network, chosen, weights)
     progress("looking at the pictures", 0.0, "")
     cells = read_cell_set(
-        data, layout, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
+        data, layout, classes, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
     )
-    parts = part(cells, how=cast(Any, split or natural_split(cells)), val=val, test=test, seed=seed)
+    parts = part(cells, how=cast(Any, split or "natural"), val=val, test=test, seed=seed)
     if found is not None:
         found.require_unseen(cells, parts)
     trained = train_network(
@@ -101,7 +102,15 @@ def train_cells_command(
         "split": split,
         "val": val,
     }
-    told |= {"test": test, "side": side, "epochs": epochs, "spacing": spacing, "tuned": tuned, "seed": seed}
+    told |= {
+        "classes": ",".join(classes) if classes else None,
+        "test": test,
+        "side": side,
+        "epochs": epochs,
+        "spacing": spacing,
+        "tuned": tuned,
+        "seed": seed,
+    }
     metrics = export_network(trained.folder, output, command=_typed(data, output, told))
     return metrics | {"skipped": list(cells.skipped), "notes": trained.facts["notes"], "how": parts.how}
 
@@ -114,13 +123,6 @@ def _typed(data: Path, output: Path, told: Mapping[str, Any]) -> str:
         if name in {"network", "recipe"} or value != known[name].default:
             words += [f"--{name}", str(value)]
     return shlex.join(words)
-
-
-def natural_split(cells: CellSet) -> Literal["given", "patient", "stratified"]:
-    """The best way to part a set that it allows."""
-    if {"train", "test"} <= set(cells.splits):
-        return "given"
-    return "patient" if all(cells.patients) and len(set(cells.patients)) >= 3 else "stratified"
 
 
 def chosen_recipe(name: str, network: str, side: int | None, epochs: int | None) -> TransferRecipe:

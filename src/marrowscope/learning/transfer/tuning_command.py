@@ -28,8 +28,8 @@ from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.files import whole_file, write_json
 from marrowscope.learning.cascade.places import require_place
 from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
-from marrowscope.learning.datasets.parting import Parts, part
-from marrowscope.learning.transfer.command import check_start, chosen_recipe, natural_split
+from marrowscope.learning.datasets.parting import Parts, natural_how, part
+from marrowscope.learning.transfer.command import check_start, chosen_recipe
 from marrowscope.learning.transfer.fitting import EachEpoch, Progress
 from marrowscope.learning.transfer.folder import PREDICTIONS_FILE
 from marrowscope.learning.transfer.recipe import TransferRecipe, from_scratch
@@ -109,7 +109,7 @@ def tune_cells_command(
     built = check_start(network, chosen, weights)
     progress("looking at the pictures", 0.0, "")
     cells = read_cell_set(data, layout, progress=lambda share: progress("looking at the pictures", share, ""))
-    how = split or natural_split(cells)
+    how = split or natural_how(cells, val=val, test=test, seed=seed)
     parts = part(cells, how=cast(Any, how), val=val, test=test, seed=seed)
     if not len(parts.val):
         raise DataError("a tuning chooses by its validation cells, and there are none: give --val 0.15, say")

@@ -141,9 +141,7 @@ def parted(study: CellStudy, cells: CellSet) -> tuple[CellSet, Parts]:
 
 
 def _how(study: CellStudy, cells: CellSet) -> How:
-    if "test" in cells.splits:
-        return "given"
-    return "patient" if any(cells.patients) and not study.by_class else "stratified"
+    return "stratified" if study.by_class and "test" not in cells.splits else "natural"
 
 
 def fewer(cells: CellSet, left: CellSet, limit: str) -> CellSet:

@@ -184,7 +184,7 @@ def read_job(folder: Path, arm: str = "") -> FinishedJob:
             raise DataError(f"{folder} holds no {name}: the training is not finished; run the study again")
     try:
         facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-        history = pl.read_csv(folder / HISTORY_FILE, infer_schema_length=None)
+        history = pl.read_csv(folder / HISTORY_FILE, infer_schema_length=None, glob=False)
         table = pl.read_parquet(folder / PREDICTIONS_FILE)
     except (ValueError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{folder} cannot be read ({error}); delete it and run the study again") from error
