@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from marrowscope.evaluation.redrawing import Estimate
+from marrowscope.studies.numbers import figure, with_interval
 from marrowscope.studies.page import Figure, Page, Table, Text, html
 from marrowscope.studies.svg import bars, heat_map
 from marrowscope.studies.wang_2022.regions import RegionResult
 from marrowscope.studies.wang_2022.reporting import _figure_3
-from marrowscope.studies.wang_2022.tables import figure, with_interval
 
 NAMES = ("Blast", "Orthochromatic erythroblast", "A < B & C", "Segmented neutrophil")
 WIDEST = 6.9

@@ -46,7 +46,7 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], percent: NDArray[np.fl
                 ink = "#fff" if depth > DARK else "#1a1a1a"
                 middle = f'x="{x + CELL / 2:g}" y="{y + CELL / 2 + 4:g}" text-anchor="middle"'
                 parts.append(f'<text {middle} fill="{ink}">{value:.0f}</text>')
-    return _svg("".join(parts), width, height, what)
+    return drawing("".join(parts), width, height, what)
 
 
 def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], what: str) -> str:
@@ -77,7 +77,7 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float]], what: str)
             )
             words = f"{value:,.0f}" if whole else f"{value:.3f}"
             parts.append(f'<text x="{label + length + 4:.1f}" y="{y + thick - 2}" font-size="10">{words}</text>')
-    return _svg("".join(parts), label + wide + 60, height, what)
+    return drawing("".join(parts), label + wide + 60, height, what)
 
 
 def _room(names: Sequence[str]) -> int:
@@ -85,7 +85,8 @@ def _room(names: Sequence[str]) -> int:
     return round(LETTER * max(map(len, names), default=0)) + 14
 
 
-def _svg(content: str, width: float, height: float, what: str) -> str:
+def drawing(content: str, width: float, height: float, what: str) -> str:
+    """An SVG picture of ``content``, as wide as its head ``what`` at least."""
     width = max(width, _room([what]) + 10)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '

@@ -13,7 +13,7 @@ from marrowscope.errors import how_many
 from marrowscope.studies.cell_studies.figures import write_pngs
 from marrowscope.studies.cell_studies.plots import ABOVE, GAP_ACROSS, GAP_DOWN, HIGH, LEFT, WIDE, _ticks
 from marrowscope.studies.page import Block, Figure, Page, Table, Text, write_page
-from marrowscope.studies.svg import COLOURS, _svg, bars
+from marrowscope.studies.svg import COLOURS, bars, drawing
 
 if TYPE_CHECKING:
     from marrowscope.learning.transfer.tuning import Trial
@@ -212,7 +212,7 @@ def _dots(axes: Sequence[_Axis], trials: Sequence[Trial], what: str, *, wide: fl
     middle = ABOVE + (rows * (HIGH + GAP_DOWN) - GAP_DOWN) / 2
     turned = f'transform="rotate(-90 14 {middle:g})" text-anchor="middle"'
     parts.append(f'<text x="14" y="{middle:g}" {turned}>macro F1</text>')
-    return _svg("".join(parts), LEFT + max(columns * (WIDE + GAP_ACROSS), wide + GAP_ACROSS, 440), height, what)
+    return drawing("".join(parts), LEFT + max(columns * (WIDE + GAP_ACROSS), wide + GAP_ACROSS, 440), height, what)
 
 
 def _panel(

@@ -14,10 +14,9 @@ from marrowscope.evaluation.intervals import Proportion
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, class_key, title_of
 from marrowscope.studies.cell_studies.papers import meem_2023, senthilkumar_2023, shah_2025, veerasagar_2025
 from marrowscope.studies.cell_studies.tables import as_estimate, brief, plain
+from marrowscope.studies.numbers import NOT_RUN, NOTHING, figure
 from marrowscope.studies.page import Table
-from marrowscope.studies.wang_2022.tables import NOTHING, figure
 
-NOT_RUN = "not run"
 PAPER, OURS = "paper", "ours"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import typst
 from numpy.typing import NDArray
 
-from marrowscope.studies.svg import COLOURS, _svg
+from marrowscope.studies.svg import COLOURS, drawing
 
 WIDE, HIGH, LEFT, ABOVE, GAP_ACROSS, GAP_DOWN = 210, 140, 54, 62, 44, 56
 """Size of a panel, room beside and above the first, and between two, in px."""
@@ -73,7 +73,7 @@ def charts(
     parts.append(f'<text x="{LEFT + WIDE / 2}" y="{height - 12}" text-anchor="middle">{escape(across)}</text>')
     turned = f'transform="rotate(-90 14 {middle:g})" text-anchor="middle"'
     parts.append(f'<text x="14" y="{middle:g}" {turned}>{escape(up)}</text>')
-    return _svg("".join(parts), width, height, what)
+    return drawing("".join(parts), width, height, what)
 
 
 def pair_map(
@@ -105,7 +105,7 @@ def pair_map(
             parts.append(f'<text {middle} y="{y + 12}">{gain[row, column]:+.1f}</text>')
             parts.append(f'<text {middle} y="{y + 24}" fill="#444">p {escape(p_value(float(p[row, column])))}</text>')
     height = head + PAIR // 2 * len(names) + 10
-    return _svg("".join(parts), label + PAIR * len(names) + beyond, height, what)
+    return drawing("".join(parts), label + PAIR * len(names) + beyond, height, what)
 
 
 def p_value(p: float) -> str:

@@ -22,9 +22,9 @@ from marrowscope.studies.cell_studies.figures import file_name
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, best_first
 from marrowscope.studies.cell_studies.plots import as_png
 from marrowscope.studies.cell_studies.tables import as_estimate
+from marrowscope.studies.numbers import with_interval
 from marrowscope.studies.page import Block, Photograph, Table, Text
-from marrowscope.studies.svg import _svg
-from marrowscope.studies.wang_2022.tables import with_interval
+from marrowscope.studies.svg import drawing
 
 SIDE, GAP, FINE = 104, 4, 2
 """Px of a picture and between two of one cell; a picture is drawn so many times finer."""
@@ -113,7 +113,7 @@ def draw_sheet(job: FinishedJob, found: Explained, places: NDArray[np.intp], wha
     for number, place in enumerate(places):
         row, column = divmod(number, across)
         parts += _card(job, found, int(place), MARGIN + column * step, TOP + row * high, step - 2 * GAP)
-    return _svg("".join(parts), WIDTH, TOP + high * -(-len(places) // across), what)
+    return drawing("".join(parts), WIDTH, TOP + high * -(-len(places) // across), what)
 
 
 def _card(job: FinishedJob, found: Explained, place: int, left: int, top: int, room: int) -> list[str]:

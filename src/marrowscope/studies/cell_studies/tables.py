@@ -19,8 +19,8 @@ from marrowscope.evaluation.intervals import Proportion
 from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, start_words
 from marrowscope.studies.cell_studies.plots import p_value
+from marrowscope.studies.numbers import NOTHING, figure, over_folds, with_interval
 from marrowscope.studies.page import Table
-from marrowscope.studies.wang_2022.tables import NOTHING, figure, over_folds, with_interval
 
 SEEDS = "Several seeds: mean ± standard deviation over them; after a semicolon the first seed with its 95 % interval."
 INTERVALS = (

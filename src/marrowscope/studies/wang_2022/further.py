@@ -13,21 +13,13 @@ from marrowscope.errors import how_many
 from marrowscope.evaluation.calls import TOLERANT_RULE, kappa
 from marrowscope.evaluation.redrawing import LEAST, Estimate, spread
 from marrowscope.evaluation.timing import time_for_cells
+from marrowscope.studies.numbers import NOT_RUN, NOTHING, figure, with_interval, with_spread
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import differentials, fold_gain, macro_gain, precisions
 from marrowscope.studies.wang_2022.regions import RegionFold
 from marrowscope.studies.wang_2022.results import ARM, Results
-from marrowscope.studies.wang_2022.tables import (
-    NOT_RUN,
-    NOTHING,
-    PROTOCOLS,
-    figure,
-    over_types,
-    title,
-    with_interval,
-    with_spread,
-)
+from marrowscope.studies.wang_2022.tables import PROTOCOLS, over_types, title
 from marrowscope.taxonomy import WANG_2022_TYPES
 
 

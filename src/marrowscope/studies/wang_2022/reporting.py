@@ -9,6 +9,7 @@ import numpy as np
 
 from marrowscope.errors import how_many
 from marrowscope.evaluation.calls import confusion, make_calls
+from marrowscope.studies.numbers import NOT_RUN
 from marrowscope.studies.page import Block, Figure, Page, Text, write_page
 from marrowscope.studies.svg import bars, heat_map
 from marrowscope.studies.wang_2022 import paper
@@ -27,7 +28,7 @@ from marrowscope.studies.wang_2022.further import (
 from marrowscope.studies.wang_2022.regions import RegionResult
 from marrowscope.studies.wang_2022.results import ARM, Results, read_results
 from marrowscope.studies.wang_2022.scales import Protocol
-from marrowscope.studies.wang_2022.tables import NOT_RUN, table_1, table_2, table_3, title
+from marrowscope.studies.wang_2022.tables import table_1, table_2, table_3, title
 
 TRAPS = (
     (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from typing import Literal
 
 from marrowscope.errors import how_many
-from marrowscope.evaluation.redrawing import Estimate, Spread, in_digits, spread
+from marrowscope.evaluation.redrawing import Estimate, Spread, spread
+from marrowscope.studies.numbers import NOT_RUN, NOTHING, figure, over_folds
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import Scored
@@ -19,7 +19,6 @@ from marrowscope.taxonomy import CELL_TYPES, WANG_2022_TYPES
 Measure = Literal["recall", "accuracy"]
 MEASURES: tuple[Measure, ...] = ("recall", "accuracy")
 PROTOCOLS: dict[Protocol, str] = {"tile": "tile-wise", "slide": "leave-one-out", "patient": "patient-wise"}
-NOT_RUN, NOTHING = "not run", "–"
 PRINTED, RECOMPUTED, MEAN = "Average as printed", "Mean of the 16 types", "Mean of the types"
 SHORT = (
     "Means of ours are over the types that have a labelled cell here and were trained, as many as stand beside the "
@@ -36,29 +35,6 @@ class Column:
     printed: str = NOTHING
     recomputed: str = NOTHING
     short: bool = False
-
-
-def figure(value: float, digits: int = 3) -> str:
-    return NOTHING if isnan(value) else in_digits(value, digits)
-
-
-def with_spread(found: Spread) -> str:
-    """``0.876 ± 0.075``: mean and standard deviation over folds; the mean alone of one fold."""
-    if isnan(found.sd):
-        return figure(found.mean)
-    return f"{in_digits(found.mean, 3)} ± {found.sd:.3f}"
-
-
-def with_interval(found: Estimate, digits: int = 3) -> str:
-    """``0.876 (0.850 to 0.901)``; the value alone where one unit or fewer than five cells tell no spread."""
-    if isnan(found.low):
-        return figure(found.value, digits)
-    return "{} ({} to {})".format(*(in_digits(part, digits) for part in (found.value, found.low, found.high)))
-
-
-def over_folds(found: Spread, together: Estimate) -> str:
-    """``0.876 ± 0.075; 0.881 (0.850 to 0.901)``: over folds; all cells together. One fold has only the latter."""
-    return with_interval(together) if isnan(found.sd) else f"{with_spread(found)}; {with_interval(together)}"
 
 
 def over_types(words: str, types: int) -> str:
