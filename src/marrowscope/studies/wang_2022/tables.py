@@ -8,7 +8,7 @@ from typing import Literal
 
 from marrowscope.errors import how_many
 from marrowscope.evaluation.redrawing import Estimate, Spread, spread
-from marrowscope.studies.numbers import NOT_RUN, NOTHING, figure, over_folds
+from marrowscope.studies.numbers import NOT_RUN, NOTHING, figure, over_folds, with_spread
 from marrowscope.studies.page import Table
 from marrowscope.studies.wang_2022 import paper
 from marrowscope.studies.wang_2022.evaluate import Scored
