@@ -142,3 +142,15 @@ def test_options_are_looked_at_before_the_pictures(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"no")
     refused("read for mobilenetv2 only", weights=str(tmp_path / "x.npz"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_classifier_that_learned_nothing_says_so_and_is_unsure_of_an_even_guess(
+    cells: CellSet, parts: Parts, tmp_path: Path
+) -> None:
+    idle = dataclasses.replace(RECIPE, learning_rate=1e-12)
+    folder = train_network("sequential-cnn", idle, cells, parts, tmp_path / "run").folder
+    metrics = export_network(folder, tmp_path / "out", command="")
+    assert metrics["unsure_below"] >= 0.5
+    told = " ".join(metrics["limits"])
+    assert "6 test cells it is not shown to be better than calling every cell" in told
+    assert "named no test cell of these rightly" in told

@@ -37,7 +37,14 @@ CellRecipe = Annotated[
 ]
 Layout = Annotated[str, typer.Option("--layout", help="How the folder is laid out; auto looks for itself.")]
 CellWeights = Annotated[
-    str | None, typer.Option("--weights", help="Start weights: a file, or hub. Without: from random weights.")
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Start weights: a file (.safetensors, .pth; of mobilenetv2 .npz), or hub. Without: from random weights.",
+    ),
+]
+CellSpacing = Annotated[
+    float | None, typer.Option("--spacing", min=0.01, help="Um per pixel of the pictures; needed to count with it.")
 ]
 Split = Annotated[
     str | None, typer.Option("--split", help="given, patient, stratified or random; default: what the set allows.")
@@ -173,9 +180,7 @@ def cells(
     classes: Annotated[
         str | None, typer.Option("--classes", help="Only these, with commas between: the set's words or types.")
     ] = None,
-    spacing: Annotated[
-        float | None, typer.Option("--spacing", min=0.01, help="Um per pixel of the pictures; needed to count with it.")
-    ] = None,
+    spacing: CellSpacing = None,
     tuned: Annotated[
         Path | None, typer.Option("--tuned", help="best.json of marrowscope tune: its values in place of the recipe's.")
     ] = None,
@@ -207,8 +212,9 @@ def cells(
     except KeyboardInterrupt:
         typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    for sentence in (*metrics["skipped"], *metrics["notes"]):
-        stderr.print(f"left out: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    for word, sentences in (("left out", metrics["skipped"]), ("note", [*metrics["notes"], *metrics["limits"]])):
+        for sentence in dict.fromkeys(sentences):
+            stderr.print(f"{word}: {sentence}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(metrics, indent=2))
         return

@@ -14,6 +14,7 @@ from marrowscope.cli.train import (
     CellNetwork,
     CellRecipe,
     CellSeed,
+    CellSpacing,
     CellWeights,
     Epochs,
     Layout,
@@ -32,6 +33,7 @@ def command(
     network: CellNetwork = "mobilenetv4-small",
     recipe: CellRecipe = "modern",
     layout: Layout = "auto",
+    spacing: CellSpacing = None,
     weights: CellWeights = None,
     split: Split = None,
     val: Val = 0.15,
@@ -68,7 +70,8 @@ def command(
     with Stages(lines=True) as stages:
         found = tune_cells_command(
             data, output,
-            network=network, recipe=recipe, layout=layout, weights=weights, split=split, val=val, test=test, side=side,
+            network=network, recipe=recipe, layout=layout, spacing=spacing, weights=weights, split=split,
+            val=val, test=test, side=side,
             epochs=epochs, seed=seed, trials=trials, minutes=minutes, force=force, threads=threads,
             progress=stages.report, tell=tell,
         )  # fmt: skip

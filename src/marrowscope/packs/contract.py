@@ -221,7 +221,7 @@ class PackContract(_Strict):
             if self.classifier.spacing is None:
                 raise ValueError(
                     "its classifier takes whole pictures at no spacing, so that no cells can be cut out of a slide for "
-                    "it: leave the detector out, or train a classifier at a spacing"
+                    "it: leave the detector out, or train a classifier with marrowscope train cells --spacing UM"
                 )
             margin = self.detector.margin * self.detector.spacing
             half = self.classifier.crop * self.classifier.spacing / 2

@@ -112,7 +112,10 @@ def _notes(cells: CellSet, facts: list[ClassFacts]) -> list[str]:
     elif not all(cells.patients):
         notes.append(f"{how_many(cells.patients.count(''), 'picture')} of unknown patients")
     if cells.spacing is None:
-        notes.append("the spacing is not known: networks see whole pictures resized; give it with --spacing if you can")
+        notes.append(
+            "the spacing is not known: networks see whole pictures resized, and no pack of them counts slides. "
+            "marrowscope data check estimates it from red cells; give it to marrowscope train cells with --spacing"
+        )
     counts = [one.count for one in facts]
     if max(counts) > IMBALANCE * min(counts):
         rarest = min(facts, key=lambda one: one.count)

@@ -36,6 +36,9 @@ from marrowscope.slides.single_cell import single_cell
 COVERAGE = 0.95
 """Share of validation cells that shall keep a name when the threshold of "unsure" is chosen."""
 
+LEAST_SURE = 1.5
+"""A cell whose largest probability is below so many times that of an even guess is unsure, whatever the coverage."""
+
 BATCH = 32
 
 
@@ -94,7 +97,7 @@ def export_network(folder: Path, output: Path, *, command: str, types: Sequence[
         "crop": network.side,
         "feature_map": "feature_map" if linear else None,
         "command": command,
-        "limits": _limits(facts),
+        "limits": [*_limits(facts), *_warnings(metrics["test"], list(metrics["titles"] or classes))],
     }
     write_json(output / METRICS_FILE, metrics)
     return metrics
@@ -128,6 +131,7 @@ def _measured(
         logits[split] = _run(session, files, network.side, facts)
         labels[split] = part["label"].to_numpy()
     temperature, unsure_below = calibrate(logits["val"], labels["val"], COVERAGE)
+    unsure_below = max(unsure_below, min(0.5, LEAST_SURE / len(classes)))
     titles = facts["titles"] if list(classes) == list(facts["classes"]) else []
     parts = facts["cells"]
     return {
@@ -154,6 +158,22 @@ def _run(
         ]
         parts.append(session.run(["logits"], {"crops": np.stack(pictures)})[0])
     return cast("NDArray[np.float32]", np.concatenate(parts))
+
+
+def _warnings(test: dict[str, Any], titles: Sequence[str]) -> list[str]:
+    """What must be said of a classifier that learned little: no better than one name for all, classes never named."""
+    confusion = np.array(test["confusion"])
+    of_class = confusion.sum(1)
+    found = []
+    if test["accuracy"]["interval"][0] <= of_class.max() / of_class.sum():
+        found.append(
+            f"On {how_many(int(of_class.sum()), 'test cell')} it is not shown to be better than calling every cell "
+            f"{titles[int(of_class.argmax())]}: learn from more cells, for more epochs, or from start weights."
+        )
+    never = [titles[int(place)] for place in np.flatnonzero((of_class > 0) & (confusion.diagonal() == 0))]
+    if never:
+        found.append(f"It named no test cell of these rightly: {', '.join(never)}.")
+    return found
 
 
 def _limits(facts: dict[str, Any]) -> list[str]:

@@ -82,6 +82,7 @@ def tune_cells_command(
     network: str = "mobilenetv4-small",
     recipe: str = "modern",
     layout: str = "auto",
+    spacing: float | None = None,
     weights: str | None = None,
     split: str | None = None,
     val: float = 0.15,
@@ -108,7 +109,9 @@ def tune_cells_command(
     require_place(output, FILES, force=True)  # only whether it can be written: a tuning goes on unasked
     built = check_start(network, chosen, weights)
     progress("looking at the pictures", 0.0, "")
-    cells = read_cell_set(data, layout, progress=lambda share: progress("looking at the pictures", share, ""))
+    cells = read_cell_set(
+        data, layout, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
+    )
     how = split or natural_how(cells, val=val, test=test, seed=seed)
     parts = part(cells, how=cast(Any, how), val=val, test=test, seed=seed)
     if not len(parts.val):
@@ -129,8 +132,9 @@ def tune_cells_command(
     where, parting = ["--data", str(data), "-o"], ["--split", how, "--val", f"{val:g}", "--test", f"{test:g}"]
     parting += ["--seed", str(seed)]
     typed = ["--network", network, "--recipe", recipe, *(["--layout", layout] if layout != "auto" else [])]
-    for option, value in (("--weights", weights), ("--side", side), ("--epochs", epochs), ("--threads", threads)):
-        typed += [option, str(value)] if value is not None else []
+    given = {"weights": weights, "spacing": spacing, "side": side, "epochs": epochs, "threads": threads}
+    for option, value in given.items():
+        typed += [f"--{option}", str(value)] if value is not None else []
     facts = {
         "network": network,
         "recipe": recipe,
