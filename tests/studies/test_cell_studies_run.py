@@ -124,6 +124,9 @@ def test_a_second_run_adds_to_the_first_and_other_data_are_refused(
     assert len(facts["commands"]) == 2
     assert again(marrow, "sequential-cnn").exit_code == 0
     assert len(json.loads((tmp_path / "study.json").read_text())["commands"]) == 2
+    shah_2025.STUDY.export(tmp_path, "shah-2025/sequential-cnn/seed-0", tmp_path / "exported")
+    command = json.loads((tmp_path / "exported" / "metrics.json").read_text())["command"]
+    assert command == f"{' && '.join(facts['commands'])} (job shah-2025/sequential-cnn/seed-0)"
     refused = again(leukaemia[0], "vgg16")
     assert refused.exit_code == 1
     assert "of other data" in refused.output + refused.stderr

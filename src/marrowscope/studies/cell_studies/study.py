@@ -110,7 +110,8 @@ class CellStudy:
             raise DataError(f"{output} has no job {job!r}; it has: {', '.join(jobs) or 'none'}")
         if read_job(output / "jobs" / job) is None:
             raise DataError(f"the job {job} is not done: go on with marrowscope study run")
-        export_network(output / "jobs" / job, folder, command=f"{facts['commands'][-1]} (its job {job})")
+        command = " && ".join(facts["commands"])  # any of them may have trained it
+        export_network(output / "jobs" / job, folder, command=f"{command} (job {job})")
 
     def _facts(
         self, begun: dict[str, Any] | None, arms: Sequence[Arm], jobs: Sequence[Job], command: str, options: RunOptions

@@ -21,8 +21,8 @@ RATES = {"vgg16": 1e-4, "convnext": 2e-4, "vit": 1e-4, "resnet50": 5e-4, "incept
 BATCH = 64
 
 FIELD = 25.6
-"""Um a side of the middle of a picture, where its spacing is known: room for the largest leucocyte at magnification
-1.15 and turned. Two thirds of the pixels of a PBC picture show its neighbours."""
+"""Um a side of the middle of a picture, where its spacing is known: a cell of 20 um at magnification 1.15 fits. Of a
+PBC picture (36 um) half the pixels lie outside, so that the cell has twice as many at the same cost."""
 
 
 def recipe(network: str, scale: str) -> TransferRecipe:
