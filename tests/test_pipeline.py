@@ -456,7 +456,10 @@ def test_an_interrupt_leaves_nothing_half_written_and_the_next_run_finishes(phan
         "--all",
     ]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    time.sleep(1.2)
+    until = time.monotonic() + 60
+    while not (tmp_path / "smear").is_dir() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)  # an interrupt while Python still imports is Python's own (it dies of the signal)
+    time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, shown = running.communicate(timeout=60)
     written = {path.name for path in tmp_path.rglob("*") if path.is_file()}
