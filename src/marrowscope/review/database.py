@@ -1,0 +1,184 @@
+"""The database of the review: SQLite in WAL mode beside the results, or PostgreSQL by URL; its schema and backups."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from marrowscope.errors import MarrowscopeError
+from marrowscope.files import whole_file
+
+FILE_NAME = "review.sqlite"
+"""The database of a folder of results, in that folder."""
+
+BUSY_SECONDS = 10.0
+"""How long a write waits for another program's before it gives up."""
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class ReviewError(MarrowscopeError):
+    """The database or a case cannot be used as asked; nothing was written."""
+
+
+class StorageError(ReviewError):
+    """The database is locked, full, gone or damaged."""
+
+
+def open_database(url: str, *, upgrade: bool = False) -> Engine:
+    """Connect, and make the tables in an empty database.
+
+    ``url`` is SQLAlchemy's (``sqlite:///FILE``, ``postgresql://USER@HOST/NAME``). ``upgrade`` brings an older schema up
+    to date; without it an older one is refused. Raises ``StorageError`` when the database cannot be reached or is no
+    database, ``ReviewError`` for a schema of another version.
+    """
+    engine = _engine(url)
+    try:
+        with engine.begin() as connection:
+            tables = inspect(connection).get_table_names()
+            if tables and "alembic_version" not in tables:
+                raise ReviewError(
+                    f"{shown(engine.url)} is a database of another program: name another one with --database"
+                )
+            now, newest = schema_of(connection), _scripts().get_current_head()
+            if now == newest:
+                return engine
+            if now is not None and now not in {script.revision for script in _scripts().walk_revisions()}:
+                raise ReviewError(
+                    f"{shown(engine.url)} was made by a newer marrowscope (schema {now}, this one knows {newest}): "
+                    "install that version"
+                )
+            if now is not None and not upgrade:
+                raise ReviewError(
+                    f"{shown(engine.url)} has the schema {now} of an earlier marrowscope, this one needs {newest}: "
+                    "back it up with marrowscope backup, then start once with --upgrade"
+                )
+            _migrate(connection)
+    except ReviewError:
+        engine.dispose()
+        raise
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        engine.dispose()
+        raise StorageError(f"{shown(engine.url)} cannot be used: {first_line(error)}") from error
+    return engine
+
+
+def shown(url: URL) -> str:
+    """A database for a message: the file, or the URL without its password."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def first_line(error: BaseException) -> str:
+    """What a database said, without SQL and values."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+
+
+def schema_of(connection: Connection) -> str | None:
+    """The version of the schema; None for an empty database."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn what a database raises into a ``StorageError`` that says what was not done."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StorageError(f"{what}: the database says: {first_line(error)}; try again when that is mended") from error
+
+
+def backup(engine: Engine, path: Path) -> None:
+    """Copy a SQLite database to ``path``, whole, while it is in use.
+
+    Raises ``ReviewError`` for PostgreSQL (its own ``pg_dump`` does that), ``OutputError`` when it cannot be written.
+    """
+    if engine.dialect.name != "sqlite":
+        raise ReviewError("PostgreSQL is backed up with its own program: pg_dump --format custom --file FILE NAME")
+    with (
+        whole_file(path) as beside,
+        closing(sqlite3.connect(str(engine.url.database))) as source,
+        closing(sqlite3.connect(beside)) as target,
+    ):
+        source.backup(target)
+        target.execute("PRAGMA journal_mode=DELETE")
+
+
+def restore(backup_file: Path, path: Path, *, force: bool = False) -> None:
+    """Put a backup in the place of the database ``path``, which no program may have open.
+
+    Raises ``ReviewError`` when the backup is none, or when ``path`` exists and ``force`` is not set.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{backup_file}?mode=ro", uri=True)) as source:
+            found = source.execute("PRAGMA integrity_check").fetchone()[0]
+            tables = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if found != "ok" or not {"alembic_version", "cases", "log"} <= tables:
+                raise ReviewError(f"{backup_file} is no backup of a review, or a damaged one: {found}")
+            if path.exists() and not force:
+                raise ReviewError(f"{path} exists: move it away, or replace it with --force")
+            with whole_file(path) as beside, closing(sqlite3.connect(beside)) as target:
+                source.backup(target)
+    except sqlite3.Error as error:
+        raise ReviewError(f"{backup_file} is no backup of a review: {error}") from error
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ReviewError(f"--database takes sqlite:///FILE or postgresql://USER@HOST/NAME, found {shown(parsed)}")
+        if parsed.get_backend_name() == "sqlite":
+            engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+            event.listen(engine, "connect", _set_up_sqlite)
+            event.listen(engine, "begin", _begin_immediate)
+            return engine
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=10)
+    except ArgumentError as error:
+        raise ReviewError(f"--database: {error}") from error
+    except ModuleNotFoundError as error:
+        raise ReviewError("PostgreSQL needs its driver: pip install 'marrowscope[department]'") from error
+
+
+def _set_up_sqlite(connection: Any, _: object) -> None:
+    """WAL lets readers read while one writes; FULL keeps a confirmed edit through a loss of power."""
+    connection.isolation_level = None  # SQLAlchemy's events say when a transaction begins
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take the lock to write at once: two writers that begin as readers could not both go on."""
+    deed = "BEGIN" if connection.get_execution_options().get("reads") else "BEGIN IMMEDIATE"
+    connection.exec_driver_sql(deed)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _migrate(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,190 @@
+"""The append-only log of a database: rows written one after the other, each in a transaction of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from marrowscope.review.chain import BEGINNING, Entry, first_fault, next_entry
+from marrowscope.review.database import ReviewError, storage_errors
+from marrowscope.review.tables import cases, documents, log
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last row of a case's log, and the status of the case."""
+
+    case: int
+    n: int
+    hash: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A frozen file of a signed version."""
+
+    version: int
+    name: str
+    sha256: str
+    content: bytes
+
+
+class Stale(ReviewError):
+    """Somebody else's edit came in between: look at it, then decide again."""
+
+
+class EditLog:
+    """Reads and adds rows. Safe for several threads, and for several programs on one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open_case(self, actor: str, title: str) -> Entry:
+        """Begin a case with its first row."""
+        with storage_errors("the case was not opened"), self._engine.begin() as connection:
+            made = connection.execute(insert(cases).values(head_n=0, head_hash="", status="counted"))
+            assert made.inserted_primary_key is not None
+            case = int(made.inserted_primary_key[0])
+            return self._add(connection, Head(case, 0, "", "counted"), actor, "main", "open", {"title": title}, None)
+
+    def add(
+        self,
+        case: int,
+        actor: str,
+        reading: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        expected_n: int,
+        status: str | None = None,
+        files: Sequence[Document] = (),
+    ) -> Entry:
+        """Add one row, if ``expected_n`` is still the last one: what was checked against the state then still holds.
+
+        ``status`` and ``files`` are written in the same transaction. Raises ``Stale`` when another row came in
+        between, ``StorageError`` when the row could not be written, ``ReviewError`` when there is no such case.
+        """
+        with storage_errors("nothing was kept of this edit"), self._engine.begin() as connection:
+            head = self._locked_head(connection, case)
+            if head.n != expected_n:
+                raise Stale(f"case {case} has {head.n} rows by now, {expected_n} were known")
+            entry = self._add(connection, head, actor, reading, kind, payload, status)
+            for file in files:
+                connection.execute(
+                    insert(documents).values(
+                        case_id=case,
+                        version=file.version,
+                        name=file.name,
+                        sha256=file.sha256,
+                        size=len(file.content),
+                        content=file.content,
+                    )
+                )
+            return entry
+
+    def since(self, case: int, n: int = 0) -> list[Entry]:
+        """The rows of a case after row ``n``, in order."""
+        with storage_errors("the log cannot be read"), self._reading() as connection:
+            return self._since(connection, case, n)
+
+    def heads(self) -> list[Head]:
+        """All cases, in the order in which they were opened."""
+        with storage_errors("the cases cannot be read"), self._reading() as connection:
+            return [Head(*row) for row in connection.execute(_HEADS.order_by(cases.c.id))]
+
+    def head(self, case: int) -> Head:
+        """Raises ``ReviewError`` when there is no such case."""
+        with storage_errors("the case cannot be read"), self._reading() as connection:
+            return self._head(connection, case)
+
+    def fault(self, case: int) -> str | None:
+        """What is wrong with the log or the frozen files of a case, in words; None when all is as it was written."""
+        with storage_errors("the log cannot be read"), self._reading() as connection:
+            head = self._head(connection, case)
+            entries = self._since(connection, case, 0)
+            if found := first_fault(entries, head.n, head.hash):
+                return found
+            signed = {
+                (entry.content["version"], name): sha256
+                for entry in entries
+                if entry.kind == "sign"
+                for name, sha256 in entry.content["files"].items()
+            }
+            query = select(documents.c.version, documents.c.name, documents.c.content).where(
+                documents.c.case_id == case
+            )
+            for version, name, content in connection.execute(query):
+                if hashlib.sha256(content).hexdigest() != signed.pop((version, name), None):
+                    return f"the file {name} of version {version} is not the one that was signed"
+            for version, name in signed:
+                return f"the file {name} of version {version} is missing"
+        return None
+
+    def document(self, case: int, version: int, name: str) -> Document | None:
+        """A frozen file, or None."""
+        query = select(documents.c.version, documents.c.name, documents.c.sha256, documents.c.content).where(
+            documents.c.case_id == case, documents.c.version == version, documents.c.name == name
+        )
+        with storage_errors("the file cannot be read"), self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Document(*row)
+
+    def _reading(self) -> Connection:
+        return self._engine.connect().execution_options(reads=True)
+
+    @staticmethod
+    def _head(connection: Connection, case: int, *, lock: bool = False) -> Head:
+        query = _HEADS.where(cases.c.id == case)
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            raise ReviewError(f"there is no case {case}: choose one of the list")
+        return Head(*row)
+
+    def _locked_head(self, connection: Connection, case: int) -> Head:
+        return self._head(connection, case, lock=True)
+
+    @staticmethod
+    def _since(connection: Connection, case: int, n: int) -> list[Entry]:
+        query = select(log).where(log.c.case_id == case, log.c.n > n).order_by(log.c.n)
+        return [Entry(*row) for row in connection.execute(query)]
+
+    @staticmethod
+    def _add(
+        connection: Connection,
+        head: Head,
+        actor: str,
+        reading: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        status: str | None,
+    ) -> Entry:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        entry = next_entry(head.case, head.n + 1, at, actor, reading, kind, payload, head.hash or BEGINNING)
+        connection.execute(
+            insert(log).values(
+                case_id=entry.case,
+                n=entry.n,
+                at=entry.at,
+                actor=entry.actor,
+                reading=entry.reading,
+                kind=entry.kind,
+                payload=entry.payload,
+                previous=entry.previous,
+                hash=entry.hash,
+            )
+        )
+        connection.execute(
+            update(cases)
+            .where(cases.c.id == entry.case)
+            .values(head_n=entry.n, head_hash=entry.hash, status=status or head.status)
+        )
+        return entry
+
+
+_HEADS = select(cases.c.id, cases.c.head_n, cases.c.head_hash, cases.c.status)
