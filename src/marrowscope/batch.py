@@ -100,7 +100,15 @@ def count_slides(
         folder = output / label
         try:
             outcome = count_file(
-                slide, folder, pack, options, spacing=spacing, label=label, force=force, progress=report
+                slide,
+                folder,
+                pack,
+                options,
+                spacing=spacing,
+                label=label,
+                pseudonymous=pseudonymous,
+                force=force,
+                progress=report,
             )
         except MarrowscopeError as error:
             message = without_names(str(error), hidden, label) if pseudonymous else str(error)
@@ -123,12 +131,14 @@ def count_file(
     *,
     spacing: float | None = None,
     label: str | None = None,
+    pseudonymous: bool = False,
     force: bool = False,
     progress: Progress = silent,
 ) -> Outcome:
     """Count one slide file into ``folder``.
 
-    ``run.json`` comes last, so a folder with it is complete. The same question again is answered from the folder,
+    ``run.json`` comes last, so a folder with it is complete. It says where slide and pack lie, for the
+    review, unless the run is ``pseudonymous``. The same question again is answered from the folder,
     unless ``force`` is set. Raises ``OutputError`` when the folder belongs to another slide or cannot be written.
     """
     started = perf_counter()
@@ -166,10 +176,10 @@ def count_file(
     write_report(content, folder)
     now = perf_counter()
     seconds = content.run["seconds"] | {"report": round(now - before_report, 4), "total": round(now - started, 4)}
-    write_json(
-        folder / "run.json",
-        {**content.run, "slide": label, "slide_sha256": identity, "fingerprint": asked, "seconds": seconds},
-    )
+    facts: dict[str, Any] = {"slide": label, "slide_sha256": identity, "fingerprint": asked, "seconds": seconds}
+    if not pseudonymous:
+        facts |= {"file": str(path.resolve()), "pack_folder": str(pack.folder.resolve())}
+    write_json(folder / "run.json", {**content.run, **facts})
     checkpoint.remove()
     return Outcome(label, folder, content.differential, perf_counter() - started, False, None, identity, content)
 

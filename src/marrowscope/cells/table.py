@@ -27,6 +27,9 @@ FLAGS: dict[str, str] = {
 }
 """Quality flags of a cell and their meaning."""
 
+REVIEWED = "reviewed"
+"""One more flag, in the tables of a review only: a person looked at the cell, and the type is that person's word."""
+
 NULLABLE = ("anomaly",)
 """Columns that may be empty: a pack need not have an anomaly score."""
 

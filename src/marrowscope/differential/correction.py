@@ -25,7 +25,7 @@ from marrowscope.differential.adequacy import ANOMALOUS_ABOVE
 from marrowscope.differential.counted import Counted, listed
 from marrowscope.differential.result import CorrectedRow, Correction
 from marrowscope.differential.rounding import round_percentages
-from marrowscope.packs.contract import Confusion
+from marrowscope.packs.contract import Confusion, PackContract
 from marrowscope.taxonomy import CELL_TYPES
 
 LEAST_CELLS = 200
@@ -48,6 +48,12 @@ LEVEL = 0.95
 _POINT_STEPS, _REPLICATE_STEPS = 2000, 100
 
 
+def withheld(contract: PackContract, reason: str) -> Correction:
+    """No corrected differential, and why."""
+    data = contract.confusion.data if contract.confusion else None
+    return Correction(method=_METHOD, assumption=_ASSUMPTION, data=data, withheld=reason)
+
+
 def correct(counted: Counted) -> Correction:
     """The corrected differential of a count, or why there is none.
 
@@ -56,11 +62,10 @@ def correct(counted: Counted) -> Correction:
     """
     confusion, classes = counted.contract.confusion, counted.contract.classes
     if confusion is None:
-        reason = "the pack carries no confusion counts"
-        return Correction(method=_METHOD, assumption=_ASSUMPTION, data=None, withheld=reason)
+        return withheld(counted.contract, "the pack carries no confusion counts")
     known, called = _by_calls(counted, confusion)
     if reason := _why_not(counted, known):
-        return Correction(method=_METHOD, assumption=_ASSUMPTION, data=confusion.data, withheld=reason)
+        return withheld(counted.contract, reason)
     inside = np.array([name in counted.rule.counted for name in classes])
     mix = _share_of(most_likely_mix(called / called.sum(), _by_row(known + one_more_cell(known)), _POINT_STEPS), inside)
     generator = np.random.default_rng([*called.tolist(), *known.ravel().tolist()])

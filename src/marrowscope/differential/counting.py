@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marrowscope.differential.adequacy import adequacy_flags
-from marrowscope.differential.correction import correct
+from marrowscope.differential.correction import correct, withheld
 from marrowscope.differential.counted import ERYTHROBLASTS, Counted, listed
 from marrowscope.differential.deciding import not_recognised
 from marrowscope.differential.flags import percentage_flags
@@ -52,12 +52,14 @@ def make_differential(
     agreement: Agreement | None = None,
     notes: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
+    not_corrected: str | None = None,
 ) -> Differential:
     """Make the differential of a slide, or of a case whose smears were added up.
 
     ``area_mm2`` and number of ``fields`` that were counted; ``stopped``: why counting ended, from the ``rule``;
     ``particles`` seen on the slide (None: nobody looked, and ``not_looked`` says why); ``warnings`` are doubts
-    about the slide, which become its first flags; ``references`` default to the adult ranges of the package.
+    about the slide, which become its first flags; ``references`` default to the adult ranges of the package;
+    ``not_corrected`` says why there is no corrected differential, whatever the pack knows of its confusions.
     Raises ``ValueError`` when cells carry a type that the pack does not have.
     """
     counted = Counted(contract, tally, rule, area_mm2, particles, not_looked)
@@ -79,7 +81,7 @@ def make_differential(
         fields=fields,
         stopped=stopped,
         agreement=agreement,
-        corrected=correct(counted),
+        corrected=correct(counted) if not_corrected is None else withheld(contract, not_corrected),
         notes=(*notes, *_notes(counted, rows, references)),
     )
 

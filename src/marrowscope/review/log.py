@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from marrowscope.review.chain import BEGINNING, Entry, first_fault, next_entry
-from marrowscope.review.database import ReviewError, storage_errors
+from marrowscope.review.database import ReviewError, StorageError, storage_errors
 from marrowscope.review.tables import cases, documents, log
 
 
@@ -45,13 +46,28 @@ class EditLog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def open_case(self, actor: str, title: str) -> Entry:
-        """Begin a case with its first row."""
-        with storage_errors("the case was not opened"), self._engine.begin() as connection:
-            made = connection.execute(insert(cases).values(head_n=0, head_hash="", status="counted"))
-            assert made.inserted_primary_key is not None
-            case = int(made.inserted_primary_key[0])
-            return self._add(connection, Head(case, 0, "", "counted"), actor, "main", "open", {"title": title}, None)
+    def open_case(self, actor: str, title: str, slides: Sequence[Mapping[str, Any]], source: str | None) -> int | None:
+        """Begin a case with its slides; its number. None when a case of this ``source`` was opened before."""
+        rows: list[tuple[str, Mapping[str, Any]]] = [("open", {"title": title})]
+        rows += [("add_slide", slide) for slide in slides]
+        try:
+            with storage_errors("the case was not opened"), self._engine.begin() as connection:
+                made = connection.execute(insert(cases).values(head_n=0, head_hash="", status="counted", source=source))
+                assert made.inserted_primary_key is not None
+                head = Head(int(made.inserted_primary_key[0]), 0, "", "counted")
+                for kind, payload in rows:
+                    entry = self._add(connection, head, actor, "main", kind, payload, None)
+                    head = Head(entry.case, entry.n, entry.hash, head.status)
+                return head.case
+        except StorageError as error:
+            if isinstance(error.__cause__, IntegrityError) and source in self.sources():
+                return None
+            raise
+
+    def sources(self) -> set[str]:
+        """Of all cases: the folders of results that they were opened for."""
+        with storage_errors("the cases cannot be read"), self._reading() as connection:
+            return {name for (name,) in connection.execute(select(cases.c.source)) if name is not None}
 
     def add(
         self,

@@ -29,9 +29,11 @@ cases = Table(
     Column("head_n", Integer, nullable=False, default=0),
     Column("head_hash", String(64), nullable=False, default=""),
     Column("status", String(16), nullable=False, default="counted"),
+    Column("source", String(512), unique=True),
     sqlite_autoincrement=True,
 )
-"""One row a case: number and hash of the last row of its log (a cut-off end is found by them), and its status."""
+"""One row a case: number and hash of the last row of its log (a cut-off end is found by them), its status, and the
+folder of results that it was opened for, so that two servers do not open it twice."""
 
 log = Table(
     "log",

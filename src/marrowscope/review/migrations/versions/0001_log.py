@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("head_n", sa.Integer, nullable=False),
         sa.Column("head_hash", sa.String(64), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("source", sa.String(512), unique=True),
         sqlite_autoincrement=True,
     )
     op.create_table(

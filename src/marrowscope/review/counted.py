@@ -1,0 +1,217 @@
+"""A counted slide as the review takes it up: its folder of results, its cells as arrays, its pack and its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marrowscope.cells.table import FLAGS, cell_schema
+from marrowscope.differential.result import Differential
+from marrowscope.errors import PackError, SlideError
+from marrowscope.packs import load_pack
+from marrowscope.packs.loading import Pack
+from marrowscope.regions import RegionFinding, load_regions
+from marrowscope.review.database import ReviewError
+from marrowscope.runs import read_run, slide_identity
+from marrowscope.slides import Slide, open_slide
+from marrowscope.taxonomy import CELL_TYPES
+
+TYPE_NAMES: tuple[str, ...] = tuple(CELL_TYPES)
+"""All types; the state of a cell holds the place of its type in this list."""
+
+CODES: dict[str, int] = {name: code for code, name in enumerate(TYPE_NAMES)}
+
+FLAG_BITS: dict[str, int] = {name: 1 << place for place, name in enumerate(FLAGS)}
+"""Quality flags of a cell as bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellArrays:
+    """The ``n`` cells of a slide, as the pack named them: the row is the number of the cell.
+
+    ``boxes (n, 4)`` level-0 pixels; ``types (n,)`` codes of :data:`TYPE_NAMES`; ``certainty (n,)``; ``anomaly (n,)``,
+    NaN where the pack has none; ``flags (n,)`` bits of :data:`FLAG_BITS`; ``probabilities (n, k)`` of the pack's
+    ``classes``.
+    """
+
+    boxes: NDArray[np.float64]
+    types: NDArray[np.int16]
+    certainty: NDArray[np.float32]
+    anomaly: NDArray[np.float32]
+    flags: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where slides and packs are sought that do not lie where they lay: folders, each looked through once."""
+
+    slides: tuple[Path, ...] = ()
+    packs: tuple[Path, ...] = ()
+
+
+class CountedSlide:
+    """One folder of results of ``marrowscope count``, read when it is asked for.
+
+    Raises ``ReviewError`` where the folder is broken, and from :attr:`slide` and :attr:`pack` where those are not to be
+    found.
+    """
+
+    def __init__(self, folder: Path, places: Places | None = None) -> None:
+        self.folder = folder
+        self._places = places or Places()
+        run = read_run(folder)
+        if run is None or not {"slide", "slide_sha256", "pack"} <= run.keys():
+            raise ReviewError(f"{folder} holds no finished count: count the slide again with marrowscope count")
+        self.run: Mapping[str, Any] = run
+
+    @property
+    def label(self) -> str:
+        """The name of the slide, or its pseudonym."""
+        return str(self.run["slide"])
+
+    @cached_property
+    def cells_sha256(self) -> str:
+        """Of ``cells.parquet``: the log stands on these cells and no others."""
+        try:
+            with (self.folder / "cells.parquet").open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise self._broken("cells.parquet", error) from error
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """``cells.parquet``, its cells numbered by row."""
+        try:
+            frame = pl.read_parquet(self.folder / "cells.parquet")
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise self._broken("cells.parquet", error) from error
+        classes = [name.removeprefix("p_") for name in frame.columns if name.startswith("p_")]
+        numbered = "cell_id" in frame.columns and frame["cell_id"].equals(
+            pl.Series("cell_id", range(frame.height), dtype=pl.Int64)
+        )
+        if frame.schema != pl.Schema(cell_schema(classes)) or not numbered:
+            raise self._broken("cells.parquet", "it is of another version")
+        return frame
+
+    @cached_property
+    def cells(self) -> CellArrays:
+        """The cells as arrays."""
+        frame = self.frame
+        probabilities = [name for name in frame.columns if name.startswith("p_")]
+        bits = np.zeros(frame.height, np.uint8)
+        for name, bit in FLAG_BITS.items():
+            bits |= np.where(frame["flags"].list.contains(name).to_numpy(), np.uint8(bit), np.uint8(0))
+        return CellArrays(
+            boxes=np.ascontiguousarray(frame.select("x0", "y0", "x1", "y1").to_numpy(), np.float64),
+            types=np.array([CODES[name] for name in frame["type"]], np.int16),
+            certainty=frame["certainty"].to_numpy().astype(np.float32),
+            anomaly=frame["anomaly"].fill_null(float("nan")).to_numpy().astype(np.float32),
+            flags=bits,
+            probabilities=frame.select(probabilities).to_numpy().astype(np.float32),
+            classes=tuple(name.removeprefix("p_") for name in probabilities),
+        )
+
+    @cached_property
+    def differential(self) -> Differential:
+        """As the count left it."""
+        try:
+            return Differential.model_validate_json((self.folder / "differential.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._broken("differential.json", error) from error
+
+    @cached_property
+    def slide(self) -> Slide:
+        """The open slide; found where it lay when it was counted, or in the places that were named.
+
+        Raises ``ReviewError`` when it is not found or another slide lies there.
+        """
+        wanted = str(self.run["slide_sha256"])
+        spacing = float(self.run["spacing"][0]) if self.run.get("spacing_source") == "given" else None
+        told = self.run.get("file")
+        for path in (*([Path(told)] if told else []), *_files(self._places.slides)):
+            try:
+                if path.exists() and slide_identity(path) == wanted:
+                    return open_slide(path, spacing)
+            except SlideError:
+                continue
+        raise ReviewError(
+            f"the slide of {self.label} was moved or deleted; cells can be read but not shown. Start again with "
+            "--slides FOLDER, the folder where it lies now"
+        )
+
+    @cached_property
+    def pack(self) -> Pack:
+        """The pack that counted it, for its specimen. Raises ``ReviewError`` when it is not found."""
+        told = self.run["pack"]
+        told_folder = self.run.get("pack_folder")
+        candidates = [str(told["name"]), *([Path(told_folder)] if told_folder else []), *self._places.packs]
+        for find in candidates:
+            try:
+                pack = load_pack(find)
+            except PackError:
+                continue
+            if pack.sha256 == told["sha256"]:
+                return pack.for_specimen(str(self.run.get("options", {}).get("specimen", "any")))
+        raise ReviewError(
+            f"the pack {told['name']} {told.get('version', '')} that counted {self.label} is not here, or was changed: "
+            "start again with --pack FOLDER"
+        )
+
+    @cached_property
+    def finding(self) -> RegionFinding:
+        """Its regions. Raises ``ReviewError``, also when the slide is not found."""
+        try:
+            return load_regions(self.folder / "regions.geojson", self.slide)
+        except (OSError, ValueError) as error:
+            raise self._broken("regions.geojson", error) from error
+
+    def _broken(self, name: str, error: object) -> ReviewError:
+        return ReviewError(
+            f"{name} of {self.label} cannot be read ({error}): bring the folder back from a backup, or count the slide "
+            "again into another folder"
+        )
+
+
+def find_counts(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """The finished counts in a folder of results, by name of their folder, and the pooled cases: name to smears.
+
+    ``folder`` may itself be that of one slide. Raises ``ReviewError`` when there is nothing to review.
+    """
+    if not folder.is_dir():
+        raise ReviewError(f"{folder} is no folder: give the one that marrowscope count wrote its results into (-o)")
+    if read_run(folder) is not None and (folder / "cells.parquet").exists():
+        return {folder.name: folder}, {}
+    counts: dict[str, Path] = {}
+    pooled: dict[str, list[str]] = {}
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        run = read_run(inner)
+        if run is None:
+            continue
+        if "case" in run:
+            pooled[str(run["case"])] = [str(smear) for smear in run.get("smears", [])]
+        elif "slide_sha256" in run:
+            counts[inner.name] = inner
+    return counts, pooled
+
+
+def _files(folders: Sequence[Path]) -> list[Path]:
+    """Everything in the folders, and the folders themselves (a DICOM slide is one)."""
+    found: list[Path] = []
+    for folder in folders:
+        found.append(folder)
+        if folder.is_dir():
+            found += sorted(folder.iterdir())
+    return found

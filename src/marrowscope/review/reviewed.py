@@ -1,0 +1,191 @@
+"""The differential of a reading: the counts as people left them, by the rules of the count.
+
+What a pack cannot see, a person can. While not every cell has been looked at, a type that only people named is a lower
+bound: it is counted, but nothing says "below". When every cell has been looked at, the count is a person's, and every
+type of the differential is assessable, except those that the pack pools with another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from marrowscope.differential.adequacy import why_not_looked
+from marrowscope.differential.counting import make_differential
+from marrowscope.differential.pooling import agreement
+from marrowscope.differential.references import ReferenceRanges
+from marrowscope.differential.result import Differential
+from marrowscope.differential.stopping import CountAll, FixedCount, StoppingRule, until_precise
+from marrowscope.differential.tally import NDC, NDC_WITH_MITOSES, Tally
+from marrowscope.packs.contract import Confusion, PackContract
+from marrowscope.pipeline import BLOOD
+from marrowscope.review.counted import FLAG_BITS, TYPE_NAMES, CellArrays, CountedSlide
+from marrowscope.review.reading import SlideState
+from marrowscope.taxonomy import CELL_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What people did to the cells of a reading: numbers of cells.
+
+    ``cells`` there are now; ``looked`` at; ``retyped``, ``added``, ``deleted``; ``unsure`` and ``anomalous`` that
+    nobody has looked at yet; ``differing`` between two observers, not settled.
+    """
+
+    cells: int
+    looked: int
+    retyped: int
+    added: int
+    deleted: int
+    unsure: int
+    anomalous: int
+    differing: int
+
+    def __add__(self, other: Looked) -> Looked:
+        return Looked(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    @property
+    def sentence(self) -> str:
+        """For a report."""
+        if not self.looked and not self.deleted:
+            return "No cell was looked at by a person."
+        parts = [f"{self.looked:,} of {self.cells:,} cells were looked at by a person"]
+        parts += [
+            f"{number:,} {word}"
+            for number, word in (
+                (self.retyped, "given another type"),
+                (self.added, "added"),
+                (self.deleted, "taken out"),
+            )
+            if number
+        ]
+        return ", ".join(parts) + "."
+
+
+def looked(state: SlideState, cells: CellArrays) -> Looked:
+    """What people did to the cells of one slide."""
+    n = state.counted
+    here, open_ = ~state.removed, ~state.removed[:n] & ~state.looked[:n]
+    return Looked(
+        cells=int(here.sum()),
+        looked=int((here & state.looked).sum()),
+        retyped=int((here[:n] & (state.types[:n] != cells.types)).sum()),
+        added=int(here[n:].sum()),
+        deleted=int(state.removed[:n].sum()),
+        unsure=int((open_ & (cells.flags & FLAG_BITS["unsure"] > 0)).sum()),
+        anomalous=int((open_ & (cells.flags & FLAG_BITS["anomalous"] > 0)).sum()),
+        differing=int((here & state.differs & ~state.looked).sum()),
+    )
+
+
+def slide_tally(state: SlideState, cells: CellArrays) -> Tally:
+    """The cells of one slide as they are now. Doubts are of the cells that nobody has looked at."""
+    n = state.counted
+    here = ~state.removed
+    open_ = here[:n] & ~state.looked[:n]
+
+    def of(flag: str, among: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return np.asarray(among & (cells.flags & FLAG_BITS[flag] > 0))
+
+    return Tally(
+        counts=_counts(state.types[here]),
+        detected=int(here.sum()),
+        unsure=_counts(state.types[:n][of("unsure", open_)]),
+        blurred=int(of("blurred", here[:n]).sum()),
+        anomalous=int(of("anomalous", open_).sum()),
+    )
+
+
+def _counts(types: np.ndarray[tuple[int], np.dtype[np.int16]]) -> dict[str, int]:
+    numbers = np.bincount(types, minlength=len(TYPE_NAMES))
+    return {TYPE_NAMES[code]: int(numbers[code]) for code in np.flatnonzero(numbers)}
+
+
+def reviewed_differential(
+    slides: Sequence[CountedSlide],
+    states: Sequence[SlideState],
+    references: ReferenceRanges | None = None,
+) -> Differential:
+    """The differential of the slides of a case, pooled when there are several, as people left their cells.
+
+    Raises ``ReviewError`` when a folder of results or the pack cannot be read.
+    """
+    tallies = [slide_tally(state, slide.cells) for slide, state in zip(slides, states, strict=True)]
+    done = reduce(add, (looked(state, slide.cells) for slide, state in zip(slides, states, strict=True)))
+    total = reduce(add, tallies)
+    options = dict(slides[0].run.get("options", {}))
+    counted = NDC_WITH_MITOSES if options.get("count_mitoses") else NDC
+    contract = reviewed_contract(slides[0].pack.contract, total.counts, complete=done.looked == done.cells > 0)
+    several = len(slides) > 1
+    tested = None
+    if several and all(any(part.counts.get(name) for name in counted) for part in tallies):
+        by_smear = {slide.label: Counter(part.counts) for slide, part in zip(slides, tallies, strict=True)}
+        tested = agreement(by_smear, counted)
+    earlier = [slide.differential for slide in slides]
+    particles = [slide.finding.particles for slide in slides if slide.finding.particles is not None]
+    return make_differential(
+        total,
+        contract,
+        _rule(options, slides[0].pack.contract, counted),
+        area_mm2=sum(differential.area_mm2 for differential in earlier),
+        fields=sum(differential.fields for differential in earlier),
+        stopped="; ".join(
+            f"{slide.label}: {differential.stopped}" if several else differential.stopped
+            for slide, differential in zip(slides, earlier, strict=True)
+        ),
+        particles=sum(particles) if particles else None,
+        not_looked=why_not_looked(str(options.get("region", "auto"))),
+        references=references,
+        agreement=tested,
+        notes=(done.sentence, *(note for slide in slides for note in slide.run.get("quality", ()))),
+        warnings=(BLOOD,) if options.get("specimen") == "blood" else (),
+        not_corrected="cells were reviewed by a person",
+    )
+
+
+def reviewed_contract(contract: PackContract, counts: Mapping[str, int], *, complete: bool) -> PackContract:
+    """The contract of a pack with the types that people named besides its own.
+
+    ``complete``: every cell has been looked at, so that the types are people's and not the pack's.
+    """
+    named = [name for name, number in counts.items() if number and name not in contract.classes]
+    if complete:
+        unseen = [name for name in contract.cannot_see if name not in contract.pooled]
+        classes = tuple(dict.fromkeys((*contract.classes, *named, *unseen)))
+    else:
+        classes = (*contract.classes, *named)
+    pooled = {inner: outer for inner, outer in contract.pooled.items() if inner not in named}
+    confusion = None if complete else _with_unmeasured(contract, len(named))
+    titles = (
+        ()
+        if not contract.titles
+        else (*contract.titles, *(CELL_TYPES[name].title for name in classes[len(contract.classes) :]))
+    )
+    return contract.model_copy(update={"classes": classes, "titles": titles, "confusion": confusion, "pooled": pooled})
+
+
+def _with_unmeasured(contract: PackContract, more: int) -> Confusion | None:
+    """The confusions with ``more`` types that were never measured: what the pack cannot see it does not recognise."""
+    if not more:
+        return contract.confusion
+    n = len(contract.classes)
+    counts = np.zeros((n + more, n + more), np.int64)
+    counts[:n, :n] = np.eye(n, dtype=np.int64) if contract.confusion is None else contract.confusion.counts
+    data = "types named by people" if contract.confusion is None else contract.confusion.data
+    return Confusion(data=data, counts=tuple(tuple(int(value) for value in row) for row in counts))
+
+
+def _rule(options: Mapping[str, object], contract: PackContract, counted: frozenset[str]) -> StoppingRule:
+    """The rule of the count: its intervals are those of the reviewed cells too."""
+    match options.get("cells"):
+        case "precise":
+            return until_precise(contract, counted)
+        case int(cells):
+            return FixedCount(cells, counted)
+        case _:
+            return CountAll(counted)
