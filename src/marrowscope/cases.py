@@ -78,7 +78,7 @@ def pool_case(
         notes=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
         warnings=(BLOOD,) if specimen == "blood" else (),
     )
-    return _beside_each_other(name, smears, differential)
+    return beside_each_other(name, smears, differential)
 
 
 def _specimen(name: str, smears: Sequence[ReportContent]) -> str:
@@ -114,7 +114,7 @@ def _of_smear(smear: ReportContent, note: str) -> str:
     return f"{smear.slide.label}: {note}"
 
 
-def _beside_each_other(name: str, smears: Sequence[ReportContent], differential: Differential) -> ReportContent:
+def beside_each_other(name: str, smears: Sequence[ReportContent], differential: Differential) -> ReportContent:
     """Cells, pictures and outlines of all smears in one frame: that of the first slide, extended to the right.
 
     All overviews are brought to one scale, the coarsest of them: lengths and areas in the frame are true for each.

@@ -23,6 +23,7 @@ VERBS = {
     "demo": "Make a phantom slide, count it and write the report: the whole line in one go.",
     "count": "Count one or more slides: differential, report, tables.",
     "regions": "Show where on a slide counting would take place.",
+    "review": "Review counted slides in the browser: look, correct, comment, sign.",
     "evaluate": "Hold a pack against labelled slides: scores with intervals, a verification to sign.",
     "classify": "Name the cells in pictures of single cells.",
     "explain": "Show where in pictures of single cells the evidence for their types lies.",

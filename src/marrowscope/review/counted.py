@@ -157,7 +157,11 @@ class CountedSlide:
         """The pack that counted it, for its specimen. Raises ``ReviewError`` when it is not found."""
         told = self.run["pack"]
         told_folder = self.run.get("pack_folder")
-        candidates = [str(told["name"]), *([Path(told_folder)] if told_folder else []), *self._places.packs]
+        candidates: list[str | Path] = [
+            str(told["name"]),
+            *([Path(told_folder)] if told_folder else []),
+            *self._places.packs,
+        ]
         for find in candidates:
             try:
                 pack = load_pack(find)

@@ -32,6 +32,10 @@ class ReviewError(MarrowscopeError):
     """The database or a case cannot be used as asked; nothing was written."""
 
 
+class Missing(ReviewError):
+    """There is no such case, slide, cell or file."""
+
+
 class StorageError(ReviewError):
     """The database is locked, full, gone or damaged."""
 

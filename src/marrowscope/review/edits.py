@@ -21,7 +21,15 @@ IDENTIFIERS: tuple[str, ...] = (
 
 CONCLUSION = "conclusion"
 
-FIELDS: tuple[str, ...] = (*(name.lower().replace(" ", "_") for name in COMMENT_FIELDS), CONCLUSION, *IDENTIFIERS)
+EARLIER_CASE = "earlier_case"
+"""The number of the case that holds the patient's earlier result."""
+
+FIELDS: tuple[str, ...] = (
+    *(name.lower().replace(" ", "_") for name in COMMENT_FIELDS),
+    CONCLUSION,
+    EARLIER_CASE,
+    *IDENTIFIERS,
+)
 """Everything that can be described in words."""
 
 MOST_CELLS = 200_000

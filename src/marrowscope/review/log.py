@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from marrowscope.review.chain import BEGINNING, Entry, first_fault, next_entry
-from marrowscope.review.database import ReviewError, StorageError, storage_errors
+from marrowscope.review.database import Missing, ReviewError, StorageError, storage_errors
 from marrowscope.review.tables import cases, documents, log
 
 
@@ -44,14 +44,14 @@ class EditLog:
     """Reads and adds rows. Safe for several threads, and for several programs on one database."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
 
     def open_case(self, actor: str, title: str, slides: Sequence[Mapping[str, Any]], source: str | None) -> int | None:
         """Begin a case with its slides; its number. None when a case of this ``source`` was opened before."""
         rows: list[tuple[str, Mapping[str, Any]]] = [("open", {"title": title})]
         rows += [("add_slide", slide) for slide in slides]
         try:
-            with storage_errors("the case was not opened"), self._engine.begin() as connection:
+            with storage_errors("the case was not opened"), self.engine.begin() as connection:
                 made = connection.execute(insert(cases).values(head_n=0, head_hash="", status="counted", source=source))
                 assert made.inserted_primary_key is not None
                 head = Head(int(made.inserted_primary_key[0]), 0, "", "counted")
@@ -84,9 +84,9 @@ class EditLog:
         """Add one row, if ``expected_n`` is still the last one: what was checked against the state then still holds.
 
         ``status`` and ``files`` are written in the same transaction. Raises ``Stale`` when another row came in
-        between, ``StorageError`` when the row could not be written, ``ReviewError`` when there is no such case.
+        between, ``StorageError`` when the row could not be written, ``Missing`` when there is no such case.
         """
-        with storage_errors("nothing was kept of this edit"), self._engine.begin() as connection:
+        with storage_errors("nothing was kept of this edit"), self.engine.begin() as connection:
             head = self._locked_head(connection, case)
             if head.n != expected_n:
                 raise Stale(f"case {case} has {head.n} rows by now, {expected_n} were known")
@@ -109,13 +109,19 @@ class EditLog:
         with storage_errors("the log cannot be read"), self._reading() as connection:
             return self._since(connection, case, n)
 
+    def beginnings(self) -> list[Entry]:
+        """The rows that opened cases and put slides into them, of all cases in order."""
+        query = select(log).where(log.c.kind.in_(("open", "add_slide"))).order_by(log.c.case_id, log.c.n)
+        with storage_errors("the cases cannot be read"), self._reading() as connection:
+            return [Entry(*row) for row in connection.execute(query)]
+
     def heads(self) -> list[Head]:
         """All cases, in the order in which they were opened."""
         with storage_errors("the cases cannot be read"), self._reading() as connection:
             return [Head(*row) for row in connection.execute(_HEADS.order_by(cases.c.id))]
 
     def head(self, case: int) -> Head:
-        """Raises ``ReviewError`` when there is no such case."""
+        """Raises ``Missing`` when there is no such case."""
         with storage_errors("the case cannot be read"), self._reading() as connection:
             return self._head(connection, case)
 
@@ -152,14 +158,14 @@ class EditLog:
         return None if row is None else Document(*row)
 
     def _reading(self) -> Connection:
-        return self._engine.connect().execution_options(reads=True)
+        return self.engine.connect().execution_options(reads=True)
 
     @staticmethod
     def _head(connection: Connection, case: int, *, lock: bool = False) -> Head:
         query = _HEADS.where(cases.c.id == case)
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
         if row is None:
-            raise ReviewError(f"there is no case {case}: choose one of the list")
+            raise Missing(f"there is no case {case}: choose one of the list")
         return Head(*row)
 
     def _locked_head(self, connection: Connection, case: int) -> Head:

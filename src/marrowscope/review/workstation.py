@@ -18,9 +18,9 @@ from marrowscope.differential.result import Differential
 from marrowscope.review.case import ADJUDICATED, MAIN, CaseState, SlideOfCase, blind
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays, CountedSlide, Places, find_counts
-from marrowscope.review.database import FILE_NAME, ReviewError, open_database
+from marrowscope.review.database import FILE_NAME, Missing, ReviewError, open_database
 from marrowscope.review.edits import Add, Amend, Appoint, CellEdit, Describe, Edit, Finish, Redo, Undo
-from marrowscope.review.log import EditLog, Head, Stale
+from marrowscope.review.log import Document, EditLog, Head, Stale
 from marrowscope.review.reading import Reading, Touched
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
 
@@ -124,6 +124,16 @@ class Workstation:
         """All cases with their status, without reading their cells."""
         return self.log.heads()
 
+    def titles(self) -> dict[int, tuple[str, list[str]]]:
+        """Of each case its title and the labels of its slides."""
+        told: dict[int, tuple[str, list[str]]] = {}
+        for entry in self.log.beginnings():
+            if entry.kind == "open":
+                told[entry.case] = entry.content["title"], []
+            else:
+                told[entry.case][1].append(entry.content["label"])
+        return told
+
     @contextmanager
     def case(self, number: int) -> Iterator[CaseState]:
         """A case as it is now, held for the time of the block: nothing changes under the reader.
@@ -165,6 +175,28 @@ class Workstation:
         self._tell(number)
         return done
 
+    def record_signature(
+        self,
+        number: int,
+        actor: str,
+        reading: str,
+        payload: Mapping[str, Any],
+        files: Sequence[Document],
+        expected_n: int,
+    ) -> Done:
+        """Keep a signature with its files, if the case is still as it was signed; raises ``Stale`` when it is not.
+
+        :func:`marrowscope.review.signing.sign` makes and checks what is kept here.
+        """
+        found = self._open(number)
+        with found.lock:
+            entry = self.log.add(
+                number, actor, reading, "sign", payload, expected_n=expected_n, status="signed", files=files
+            )
+            done = self._take(found, entry)
+        self._tell(number)
+        return done
+
     def differential(self, number: int, reading: str) -> Differential:
         """The differential of a reading as it is now."""
         found = self._open(number)
@@ -187,10 +219,17 @@ class Workstation:
         return done
 
     @staticmethod
+    def slide_of(state: CaseState, number: int) -> SlideOfCase:
+        """Raises ``Missing`` when the case has no such slide."""
+        if not 0 <= number < len(state.slides):
+            raise Missing(f"the case has {len(state.slides)} slides, there is no slide {number}")
+        return state.slides[number]
+
+    @staticmethod
     def reading(state: CaseState, name: str) -> Reading:
-        """Raises ``Refused`` when the case has no such reading."""
+        """Raises ``Missing`` when the case has no such reading."""
         if name not in state.readings:
-            raise Refused(f"the case has no reading {name!r}; it has {', '.join(state.readings)}")
+            raise Missing(f"the case has no reading {name!r}; it has {', '.join(state.readings)}")
         return state.readings[name]
 
     @staticmethod

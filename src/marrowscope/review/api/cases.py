@@ -1,0 +1,132 @@
+"""Cases, their cells, edits, log and differential."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from marrowscope.review.access.identity import Identity, require
+from marrowscope.review.access.users import Role
+from marrowscope.review.api.columns import cell_columns
+from marrowscope.review.api.views import (
+    case_view,
+    change_view,
+    differential_view,
+    entry_view,
+    looked_view,
+    types_view,
+)
+from marrowscope.review.case import MAIN, CaseState
+from marrowscope.review.edits import Edit
+from marrowscope.review.pictures.shelf import Shelf
+from marrowscope.review.workstation import Refused, Workstation
+
+Reader = Annotated[Identity, Depends(require(Role.READER))]
+Reviewer = Annotated[Identity, Depends(require(Role.REVIEWER))]
+ReadingName = Annotated[str, Query(max_length=160, description="main, blind:NAME or adjudicated")]
+
+
+class EditRequest(BaseModel):
+    """An edit, the reading that it is made in, and the last row of the log that the person had seen."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    edit: Edit
+    reading: str = Field(default=MAIN, max_length=160)
+    known_n: int | None = Field(default=None, ge=0)
+
+
+def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
+    """Routes under ``/api/v1``."""
+    routes = APIRouter(tags=["cases"])
+
+    def visible(state: CaseState, reading: str, identity: Identity) -> None:
+        workstation.reading(state, reading)
+        if not workstation.may_see(state, reading, identity.name):
+            raise Refused("a blind reading is its observer's alone until both have finished")
+
+    @routes.get("/types")
+    def types(_: Reader) -> list[dict[str, Any]]:
+        """All cell types; the code of a cell's type is the place in this list."""
+        return types_view()
+
+    @routes.get("/cases")
+    def cases(_: Reader) -> list[dict[str, Any]]:
+        """All cases with their status."""
+        told = workstation.titles()
+        return [
+            {"case": head.case, "status": head.status, "edits": head.n, "title": title, "slides": slides}
+            for head in workstation.heads()
+            for title, slides in (told[head.case],)
+        ]
+
+    @routes.get("/cases/{case}")
+    def one_case(case: int, identity: Reader) -> dict[str, Any]:
+        """A case: slides, readings, words, signed versions."""
+        with workstation.case(case) as state:
+            return case_view(state, workstation, identity.name)
+
+    @routes.get("/cases/{case}/slides/{slide}/cells", response_class=Response)
+    def cells(case: int, slide: int, identity: Reader, reading: ReadingName = MAIN) -> Response:
+        """The cells of a slide as typed columns (see the documentation of ``columns``)."""
+        with workstation.case(case) as state:
+            visible(state, reading, identity)
+            told = workstation.slide_of(state, slide)
+            counted = workstation.counted(told)
+            order = shelf.order(counted)
+            block = cell_columns(state.readings[reading].slides[slide], counted.cells, order, state.n)
+        return Response(block, media_type="application/octet-stream")
+
+    @routes.get("/cases/{case}/differential")
+    def differential(case: int, identity: Reader, reading: ReadingName = MAIN) -> dict[str, Any]:
+        """The differential of a reading as it is now."""
+        return _now(case, identity, reading)
+
+    def _now(case: int, identity: Identity, reading: str) -> dict[str, Any]:
+        with workstation.case(case) as state:
+            visible(state, reading, identity)
+            found = workstation.reading(state, reading)
+            return {
+                "n": state.n,
+                "status": state.status,
+                "differential": differential_view(workstation.differential(case, reading)),
+                "looked": looked_view(workstation.looked(state, reading)),
+                "may_undo": found.may_undo(identity.name) is not None,
+                "may_redo": found.may_redo(identity.name) is not None,
+            }
+
+    @routes.post("/cases/{case}/edits", status_code=201)
+    def edit(case: int, request: EditRequest, identity: Reviewer) -> dict[str, Any]:
+        """Make an edit. The answer comes when it is kept."""
+        done = workstation.edit(case, identity.name, request.reading, request.edit, request.known_n)
+        with workstation.case(case) as state:
+            change = change_view(done, state.readings.get(request.reading))
+        return {"change": change, **_now(case, identity, request.reading)}
+
+    @routes.get("/cases/{case}/changes")
+    def changes(
+        case: int, identity: Reader, reading: ReadingName = MAIN, since: Annotated[int, Query(ge=0)] = 0
+    ) -> dict[str, Any]:
+        """What was changed in a reading after row ``since`` of the log, and the differential now."""
+        now = _now(case, identity, reading)
+        with workstation.case(case) as state:
+            view = state.readings[reading]
+            rows = [
+                change_view(done, view) for done in workstation.changes(case, since) if done.entry.reading == reading
+            ]
+        return {"changes": rows, **now}
+
+    @routes.get("/cases/{case}/log")
+    def log(case: int, identity: Reader) -> dict[str, Any]:
+        """The log of a case (of other people's blind readings only once both are finished), and whether it is whole."""
+        with workstation.case(case) as state:
+            rows = [
+                entry_view(done.entry)
+                for done in workstation.changes(case, 0)
+                if workstation.may_see(state, done.entry.reading, identity.name)
+            ]
+        return {"rows": rows, "fault": workstation.log.fault(case)}
+
+    return routes

@@ -1,0 +1,11 @@
+"""The pages of the review, one file a page, in NiceGUI; scripts and styles are in ``static``, words in ``texts``."""
+
+from __future__ import annotations
+
+from marrowscope.review.pages.cases import add_cases_page
+from marrowscope.review.pages.frame import Desk
+
+
+def add_pages(desk: Desk) -> None:
+    """Register every page."""
+    add_cases_page(desk)

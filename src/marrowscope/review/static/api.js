@@ -1,0 +1,60 @@
+// Talking to the interface: JSON and typed columns, with the session's token against forged requests.
+
+const BASE = "/api/v1";
+
+export class ApiError extends Error {
+  // `status` 0: the server did not answer. `kind`: a word for programs, such as "conflict".
+  constructor(status, kind, message) {
+    super(message);
+    this.status = status;
+    this.kind = kind;
+  }
+}
+
+function token() {
+  return document.querySelector('meta[name="csrf"]')?.content ?? "";
+}
+
+async function answer(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(BASE + path, { credentials: "same-origin", ...options });
+  } catch {
+    throw new ApiError(0, "offline", "");
+  }
+  if (response.ok) return response;
+  let told = {};
+  try {
+    told = await response.json();
+  } catch {
+    /* an answer without words */
+  }
+  throw new ApiError(response.status, told.error ?? "error", told.message ?? response.statusText);
+}
+
+export async function get(path) {
+  return (await answer(path)).json();
+}
+
+export async function post(path, body) {
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": token() };
+  return (await answer(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
+export async function upload(path, form) {
+  return (await answer(path, { method: "POST", headers: { "X-CSRF-Token": token() }, body: form })).json();
+}
+
+const ARRAYS = { uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array };
+
+// The cells of a slide: { n, counted, cells, type, state, flags, certainty, anomaly, sprite, x, y, w, h }.
+export async function columns(path) {
+  const bytes = await (await answer(path)).arrayBuffer();
+  const length = new DataView(bytes).getUint32(0, true);
+  const { columns: told, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
+  const found = { ...header };
+  for (const { name, type, offset } of told) found[name] = new ARRAYS[type](bytes, 4 + length + offset, header.cells);
+  return found;
+}
+
+export const url = (path) => BASE + path;

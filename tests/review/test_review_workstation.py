@@ -1,0 +1,360 @@
+"""Cases and edits: what people do to cells is what the differential then counts, and comes back with undo."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sqlalchemy import event
+
+from marrowscope.review.case import ADJUDICATED, blind
+from marrowscope.review.chain import BEGINNING, Entry, next_entry
+from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays
+from marrowscope.review.database import Missing, ReviewError, StorageError
+from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Finish, Move, Redo, Retype, Undo
+from marrowscope.review.reading import Reading, SlideState
+from marrowscope.review.workstation import Conflict, Refused, Workstation, open_workstation
+
+
+def case_of(workstation: Workstation, title: str = "pooled") -> int:
+    return next(case for case, (name, _) in workstation.titles().items() if name == title)
+
+
+def types(workstation: Workstation, case: int, reading: str = "main", slide: int = 0) -> list[str]:
+    with workstation.case(case) as state:
+        found = state.readings[reading].slides[slide]
+        return [TYPE_NAMES[code] for code in found.types[~found.removed]]
+
+
+def counts(workstation: Workstation, case: int, reading: str = "main") -> dict[str, int]:
+    differential = workstation.differential(case, reading)
+    return {row.type: row.count for row in differential.rows if row.count}
+
+
+def test_each_count_is_a_case_and_smears_of_a_case_are_one(workstation: Workstation) -> None:
+    told = workstation.titles()
+    assert [(title, len(slides)) for title, slides in told.values()] == [("pooled", 2)]
+    assert workstation.take_up() == [], "a second look opens nothing again"
+
+
+def test_untouched_the_differential_is_that_of_the_count(workstation: Workstation, results: Path) -> None:
+    case = case_of(workstation)
+    from marrowscope.differential.result import Differential
+
+    pooled = Differential.model_validate_json((results / "pooled" / "differential.json").read_bytes())
+    reviewed = workstation.differential(case, "main")
+    assert reviewed.rows == pooled.rows
+    assert reviewed.ratios == pooled.ratios
+    assert reviewed.flags == pooled.flags
+    assert "No cell was looked at by a person." in reviewed.notes
+
+
+def test_a_type_given_is_counted_and_comes_back_with_undo(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    before, was = counts(workstation, case), types(workstation, case)
+    kept = workstation.edit(case, "ann", "main", Retype(cells={0: [0, 3], 1: [2]}, to="plasma_cell"))
+    assert {slide: rows.tolist() for slide, rows in kept.touched.items()} == {0: [0, 3], 1: [2]}
+    after = counts(workstation, case)
+    assert after["plasma_cell"] == before.get("plasma_cell", 0) + 3 - (was[0] == was[3] == "plasma_cell")
+    assert types(workstation, case)[0] == "plasma_cell"
+    workstation.edit(case, "ann", "main", Undo())
+    assert types(workstation, case) == was
+    assert counts(workstation, case) == before
+    workstation.edit(case, "ann", "main", Redo())
+    assert counts(workstation, case) == after
+    workstation.edit(case, "ann", "main", Undo())
+    assert counts(workstation, case) == before
+    with pytest.raises(Refused, match="nothing to take back"):
+        workstation.edit(case, "ann", "main", Undo())
+
+
+def test_cells_are_deleted_added_and_moved(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    n = len(types(workstation, case))
+    workstation.edit(case, "ann", "main", Delete(cells={0: [1, 2]}))
+    added = workstation.edit(case, "ann", "main", Add(slide=0, box=(10, 20, 60, 80), to="blast"))
+    assert {slide: rows.tolist() for slide, rows in added.touched.items()} == {0: [n]}
+    workstation.edit(case, "ann", "main", Move(slide=0, cell=n, box=(11, 21, 61, 81)))
+    with workstation.case(case) as state:
+        here = state.readings["main"].slides[0]
+        assert here.boxes[n].tolist() == [11, 21, 61, 81]
+        done = workstation.looked(state, "main")
+    assert (done.added, done.deleted, done.cells - done.added) == (1, 2, done.cells - 1)
+    assert len(types(workstation, case)) == n - 1
+    for _ in range(3):
+        workstation.edit(case, "ann", "main", Undo())
+    assert len(types(workstation, case)) == n
+    workstation.edit(case, "ann", "main", Redo())
+    workstation.edit(case, "ann", "main", Redo())
+    assert types(workstation, case)[-1] == "blast"
+    assert len(types(workstation, case)) == n - 1
+    with pytest.raises(Refused, match="deleted by now"):
+        workstation.edit(case, "ann", "main", Retype(cells={0: [1]}, to="blast"))
+    with pytest.raises(Refused, match="there is no cell"):
+        workstation.edit(case, "ann", "main", Confirm(cells={0: [10_000]}))
+    with pytest.raises(Refused, match="no slide 7"):
+        workstation.edit(case, "ann", "main", Confirm(cells={7: [0]}))
+
+
+def test_a_type_that_the_pack_cannot_see_is_a_lower_bound_until_all_was_looked_at(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Retype(cells={0: [0]}, to="mast_cell"))
+    row = next(row for row in workstation.differential(case, "main").rows if row.type == "mast_cell")
+    assert (row.count, row.recognised) == (1, False)
+    with workstation.case(case) as state:
+        everything: dict[int, list[int]] = {
+            slide: np.flatnonzero(~found.looked).tolist() for slide, found in state.readings["main"].slides.items()
+        }
+    workstation.edit(case, "ann", "main", Confirm(cells=everything))
+    complete = workstation.differential(case, "main")
+    row = next(row for row in complete.rows if row.type == "mast_cell")
+    assert (row.count, row.recognised) == (1, True)
+    assert complete.corrected is not None
+    assert complete.corrected.withheld == "cells were reviewed by a person"
+
+
+def test_two_reviewers_on_one_cell(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    with workstation.case(case) as state:
+        seen = state.n
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="blast"), seen)
+    with pytest.raises(Conflict, match="ann has changed cells of these meanwhile"):
+        workstation.edit(case, "ben", "main", Retype(cells={0: [4, 5]}, to="monocyte"), seen)
+    assert types(workstation, case)[5] == "blast"
+    workstation.edit(case, "ben", "main", Retype(cells={0: [4, 5]}, to="monocyte"), seen + 1)
+    taken_back = workstation.edit(case, "ann", "main", Undo())
+    assert taken_back.touched[0].tolist() == [], "ben's word stands: ann takes back only what is still hers"
+    assert types(workstation, case)[4:6] == ["monocyte", "monocyte"]
+
+
+def test_two_programs_on_one_database_see_each_other(workstation: Workstation, results: Path) -> None:
+    other = open_workstation(results)
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="blast"))
+    assert types(other, case)[5] == "blast"
+    other.edit(case, "ben", "main", Retype(cells={0: [6]}, to="blast"))
+    assert types(workstation, case)[6] == "blast"
+    assert workstation.log.fault(case) is None
+
+
+def test_everything_is_there_after_a_new_start(workstation: Workstation, results: Path) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5, 6]}, to="blast"))
+    workstation.edit(case, "ann", "main", Delete(cells={1: [0]}))
+    workstation.edit(case, "ann", "main", Undo())
+    workstation.edit(case, "ann", "main", Describe(field="conclusion", text="Reactive <b>marrow</b>"))
+    again = open_workstation(results)
+    assert types(again, case) == types(workstation, case)
+    assert counts(again, case) == counts(workstation, case)
+    with again.case(case) as state:
+        assert state.words == {"conclusion": "Reactive <b>marrow</b>"}
+        assert state.readings["main"].may_redo("ann") is not None
+        assert state.status == "in review"
+
+
+def test_two_observers_read_blind_and_agree_or_not(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "chief", "main", Appoint(observers=("ann", "ben")))
+    with pytest.raises(Refused, match="each for himself"):
+        workstation.edit(case, "ann", "main", Confirm(cells={0: [0]}))
+    with pytest.raises(Refused, match="observer's alone"):
+        workstation.edit(case, "ben", blind("ann"), Confirm(cells={0: [0]}))
+    with workstation.case(case) as state:
+        assert not workstation.may_see(state, blind("ann"), "ben")
+        assert workstation.may_see(state, blind("ann"), "ann")
+    model = types(workstation, case)
+    other = "blast" if model[0] != "blast" else "monocyte"
+    workstation.edit(case, "ann", blind("ann"), Retype(cells={0: [0, 1]}, to=other))
+    workstation.edit(case, "ben", blind("ben"), Retype(cells={0: [0]}, to=other))
+    workstation.edit(case, "ben", blind("ben"), Delete(cells={0: [2]}))
+    workstation.edit(case, "ann", blind("ann"), Add(slide=0, box=(0, 0, 50, 50), to="blast"))
+    workstation.edit(case, "ben", blind("ben"), Add(slide=0, box=(1, 1, 51, 51), to="blast"))
+    workstation.edit(case, "ben", blind("ben"), Add(slide=0, box=(200, 200, 250, 250), to="blast"))
+    workstation.edit(case, "ann", blind("ann"), Finish())
+    with pytest.raises(Refused, match="finished"):
+        workstation.edit(case, "ann", blind("ann"), Confirm(cells={0: [3]}))
+    with pytest.raises(Missing, match="adjudicated"):
+        workstation.differential(case, ADJUDICATED)
+    workstation.edit(case, "ben", blind("ben"), Finish())
+    with workstation.case(case) as state:
+        joined = state.readings[ADJUDICATED].slides[0]
+        assert TYPE_NAMES[joined.types[0]] == other
+        assert joined.looked[0]
+        assert not joined.differs[0]
+        assert joined.differs[1:4].tolist() == [True, True, False]
+        assert len(joined) == len(model) + 2
+        assert joined.differs[len(model) :].tolist() == [False, True]
+        assert workstation.may_see(state, blind("ann"), "ben")
+        assert state.final == ADJUDICATED
+    workstation.edit(case, "chief", ADJUDICATED, Retype(cells={0: [1]}, to=other))
+    with workstation.case(case) as state:
+        assert workstation.looked(state, ADJUDICATED).differing == 2
+
+
+def test_observers_are_appointed_before_anybody_works(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Confirm(cells={0: [0]}))
+    with pytest.raises(Refused, match="has been worked on"):
+        workstation.edit(case, "chief", "main", Appoint(observers=("ann", "ben")))
+
+
+def test_only_a_signed_case_is_amended(workstation: Workstation) -> None:
+    with pytest.raises(Refused, match="not signed"):
+        workstation.edit(case_of(workstation), "ann", "main", Amend(reason="a typing error"))
+
+
+def test_ten_threads_on_one_case_lose_no_edit(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    failed: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for cell in range(number * 5, number * 5 + 5):
+                workstation.edit(case, f"reviewer {number}", "main", Retype(cells={0: [cell]}, to="blast"))
+        except BaseException as error:  # noqa: BLE001 - told by the assertion below
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert types(workstation, case)[:50] == ["blast"] * 50
+    assert workstation.log.fault(case) is None
+
+
+def test_a_folder_changed_under_a_case_is_told_and_nothing_lost(workstation: Workstation, results: Path) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="blast"))
+    smear = results / "smear-3"
+    kept = (smear / "cells.parquet").read_bytes()
+    (smear / "cells.parquet").write_bytes(kept[:-100])
+    with pytest.raises(ReviewError, match="not those that were reviewed"):
+        types(open_workstation(results), case)
+    (smear / "cells.parquet").unlink()
+    with pytest.raises(ReviewError, match=r"cells\.parquet of smear-3 cannot be read"):
+        types(open_workstation(results), case)
+    (smear / "cells.parquet").write_bytes(kept)
+    assert types(open_workstation(results), case)[5] == "blast"
+
+
+def test_a_slide_that_was_moved_is_found_again(results: Path, tmp_path: Path) -> None:
+    from marrowscope.review.counted import CountedSlide, Places
+
+    run = (results / "smear-3" / "run.json").read_text()
+    slide = next(Path(word) for word in run.split('"') if word.endswith("smear-3.tif"))
+    moved = tmp_path / "archive"
+    moved.mkdir()
+    shutil.copy(slide, moved / "renamed.tif")
+    (results / "smear-3" / "run.json").write_text(run.replace(str(slide), str(tmp_path / "gone.tif")))
+    with pytest.raises(ReviewError, match="--slides"):
+        _ = CountedSlide(results / "smear-3").slide
+    found = CountedSlide(results / "smear-3", Places(slides=(moved,))).slide
+    assert found.name == "renamed"
+
+
+def test_nothing_to_review_says_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(ReviewError, match="marrowscope count"):
+        open_workstation(tmp_path / "nowhere")
+    assert open_workstation(tmp_path).heads() == []
+
+
+def test_a_full_disk_keeps_nothing_half(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    engine = workstation.log.engine
+    engine.dispose()
+
+    def small(connection: Any, _: object) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 4}")
+
+    def write_on() -> None:
+        for number in range(100):
+            workstation.edit(case, "ann", "main", Describe(field="conclusion", text=f"{number} " * 8_000))
+
+    event.listen(engine, "connect", small)
+    with pytest.raises(StorageError, match=r"nothing was kept of this edit.*full"):
+        write_on()
+    head = workstation.log.head(case)
+    assert workstation.log.fault(case) is None
+    with workstation.case(case) as state:
+        assert state.n == head.n
+    event.remove(engine, "connect", small)
+    engine.dispose()
+    workstation.edit(case, "ann", "main", Describe(field="conclusion", text="room again"))
+    assert workstation.log.head(case).n == head.n + 1
+    assert workstation.log.fault(case) is None
+
+
+CELLS = 12
+
+
+def arrays() -> CellArrays:
+    boxes: NDArray[np.float64] = np.tile([0.0, 0, 10, 10], (CELLS, 1)) + np.arange(CELLS)[:, None] * 20
+    one = np.ones(CELLS, np.float32)
+    codes = np.arange(CELLS, dtype=np.int16) % 3
+    return CellArrays(boxes, codes, one, one, np.zeros(CELLS, np.uint8), np.ones((CELLS, 1), np.float32), ("blast",))
+
+
+deeds = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "ben"]),
+        st.one_of(
+            st.tuples(
+                st.sampled_from(["retype", "confirm", "delete"]),
+                st.lists(st.integers(0, CELLS - 1), min_size=1, max_size=4, unique=True),
+            ),
+            st.tuples(st.sampled_from(["add", "undo", "redo"]), st.just([])),
+            st.tuples(st.just("move"), st.lists(st.integers(0, CELLS - 1), min_size=1, max_size=1)),
+        ),
+        st.sampled_from(["blast", "monocyte", "other"]),
+    ),
+    max_size=30,
+)
+
+
+@given(deeds)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_undoing_everything_one_person_did_gives_the_count_again(told: list[Any]) -> None:
+    reading = Reading({0: SlideState.of(arrays())})
+    n = 0
+
+    def write(actor: str, kind: str, payload: dict[str, Any]) -> None:
+        nonlocal n
+        n += 1
+        entry: Entry = next_entry(1, n, "2026-11-27", actor, "main", kind, payload, BEGINNING)
+        reading.apply(entry)
+
+    for _, (kind, rows), to in told:
+        payload: dict[str, Any]
+        match kind:
+            case "undo" | "redo":
+                of = reading.may_undo("ann") if kind == "undo" else reading.may_redo("ann")
+                if of is None:
+                    continue
+                payload = {"of": of}
+            case "add":
+                payload = {"slide": 0, "cell": len(reading.slides[0]), "box": [1, 2, 3, 4], "to": to}
+            case "move":
+                payload = {"slide": 0, "cell": rows[0], "box": [5, 6, 7, 8]}
+            case _:
+                payload = {"cells": {"0": sorted(rows)}, **({"to": to} if kind == "retype" else {})}
+        if kind not in ("undo", "redo") and reading.refuse(kind, payload, "ann", None):
+            continue
+        write("ann", kind, payload)
+    while (of := reading.may_undo("ann")) is not None:
+        write("ann", "undo", {"of": of})
+    state, fresh = reading.slides[0], SlideState.of(arrays())
+    assert state.types[:CELLS].tolist() == fresh.types.tolist()
+    assert state.boxes[:CELLS].tolist() == fresh.boxes.tolist()
+    assert not state.looked[:CELLS].any()
+    assert state.removed.tolist() == [False] * CELLS + [True] * (len(state) - CELLS)
+    assert CODES["blast"] == 0
