@@ -34,6 +34,7 @@ VERBS = {
     "train": "Train a network for cells, a cascade, a detector or a region model (needs the extra 'train').",
     "tune": "Find the values that a network for cells is best trained with (needs the extra 'train').",
     "study": "Run the experiment of a paper and set its figures beside ours.",
+    "users": "Who may use a review that is served to others.",
     "doctor": "Check this installation.",
 }
 """Verb to one line of help, in the order of ``marrowscope --help``."""
