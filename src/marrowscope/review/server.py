@@ -14,9 +14,10 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from marrowscope.review.access.guard import protect
-from marrowscope.review.access.login import login_routes
+from marrowscope.review.access.login import login_router
 from marrowscope.review.access.pages import page_owner
 from marrowscope.review.access.rules import Rules, is_loopback, local_rules, users_rules
 from marrowscope.review.access.sessions import Sessions, Tokens
@@ -36,7 +37,7 @@ def build_app(workstation: Workstation, rules: Rules, *, language: str = "en") -
     add_interface(app, workstation, shelf)
     engine = workstation.log.engine
     if rules.users:
-        app.include_router(login_routes(Users(engine), Sessions(engine), rules))
+        app.include_router(login_router(Users(engine), Sessions(engine), rules))
     app.add_api_route("/health", _health, include_in_schema=False)
     app.mount(STATIC_URL, StaticFiles(directory=STATIC))
     add_pages(Desk(workstation, shelf, Texts(language), rules.users))
@@ -44,7 +45,7 @@ def build_app(workstation: Workstation, rules: Rules, *, language: str = "en") -
     return app
 
 
-def guarded(app: FastAPI, workstation: Workstation, rules: Rules) -> uvicorn._types.ASGIApplication:
+def guarded(app: FastAPI, workstation: Workstation, rules: Rules) -> ASGIApp:
     """The application as it is served."""
     engine = workstation.log.engine
     return protect(app, rules, Sessions(engine), Tokens(engine), page_owner=page_owner)

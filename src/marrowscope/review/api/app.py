@@ -13,7 +13,7 @@ from marrowscope.errors import MarrowscopeError
 from marrowscope.review.api.cases import case_routes
 from marrowscope.review.api.pictures import picture_routes
 from marrowscope.review.database import Missing, StorageError
-from marrowscope.review.pictures.encoding import NoTile
+from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
 from marrowscope.review.workstation import Conflict, Refused, Workstation

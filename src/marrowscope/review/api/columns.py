@@ -36,7 +36,7 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
     if order is not None:
         sprite[:counted] = order
     boxes = state.boxes
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "type": state.types.astype(np.uint8),
         "state": state_bits(state),
         "flags": _padded(cells.flags, total),

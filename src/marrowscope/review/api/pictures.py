@@ -65,7 +65,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
             "sprite": found.side,
             "sprite_spacing": found.spacing,
             "sheets": found.sprites.sheets,
-            "bounds": [*counted.slide.bounds],
+            "bounds": [getattr(counted.slide.bounds, name) for name in ("x0", "y0", "x1", "y1")],
         }
 
     @routes.get("/cases/{case}/slides/{slide}/sheets/{sheet}.jpg", response_class=Response)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.review.counted import TYPE_NAMES, CellArrays, CountedSlide
-from marrowscope.review.pictures.outlines import RegionOutlines
+from marrowscope.review.pictures.outlines import RegionOverlay
 from marrowscope.review.pictures.overlay import CellOverlay
 from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
@@ -26,6 +26,7 @@ By = Literal["type", "certainty"]
 """What the colour of a cell tells."""
 
 _LOOKED = (90, 90, 90)
+_OUTLINE = (91, 58, 142)
 
 
 class SlidePictures:
@@ -39,7 +40,8 @@ class SlidePictures:
         self.sprites = SpriteSheets(slide, counted.frame, spacing, side)
         self.size = slide.size
         polygons = [region.polygon for region in counted.finding.regions]
-        self.outlines = RegionOutlines(polygons, slide.size, self.tiles.max_zoom)
+        colours = [_OUTLINE] * len(polygons)
+        self.outlines = RegionOverlay(polygons, colours, slide.size, self.tiles.max_zoom)
 
 
 class _Overlay:
