@@ -24,7 +24,7 @@ USER marrowscope
 VOLUME /data
 EXPOSE 8765
 
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD python -c "import urllib.request; urllib.request.urlopen('http://localhost:8765/health', timeout=4)"
+HEALTHCHECK --interval=30s --timeout=5s --retries=5 CMD python -c "import urllib.request; urllib.request.urlopen('http://localhost:8765/health', timeout=4)"
 
 ENTRYPOINT ["marrowscope"]
 CMD ["review", "/data", "--no-browser", "--host", "0.0.0.0"]
