@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -254,13 +255,23 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["mobilenetv4-small", "dinobloom-s"])
 def test_a_hub_that_cannot_be_reached_is_named_with_the_way_round(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = logging.getLogger("huggingface_hub")
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())
+    monkeypatch.setattr(client, "handlers", [listener])
+
     def unreachable(*given: object, **settings: object) -> str:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
         raise ConnectionError("no network")
 
     monkeypatch.setattr(timm.models._hub, "hf_hub_download", unreachable)
     hub = NETWORKS[key].hub_id
     with pytest.raises(DataError, match=rf"{hub}.* cannot be downloaded .*--weights FILE"):
         build(key, 3, Head(), weights="hub", seed=0, side=fitting(key, 64))
+    assert said == []
+    client.warning("afterwards it speaks again")
+    assert said == ["afterwards it speaks again"]
     with pytest.raises(DataError, match="no hub holds weights of MobileNetV2"):
         build("mobilenetv2", 3, Head(), weights="hub", seed=0, side=64)
 
