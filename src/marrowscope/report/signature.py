@@ -93,6 +93,11 @@ class Identifiers:
     site: str = ""
     collected: date | None = None
 
+    def __post_init__(self) -> None:
+        for name in IDENTIFIER_TITLES:
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, value.strip())
+
     @property
     def name_a_patient(self) -> bool:
         """Whether anything of it is of the patient and not of the specimen alone."""
