@@ -7,8 +7,10 @@ The fields are listed in docs/methods/interop.md. Nothing is an extension. A val
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from marrowscope.errors import MarrowscopeError
 from marrowscope.files import whole_file
@@ -17,7 +19,7 @@ from marrowscope.report.interop.codes import CODES, LOINC_SYSTEM, SYSTEM, Code
 from marrowscope.report.interop.results import (
     Result,
     comments,
-    identity,
+    identities,
     remarks,
     reported_at,
     results,
@@ -34,6 +36,7 @@ TERMS = "http://terminology.hl7.org/CodeSystem/"
 NEEDS = "writing FHIR needs more: pip install 'marrowscope[department]'"
 
 Resource = dict[str, Any]
+Named = Callable[[str], UUID]
 
 
 def write_fhir(content: ReportContent, path: Path) -> None:
@@ -59,51 +62,50 @@ def fhir_bundle(content: ReportContent) -> str:
 
 
 def _bundle(content: ReportContent) -> Resource:
+    named = identities(content)
     identifiers = content.review.identifiers if content.review else Identifiers()
     issued = reported_at(content)
     common: Resource = {"status": status(content)}
-    patient = _patient(identifiers, content)
+    patient = _patient(identifiers)
     if patient:
-        common["subject"] = _reference(content, "patient")
+        common["subject"] = _reference(named, "patient")
     if identifiers.collected:
         common["effectiveDateTime"] = identifiers.collected.isoformat()
     if issued:
         common["issued"] = issued.isoformat(timespec="seconds")
     if signature := signature_of(content):
         common["performer"] = [{"display": ", ".join(filter(None, map(printable, (signature.name, signature.role))))}]
-    measured = common | {"specimen": _reference(content, "specimen"), "device": _reference(content, "pack")}
+    measured = common | {"specimen": _reference(named, "specimen"), "device": _reference(named, "pack")}
     observations = {result.code.code: _observation(result, measured) for result in results(content)}
     observations |= {code.code: _said(code, text, measured) for code, text in comments(content)}
     panel: Resource = {"resourceType": "Observation", **measured, "category": _laboratory()}
     panel["code"] = _concept(CODES["differential"])
-    panel["hasMember"] = [_reference(content, name) for name in observations]
+    panel["hasMember"] = [_reference(named, name) for name in observations]
     panel["note"] = [{"text": words} for words in remarks(content)]
-    resources: dict[str, Resource] = {"report": _report(content, common, ["differential", *observations])}
+    resources: dict[str, Resource] = {"report": _report(content, named, common, ["differential", *observations])}
     if patient:
         resources["patient"] = patient
-    resources |= {"specimen": _specimen(content, identifiers, bool(patient)), "pack": _device(content)}
+    resources |= {"specimen": _specimen(identifiers, common.get("subject")), "pack": _device(content)}
     resources |= {"differential": panel, **observations}
     bundle: Resource = {"resourceType": "Bundle", "type": "collection"}
     if content.pack.phantom or content.differential.phantom:
         bundle["meta"] = {"security": [_coding(f"{TERMS}v3-ActReason", "HTEST", "test health data")]}
-    bundle["identifier"] = {"system": "urn:ietf:rfc:3986", "value": identity(content, "bundle").urn}
+    bundle["identifier"] = {"system": "urn:ietf:rfc:3986", "value": named("bundle").urn}
     if issued:
         bundle["timestamp"] = issued.isoformat(timespec="seconds")
-    bundle["entry"] = [
-        {"fullUrl": identity(content, name).urn, "resource": resource} for name, resource in resources.items()
-    ]
+    bundle["entry"] = [{"fullUrl": named(name).urn, "resource": resource} for name, resource in resources.items()]
     return bundle
 
 
-def _report(content: ReportContent, common: Resource, names: list[str]) -> Resource:
+def _report(content: ReportContent, named: Named, common: Resource, names: list[str]) -> Resource:
     report: Resource = {
         "resourceType": "DiagnosticReport",
-        "identifier": [{"system": "urn:ietf:rfc:3986", "value": identity(content, "report").urn}],
+        "identifier": [{"system": "urn:ietf:rfc:3986", "value": named("report").urn}],
         **common,
         "category": [{"coding": [_coding(f"{TERMS}v2-0074", "HM", "Hematology")]}],
         "code": _concept(CODES["differential"]),
-        "specimen": [_reference(content, "specimen")],
-        "result": [_reference(content, name) for name in names],
+        "specimen": [_reference(named, "specimen")],
+        "result": [_reference(named, name) for name in names],
     }
     if "performer" in common:
         report["resultsInterpreter"] = common["performer"]
@@ -131,7 +133,9 @@ def _observation(result: Result, measured: Resource) -> Resource:
     if result.outside:
         word = {"H": "High", "L": "Low"}[result.outside]
         meaning = _coding(f"{TERMS}v3-ObservationInterpretation", result.outside, word)
-        observation["interpretation"] = [{"coding": [meaning], "text": f"{word}: the whole interval is outside the range"}]
+        observation["interpretation"] = [
+            {"coding": [meaning], "text": f"{word}: the whole interval is outside the range"}
+        ]
     if result.note:
         observation["note"] = [{"text": result.note}]
     if result.reference is not None:
@@ -166,7 +170,7 @@ def _said(code: Code, text: str, measured: Resource) -> Resource:
     }
 
 
-def _patient(identifiers: Identifiers, content: ReportContent) -> Resource | None:
+def _patient(identifiers: Identifiers) -> Resource | None:
     """Only what was entered. The name stays one text: nobody said which part of it is the family's."""
     if not identifiers.name_a_patient:
         return None
@@ -180,12 +184,12 @@ def _patient(identifiers: Identifiers, content: ReportContent) -> Resource | Non
     return patient
 
 
-def _specimen(content: ReportContent, identifiers: Identifiers, has_patient: bool) -> Resource:
+def _specimen(identifiers: Identifiers, subject: Resource | None) -> Resource:
     specimen: Resource = {"resourceType": "Specimen", "type": _concept(CODES["marrow-smear"])}
     if identifiers.specimen_id:
         specimen["identifier"] = [{"value": printable(identifiers.specimen_id)}]
-    if has_patient:
-        specimen["subject"] = _reference(content, "patient")
+    if subject:
+        specimen["subject"] = subject
     collection: Resource = {}
     if identifiers.collected:
         collection["collectedDateTime"] = identifiers.collected.isoformat()
@@ -229,5 +233,5 @@ def _quantity(value: float, unit: str) -> Resource:
     return {"value": value, "unit": unit, "system": UCUM, "code": unit}
 
 
-def _reference(content: ReportContent, name: str) -> Resource:
-    return {"reference": identity(content, name).urn}
+def _reference(named: Named, name: str) -> Resource:
+    return {"reference": named(name).urn}

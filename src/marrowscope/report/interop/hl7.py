@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from uuid import UUID
 
 from marrowscope.files import whole_file
 from marrowscope.report.content import ReportContent
@@ -18,7 +19,7 @@ from marrowscope.report.interop.codes import CODES, LOINC_SCHEME, SCHEME, Code
 from marrowscope.report.interop.results import (
     Result,
     comments,
-    identity,
+    identities,
     remarks,
     reported_at,
     results,
@@ -50,10 +51,11 @@ def hl7_message(content: ReportContent) -> str:
     """The message as text; equal contents give equal text."""
     moment = _moment(reported_at(content))
     identifiers = content.review.identifiers if content.review else Identifiers()
-    segments = [_header(content, moment)]
+    named = identities(content)
+    segments = [_header(content, named("message"), moment)]
     if identifiers.name_a_patient:
         segments.append(_patient(identifiers))
-    segments.append(_request(content, identifiers, moment))
+    segments.append(_request(content, named("report"), identifiers, moment))
     segments += [_segment("NTE", str(n), "L", words) for n, words in enumerate(remarks(content), 1)]
     segments += _observations(content, identifiers.collected)
     segments.append(_specimen(identifiers))
@@ -83,12 +85,11 @@ def _joined(field: Field) -> str:
     return "^".join(parts).rstrip("^")
 
 
-def _header(content: ReportContent, moment: str) -> str:
+def _header(content: ReportContent, message: UUID, moment: str) -> str:
     """MSH, whose first two fields are the delimiters themselves. Phantoms are sent as training, "T"."""
     processing = "T" if content.pack.phantom or content.differential.phantom else "P"
-    control = identity(content, "message").hex[:20]
-    message = ("ORU", "R01", "ORU_R01")
-    fields: list[Field] = ["MARROWSCOPE", "", "", "", moment, "", message, control, processing, "2.5.1"]
+    kind = ("ORU", "R01", "ORU_R01")
+    fields: list[Field] = ["MARROWSCOPE", "", "", "", moment, "", kind, message.hex[:20], processing, "2.5.1"]
     return _segment("MSH|^~\\&", *fields, "", "", "", "", "", "UNICODE UTF-8")
 
 
@@ -98,11 +99,11 @@ def _patient(identifiers: Identifiers) -> str:
     return _segment("PID", "1", "", number, "", name, "", _day(identifiers.date_of_birth))
 
 
-def _request(content: ReportContent, identifiers: Identifiers, moment: str) -> str:
+def _request(content: ReportContent, report: UUID, identifiers: Identifiers, moment: str) -> str:
     signature = signature_of(content)
     fields: dict[int, Field] = {
         1: "1",
-        3: (identity(content, "report").hex[:20], "MARROWSCOPE"),
+        3: (report.hex[:20], "MARROWSCOPE"),
         4: _coded(CODES["differential"]),
         7: _day(identifiers.collected),
         22: moment,

@@ -9,6 +9,7 @@ receiving system would hold its percentages against them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -159,14 +160,14 @@ def comments(content: ReportContent) -> tuple[tuple[Code, str], ...]:
     return tuple((code, lines_of(text)) for code, text in told if text.strip())
 
 
-def identity(content: ReportContent, part: str) -> UUID:
-    """A UUID of a part of this version of the report: the same for equal reports, another for the next version.
+def identities(content: ReportContent) -> Callable[[str], UUID]:
+    """UUIDs of the parts of the report by name: the same for equal reports, others for the next version.
 
-    It is made of hashes alone, so that it tells nobody the name of a slide or of a person.
+    They are made of a hash of all that the report says, so that they tell nobody the name of a slide or of a person.
     """
     parts = (content.slide.label, content.case, content.pack_sha256, content.differential, content.review)
-    state = "\n".join(map(repr, parts))
-    return uuid5(NAMESPACE, f"report/{hashlib.sha256(state.encode(errors='replace')).hexdigest()}/{part}")
+    state = hashlib.sha256("\n".join(map(repr, parts)).encode(errors="replace")).hexdigest()
+    return lambda part: uuid5(NAMESPACE, f"report/{state}/{part}")
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
