@@ -143,7 +143,7 @@ def test_patient_and_study_are_those_of_the_slide_and_no_log_names_them(content,
     assert (annotations.StudyInstanceUID, annotations.AccessionNumber) == ("1.2.3.9", "KM-1")
     assert annotations.SeriesInstanceUID != SERIES
     assert str(annotations.ContentCreatorName).rstrip("^") == "Dr. Ada Beispiel"
-    assert (annotations.ContentDate, annotations.ContentQualification) == ("20261127", "RESEARCH")
+    assert (str(annotations.ContentDate), annotations.ContentQualification) == ("20261127", "RESEARCH")
     assert "Doe" not in str(annotations)  # what was entered into the review is not in it
     assert "Müller" not in caplog.text
     assert str(header.PatientName) == PATIENT  # the header is left as it was
