@@ -114,7 +114,9 @@ def _removed(state: SlideState) -> NDArray[np.bool_]:
 
 def _pair(first: str, second: str, slides: Iterable[tuple[Types, Types]]) -> Pair:
     called = [
-        (TYPE_NAMES[a], TYPE_NAMES[b]) for one, other in slides for a, b in zip(one.tolist(), other.tolist(), strict=True)
+        (TYPE_NAMES[a], TYPE_NAMES[b])
+        for one, other in slides
+        for a, b in zip(one.tolist(), other.tolist(), strict=True)
     ]
     counts = Counter(called)
     differences = [Disagreement(a, b, n) for (a, b), n in counts.items() if a != b]

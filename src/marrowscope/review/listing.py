@@ -1,4 +1,4 @@
-"""The list of cases: what can be told of each without reading its cells, and what is wrong with those that cannot be read.
+"""The list of cases: what can be told of each without reading its cells, and what is wrong with broken ones.
 
 Of a case that is in memory the list tells what the review made of it; of another one what the count left in its folder.
 A fault of one case never keeps the others from being listed.
@@ -124,7 +124,7 @@ class Listing:
         return kept[1]
 
     def _pooled(self, title: str, slides: Sequence[SlideOfCase]) -> Mapping[str, str] | None:
-        """The verdicts of the differential that the count pooled for a case of several smears; None where it did not."""
+        """The verdicts of the differential that the count pooled for several smears; None where it did not."""
         folder = self._workstation.root / title
         try:
             run = read_run(folder) if Path(title).name == title else None

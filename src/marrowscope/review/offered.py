@@ -34,7 +34,7 @@ def offered_packs(more: Sequence[Path] = ()) -> dict[str, Offered]:
 
 
 def load_offered(name: str, more: Sequence[Path] = ()) -> Pack:
-    """The pack of a name, verified. Raises ``Missing`` for a name that is not offered, ``PackError`` for a broken one."""
+    """The pack of a name, verified. Raises ``Missing`` for an unknown name, ``PackError`` for a broken pack."""
     packs = offered_packs(more)
     if name not in packs:
         raise Missing(f"there is no pack {name!r} here; there are: {', '.join(packs)}")

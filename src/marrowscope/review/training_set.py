@@ -73,7 +73,5 @@ def write_training_set(workstation: Workstation, state: CaseState, path: Path) -
             raise Refused("nobody has looked at a cell of this case yet: confirm or correct some first")
         archive.writestr("labels.csv", table.getvalue())
         facts = {"cells": cells, "changed": changed, "side": side, "spacing": spacing}
-        archive.writestr(
-            "README.txt", README.format(case=state.number, reading=state.final, n=state.n, **facts)
-        )
+        archive.writestr("README.txt", README.format(case=state.number, reading=state.final, n=state.n, **facts))
     return cells

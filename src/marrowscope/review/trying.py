@@ -25,7 +25,6 @@ LARGEST_BYTES = 8 * 2**20
 """Of one picture: it shows a single cell."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Tried:
     """One cell: types with probabilities, the most probable first; pictures of it and of the evidence as data URIs."""

@@ -71,7 +71,9 @@ class Uploads:
             whole = True
             return path
         except OSError as error:
-            raise OutputError(f"{kept} could not be kept ({error.strerror or error}): free space, then try again") from error
+            raise OutputError(
+                f"{kept} could not be kept ({error.strerror or error}): free space, then try again"
+            ) from error
         finally:
             if not whole:
                 beside.unlink(missing_ok=True)
