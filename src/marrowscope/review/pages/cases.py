@@ -6,18 +6,8 @@ from nicegui import ui
 from starlette.requests import Request
 
 from marrowscope.review.access.users import Role
-from marrowscope.review.pages.frame import STATIC_URL, Desk, frame
-
-STYLE = f'<link rel="stylesheet" href="{STATIC_URL}/desk.css">'
-"""The style of the pages around the cells."""
-
-
-def words(desk: Desk, *parts: str) -> dict[str, object]:
-    """Parts of the catalogue for a script, and under ``errors`` what the server cannot say itself."""
-    found: dict[str, object] = {"errors": dict(desk.texts.part("errors"))}
-    for part in parts:
-        found |= desk.texts.part(part)
-    return found
+from marrowscope.review.pages.elements import STYLE, words
+from marrowscope.review.pages.frame import Desk, frame
 
 
 class CasesList(ui.element, component="../static/cases_element.js", esm={"marrowscope-review": "../static"}):

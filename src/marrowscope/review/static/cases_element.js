@@ -1,8 +1,8 @@
 // The list of cases: search, filter, order; new results and new slides; what is being counted.
 
 import { get, post } from "marrowscope-review/api.js";
-import AddSlides from "marrowscope-review/add_slides.js";
-import { fill, number, percent, repeatedly, told, when } from "marrowscope-review/words.js";
+import AddSlides from "marrowscope-review/desk/add_slides.js";
+import { fill, number, percent, repeatedly, told, when } from "marrowscope-review/desk/words.js";
 
 const SIGNS = { counted: "○", "in review": "◐", signed: "●" };
 const EACH = 15_000;

@@ -1,8 +1,8 @@
 // A form that makes a new case: slides by upload or by path, counted with a pack.
 
 import { get, post } from "marrowscope-review/api.js";
-import { sendFile } from "marrowscope-review/uploading.js";
-import { fill, percent, told } from "marrowscope-review/words.js";
+import { sendFile } from "marrowscope-review/desk/uploading.js";
+import { fill, percent, told } from "marrowscope-review/desk/words.js";
 
 export default {
   props: { texts: Object },
