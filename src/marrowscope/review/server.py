@@ -12,6 +12,7 @@ from contextlib import closing
 import typer
 import uvicorn
 from fastapi import FastAPI
+from nicegui import app as nicegui_app
 from nicegui import ui
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -53,6 +54,7 @@ def build_app(
     app.mount(STATIC_URL, StaticFiles(directory=STATIC))
     add_pages(Desk(workstation, shelf, Texts(language), rules.users))
     ui.run_with(app, title="marrowscope", language="en-US", show_welcome_message=False, reconnect_timeout=10)
+    nicegui_app.config.socket_io_js_transports = ["websocket"]  # the guard refuses polling where people log in
     return app
 
 

@@ -58,7 +58,7 @@ class Review:
     rules: Rules
     limiter: LoginLimiter
     owners: dict[str, Identity] = field(default_factory=dict)
-    check_seconds: float = 0.0
+    check_seconds: float = 0.05
 
     def app(self) -> SecurityHeaders:
         app = small_app()
@@ -136,7 +136,7 @@ def small_app(static: Path | None = None) -> FastAPI:
         await socket.send_text(socket.query_params["client_id"])
         try:
             while True:
-                await socket.receive_text()
+                await socket.send_text(await socket.receive_text())
         except WebSocketDisconnect:
             pass
 
