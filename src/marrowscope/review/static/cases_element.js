@@ -1,6 +1,6 @@
 // The list of cases: search, filter, order; new results and new slides; what is being counted.
 
-import { get, post } from "marrowscope-review/api.js";
+import { poll, post } from "marrowscope-review/api.js";
 import AddSlides from "marrowscope-review/desk/add_slides.js";
 import { fill, number, percent, repeatedly, told, when } from "marrowscope-review/desk/words.js";
 
@@ -83,7 +83,7 @@ export default {
     sign: (status) => SIGNS[status],
     async load() {
       try {
-        this.rows = await get("/cases");
+        this.rows = await poll("/cases");
         this.fault = "";
       } catch (error) {
         this.fault = told(error, this.texts);
@@ -92,7 +92,7 @@ export default {
     async watchCounts() {
       clearTimeout(this.timer);
       try {
-        this.jobs = await get("/counts");
+        this.jobs = await poll("/counts");
       } catch (error) {
         this.fault = told(error, this.texts);
       }

@@ -1,6 +1,6 @@
 // Two observers of a case: who they are, how far each has read, and then how they agree.
 
-import { get, post } from "marrowscope-review/api.js";
+import { get, poll, post } from "marrowscope-review/api.js";
 import { fill, number, percent, repeatedly, told } from "marrowscope-review/desk/words.js";
 
 const EACH = 6000;
@@ -54,12 +54,12 @@ export default {
         if (!Object.keys(this.types).length) {
           this.types = Object.fromEntries((await get("/types")).map((type) => [type.name, type.title]));
         }
-        const found = await get(`/cases/${this.caseNumber}`);
+        const found = await poll(`/cases/${this.caseNumber}`);
         this.found = found;
-        if (this.both) this.agreement = await get(`/cases/${this.caseNumber}/agreement`);
+        if (this.both) this.agreement = await poll(`/cases/${this.caseNumber}/agreement`);
         if (this.reads) {
           const reading = encodeURIComponent(`blind:${this.person.name}`);
-          this.own = (await get(`/cases/${this.caseNumber}/differential?reading=${reading}`)).looked;
+          this.own = (await poll(`/cases/${this.caseNumber}/differential?reading=${reading}`)).looked;
         }
         this.fault = "";
       } catch (error) {

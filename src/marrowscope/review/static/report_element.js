@@ -1,6 +1,6 @@
 // The page of a report: what is counted, what people say about it, signature, versions, log.
 
-import { get, url } from "marrowscope-review/api.js";
+import { get, poll, url } from "marrowscope-review/api.js";
 import ReportLog from "marrowscope-review/desk/report_log.js";
 import ReportSigning from "marrowscope-review/desk/report_signing.js";
 import ReportTable from "marrowscope-review/desk/report_table.js";
@@ -37,10 +37,10 @@ export default {
   methods: {
     async load(again = false) {
       try {
-        const found = await get(`/cases/${this.caseNumber}`);
+        const found = await poll(`/cases/${this.caseNumber}`);
         if (again || found.n !== this.found?.n) {
           const reading = found.readings.includes(found.final) ? found.final : "main";
-          this.now = await get(`/cases/${this.caseNumber}/differential?reading=${encodeURIComponent(reading)}`);
+          this.now = await poll(`/cases/${this.caseNumber}/differential?reading=${encodeURIComponent(reading)}`);
           this.found = found;
         }
         this.fault = "";

@@ -1,6 +1,6 @@
 // The log of the case in sentences: who did what when, and whether the chain of hashes is whole.
 
-import { get } from "marrowscope-review/api.js";
+import { poll } from "marrowscope-review/api.js";
 import { fill, number, told, when } from "marrowscope-review/desk/words.js";
 
 const FIRST = 100;
@@ -25,7 +25,7 @@ export default {
     async load() {
       if (!this.open) return;
       try {
-        const log = await get(`/cases/${this.found.case}/log`);
+        const log = await poll(`/cases/${this.found.case}/log`);
         Object.assign(this, { rows: log.rows, broken: log.fault ?? "", whole: log.fault === null, fault: "" });
       } catch (error) {
         this.fault = told(error, this.texts);

@@ -1,6 +1,6 @@
 // What must be settled, the signature, the signed versions with their frozen files, and opening a case again.
 
-import { get, post, url } from "marrowscope-review/api.js";
+import { poll, post, url } from "marrowscope-review/api.js";
 import { fill, told, when } from "marrowscope-review/desk/words.js";
 
 export default {
@@ -31,7 +31,7 @@ export default {
     async load() {
       if (this.frozen) return;
       try {
-        this.checks = await get(`/cases/${this.found.case}/checks`);
+        this.checks = await poll(`/cases/${this.found.case}/checks`);
         const open = this.checks.filter((check) => !check.met).map((check) => check.code);
         this.accepted = this.accepted.filter((code) => open.includes(code));
       } catch (error) {
