@@ -63,8 +63,8 @@ class Case:
 
 def test_kappa_of_two_observers_by_hand() -> None:
     case = Case("b" * 20)
-    case.calls("ada", "bbbbb" "bbbbb" "mmmmm" "lllll")
-    case.calls("ben", "bbbbb" "bbbmm" "mmmmb" "llllm")
+    case.calls("ada", "bbbbbbbbbbmmmmmlllll")
+    case.calls("ben", "bbbbbbbbmmmmmmbllllm")
     case.finish()
     found = agreement_of(case.state, {0: case.cells})
     pair = found.observers
@@ -119,5 +119,5 @@ def test_nothing_in_common_has_no_kappa() -> None:
 def test_nobody_sees_it_before_both_have_finished() -> None:
     case = Case("bb")
     case.add("ada", blind("ada"), "finish")
-    with pytest.raises(Refused, match="^ben must finish"):
+    with pytest.raises(Refused, match=r"^ben must finish"):
         agreement_of(case.state, {0: case.cells})

@@ -48,7 +48,9 @@ def test_the_set_is_read_back_with_types_patient_and_spacing(workstation: Workst
         assert opened.spacing is not None
         factor = spacing / opened.spacing.x
         half = round(side * factor / 2)
-        region = np.asarray(cv2.imread(file))[round(y) - half : round(y) + half, round(x) - half : round(x) + half, ::-1]
+        region = np.asarray(cv2.imread(file))[
+            round(y) - half : round(y) + half, round(x) - half : round(x) + half, ::-1
+        ]
     small = cv2.resize(region, (side, side), interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(float) - picture).mean() < 12, "the cell itself, in the middle"
     assert "README.txt" in {file.name for file in (tmp_path / "cells").iterdir()}
