@@ -104,7 +104,7 @@ def test_import_direction(path: Path) -> None:
             continue
         if parts[1] == "learning" and learning_verb:
             continue
-        if parts[1] == "review" and room == "cli" and path.stem in {"review", "users", "backup"}:
+        if parts[1] == "review" and room == "cli" and path.stem in {"review", "users", "backup", "restore"}:
             continue
         if parts[1] == "studies" and room == "cli" and path.stem in {"study", "tune"}:
             continue
