@@ -41,7 +41,10 @@ def build_app(workstation: Workstation, rules: Rules, *, language: str = "en") -
     app.add_api_route("/health", _health, include_in_schema=False)
     app.mount(STATIC_URL, StaticFiles(directory=STATIC))
     add_pages(Desk(workstation, shelf, Texts(language), rules.users))
-    ui.run_with(app, title="marrowscope", language="en-US", show_welcome_message=False, reconnect_timeout=10)
+    # Without Tailwind, which would compile styles in the browser at each opening: the pages have their own.
+    ui.run_with(
+        app, title="marrowscope", language="en-US", tailwind=False, show_welcome_message=False, reconnect_timeout=10
+    )
     return app
 
 
