@@ -22,14 +22,14 @@ export default {
         @jump="act('jump', $event)" @queue="act('look', { queue: $event })" />
       <section class="gallery-main" :aria-label="say('cells_of_case')">
         <div class="tools">
-          <label>{{ say('queue') }} <select :value="ui.view.queue" @change="act('look', { queue: $event.target.value })">
+          <label>{{ say('queue') }} <select :aria-label="say('queue')" :value="ui.view.queue" @change="act('look', { queue: $event.target.value })">
             <option v-for="queue in queues" :key="queue" :value="queue">{{ say('queue_' + queue) }} ({{ whole(ui.counts[queue]) }})</option>
           </select></label>
-          <label v-if="given.slides.length > 1">{{ say('slide') }} <select :value="ui.view.slide ?? ''" @change="act('look', { slide: $event.target.value === '' ? null : Number($event.target.value) })">
+          <label v-if="given.slides.length > 1">{{ say('slide') }} <select :aria-label="say('slide')" :value="ui.view.slide ?? ''" @change="act('look', { slide: $event.target.value === '' ? null : Number($event.target.value) })">
             <option value="">{{ say('all_slides') }}</option>
             <option v-for="slide in given.slides" :key="slide.slide" :value="slide.slide">{{ slide.label }}</option>
           </select></label>
-          <label>{{ say('sort') }} <select :value="ui.view.sort" @change="act('look', { sort: $event.target.value })">
+          <label>{{ say('sort') }} <select :aria-label="say('sort')" :value="ui.view.sort" @change="act('look', { sort: $event.target.value })">
             <option v-for="sort in ['certainty', 'place']" :key="sort" :value="sort">{{ say('sort_' + sort) }}</option>
           </select></label>
           <span class="space"></span>

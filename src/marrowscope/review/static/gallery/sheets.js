@@ -70,7 +70,8 @@ export class Pictures {
 
   sheetPath(sheet) {
     const [slide, number] = sheet.split("/");
-    return `${this.base}/slides/${slide}/sheets/${number}.jpg`;
+    // With the version of slide and count, so that the browser may keep it.
+    return `${this.base}/slides/${slide}/sheets/${number}.jpg?v=${this.slides[slide].version ?? ""}`;
   }
 
   singlePath(cell) {
