@@ -53,7 +53,10 @@ def build_app(
     app.add_api_route("/health", _health, include_in_schema=False)
     app.mount(STATIC_URL, StaticFiles(directory=STATIC))
     add_pages(Desk(workstation, shelf, Texts(language), rules.users))
-    ui.run_with(app, title="marrowscope", language="en-US", show_welcome_message=False, reconnect_timeout=10)
+    # Without Tailwind, which would compile styles in the browser at each opening: the pages have their own.
+    ui.run_with(
+        app, title="marrowscope", language="en-US", tailwind=False, show_welcome_message=False, reconnect_timeout=10
+    )
     nicegui_app.config.socket_io_js_transports = ["websocket"]  # the guard refuses polling where people log in
     return app
 
