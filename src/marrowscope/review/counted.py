@@ -116,7 +116,7 @@ class CountedSlide:
             bits |= np.where(frame["flags"].list.contains(name).to_numpy(), np.uint8(bit), np.uint8(0))
         return CellArrays(
             boxes=np.ascontiguousarray(frame.select("x0", "y0", "x1", "y1").to_numpy(), np.float64),
-            types=np.array([CODES[name] for name in frame["type"]], np.int16),
+            types=frame["type"].replace_strict(CODES, return_dtype=pl.Int16).to_numpy().copy(),
             certainty=frame["certainty"].to_numpy().astype(np.float32),
             anomaly=frame["anomaly"].fill_null(float("nan")).to_numpy().astype(np.float32),
             flags=bits,
