@@ -10,7 +10,8 @@ import pytest
 import torch
 import typer
 
-from marrowscope.annotations.tiles import LabelledTiles, TilePart, write_tiles
+from marrowscope.annotations.cutting import TilePart, write_tiles
+from marrowscope.annotations.tiles import LabelledTiles
 from marrowscope.cli import main
 from marrowscope.cli.train import app
 from marrowscope.errors import DataError, OutputError

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 import torch
 
-from marrowscope.annotations.tiles import LabelledTiles, TilePart, write_tiles
+from marrowscope.annotations.cutting import TilePart, write_tiles
+from marrowscope.annotations.tiles import LabelledTiles
 from marrowscope.errors import DataError
 from marrowscope.learning.cascade.augmentation import Augmentation
 from marrowscope.learning.cascade.data import RareFirst, TileExamples, frequencies, repeat_factors, together

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 import torch
 
-from marrowscope.annotations.tiles import TilePart, read_tiles, write_tiles
+from marrowscope.annotations.cutting import TilePart, write_tiles
+from marrowscope.annotations.tiles import read_tiles
 from marrowscope.geometry import Size
 from marrowscope.learning.cascade.command import hold_out
 from marrowscope.learning.cascade.data import RareFirst, repeat_factors

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision.ops import box_iou
 
-from marrowscope.annotations.tiles import LabelledTiles, TilePart, write_tiles
+from marrowscope.annotations.cutting import TilePart, write_tiles
+from marrowscope.annotations.tiles import LabelledTiles
 from marrowscope.errors import DataError
 from marrowscope.geometry import Size
 from marrowscope.learning.cascade import training

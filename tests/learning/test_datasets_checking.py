@@ -57,6 +57,31 @@ def test_a_clean_folder_passes_without_findings(tmp_path: Path) -> None:
     assert [done for _, done in told] == sorted(done for _, done in told)
 
 
+def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "cells"
+    write(folder, {f"{label}/{n}.png": cell(10 * n + k) for n in range(3) for k, label in enumerate(("a", "b"))})
+    (folder / "Blast").mkdir()
+    (folder / "Blast" / "notes.txt").write_text("not yet")
+    (folder / ".cache").mkdir()
+    (folder / "images").mkdir()
+    found = one(check_data([folder]), "empty-class")
+    assert (found.severity, found.count, found.items) == ("warning", 1, ("cells/Blast",))
+    assert "remove it" in found.advice
+    write(folder, {"Blast/deep/1.png": cell(99)})
+    assert "empty-class" not in kinds(check_data([folder]))
+
+
+def test_an_empty_class_of_a_split_is_named_and_a_table_needs_no_folders(tmp_path: Path) -> None:
+    split = tmp_path / "split"
+    write(split, {f"{part}/1.png": cell(seed) for seed, part in enumerate(("train/a", "train/b", "test/a"))})
+    (split / "test" / "b").mkdir()
+    assert one(check_data([split]), "empty-class").items == ("split/test/b",)
+    table = write(tmp_path / "table", {"a/1.png": cell(7)})
+    (table / "labels.csv").write_text("file,label\na/1.png,a\n")
+    (table / "b").mkdir()
+    assert "empty-class" not in kinds(check_data([table]))
+
+
 def test_links_that_lead_nowhere_and_garbage_are_unreadable(tmp_path: Path) -> None:
     write(tmp_path, {f"a/{n}.png": cell(n) for n in range(2)})
     (tmp_path / "a/huge.png").write_bytes((tmp_path / "a/0.png").read_bytes()[:16] + b"\x7f\xff\xff\xff" * 2 + bytes(9))

@@ -44,6 +44,15 @@ def test_counts_sizes_and_what_to_mind(tmp_path: Path) -> None:
     assert plain["sizes"] == [{"width": 24, "height": 20, "pictures": 31}, {"width": 28, "height": 20, "pictures": 1}]
 
 
+def test_a_class_of_one_picture_and_one_of_few_are_said(tmp_path: Path) -> None:
+    rows = [(f"{word}{n}.png", word, "", "") for word, number in (("b", 10), ("c", 9), ("a", 1)) for n in range(number)]
+    (said,) = [note for note in describe(read_cell_set(a_set(tmp_path, rows))).notes if "few pictures" in note]
+    assert "only 1 of a, 9 of c. " in said
+    assert "--classes" in said
+    enough = read_cell_set(a_set(tmp_path, rows[:10]))
+    assert not [note for note in describe(enough).notes if "few pictures" in note]
+
+
 def test_the_page_stands_alone_and_shows_a_sample_of_each_class(tmp_path: Path) -> None:
     rows = [(f"{n}.png", "blast" if n < 30 else "<b>", "", "") for n in range(33)]
     cells = read_cell_set(a_set(tmp_path, rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from marrowscope.errors import DataError
 from marrowscope.learning.transfer.heads import Head
+from marrowscope.learning.transfer.names import NAMES, name_of
 from marrowscope.learning.transfer.networks import NETWORKS, CellNetwork, build, from_spec
 from marrowscope.learning.transfer.recipes.sides import fitting
 from marrowscope.learning.transfer.start import restore_folded
@@ -45,17 +47,25 @@ def test_every_network_gives_logits_and_a_map_with_the_head_of_the_papers(key: s
     assert network.head.linear.in_features == 256
 
 
+def test_every_network_has_a_name_and_files_called_by_it_or_its_key_are_the_same() -> None:
+    assert list(NAMES) == list(NETWORKS)
+    assert [network.name for network in NETWORKS.values()] == list(NAMES.values())
+    assert [name.lower().replace(" ", "-") for name in NAMES.values()] == list(NETWORKS)
+    assert not set(NAMES) & set(NAMES.values())
+    assert (name_of("mobilenetv2"), name_of("another")) == ("MobileNetV2", "another")
+
+
 def test_every_network_that_a_paper_names_is_there() -> None:
-    named = {paper: {n.name for n in NETWORKS.values() if paper in n.papers} for paper in
+    named = {paper: {n.key for n in NETWORKS.values() if paper in n.papers} for paper in
              ("shah-2025", "meem-2023", "senthilkumar-2023", "veerasagar-2025")}  # fmt: skip
     assert named == {
         "shah-2025": {
-            "SequentialCNN", "ConvNeXtSmall", "ConvNeXtTiny", "DenseNet121", "EfficientNetB5", "ResNet50", "VGG16",
-            "Xception",
+            "sequential-cnn", "convnext-small", "convnext-tiny", "densenet121", "efficientnet-b5", "resnet50", "vgg16",
+            "xception",
         },
-        "meem-2023": {"InceptionResNetV2"},
-        "senthilkumar-2023": {"VGG16", "ResNet50", "EfficientNetB0"},
-        "veerasagar-2025": {"EfficientNetB0", "VGG16"},
+        "meem-2023": {"inception-resnet-v2"},
+        "senthilkumar-2023": {"vgg16", "resnet50", "efficientnet-b0"},
+        "veerasagar-2025": {"efficientnet-b0", "vgg16"},
     }  # fmt: skip
 
 
@@ -159,7 +169,7 @@ def test_all_stages_are_a_free_base_none_a_frozen_one_and_more_are_refused() -> 
     network.free_last(0).train()
     assert not any(part.requires_grad for part in network.base.parameters())
     assert not network.base.training
-    with pytest.raises(DataError, match="MobileNetV4Small has 6 stages; 7 of them cannot learn"):
+    with pytest.raises(DataError, match="MobileNetV4-small has 6 stages; 7 of them cannot learn"):
         network.free_last(7)
 
 
@@ -191,7 +201,7 @@ def test_the_tokens_of_a_transformer_become_a_map() -> None:
 def test_sides_that_a_network_cannot_take_are_refused() -> None:
     with pytest.raises(DataError, match="whole patches of 14 px, not 128: give 126 px"):
         build("dinobloom-s", 3, Head("token"), weights=None, seed=0, side=128)
-    with pytest.raises(DataError, match="pictures of 64 px are too small for InceptionResNetV2"):
+    with pytest.raises(DataError, match="pictures of 64 px are too small for Inception-ResNet-v2"):
         build("inception-resnet-v2", 3, Head(), weights=None, seed=0, side=64)
     with pytest.raises(DataError, match="there is no network 'resnet-50'; the networks are: sequential-cnn, "):
         build("resnet-50", 3, Head(), weights=None, seed=0)
@@ -254,13 +264,23 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["mobilenetv4-small", "dinobloom-s"])
 def test_a_hub_that_cannot_be_reached_is_named_with_the_way_round(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = logging.getLogger("huggingface_hub")
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())
+    monkeypatch.setattr(client, "handlers", [listener])
+
     def unreachable(*given: object, **settings: object) -> str:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
         raise ConnectionError("no network")
 
     monkeypatch.setattr(timm.models._hub, "hf_hub_download", unreachable)
     hub = NETWORKS[key].hub_id
     with pytest.raises(DataError, match=rf"{hub}.* cannot be downloaded .*--weights FILE"):
         build(key, 3, Head(), weights="hub", seed=0, side=fitting(key, 64))
+    assert said == []
+    client.warning("afterwards it speaks again")
+    assert said == ["afterwards it speaks again"]
     with pytest.raises(DataError, match="no hub holds weights of MobileNetV2"):
         build("mobilenetv2", 3, Head(), weights="hub", seed=0, side=64)
 

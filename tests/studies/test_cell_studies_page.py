@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,14 +171,14 @@ def test_numbers_of_the_page_are_those_of_the_outputs(jobs: list[FinishedJob]) -
 def test_mcnemar_is_of_the_same_cells_only(jobs: list[FinishedJob], tmp_path: Path) -> None:
     other = read_job(draw_job(tmp_path / "other", "densenet121", cells=140))
     (pairs,) = compare(entries([*jobs, other]))
-    assert "densenet121" not in pairs.labels
+    assert "DenseNet121" not in pairs.labels
     assert (len(pairs.labels), pairs.n) == (4, 140)
-    a, b = pairs.labels.index("convnext-small"), pairs.labels.index("vgg16")
+    a, b = pairs.labels.index("ConvNeXt-small"), pairs.labels.index("VGG16")
     assert pairs.gain[a, b] == -pairs.gain[b, a] > 0
     test = pairs.tests[min(a, b), max(a, b)]
     assert pairs.gain[a, b] == pytest.approx(100 * (test.only_first - test.only_second) / 140)
     table = pairs_table(pairs, "x")
-    assert f"{test.only_second} : {test.only_first}, p" in row_of(table, "vgg16")["convnext-small"]
+    assert f"{test.only_second} : {test.only_first}, p" in row_of(table, "VGG16")["ConvNeXt-small"]
     assert compare(entries([other])) == []
 
 
@@ -228,6 +229,15 @@ def test_the_page_of_veerasagar_has_the_interval_it_lacks(tmp_path: Path) -> Non
     assert row_of(table, "EfficientNetB0 or VGG16, paper")["test accuracy, %"] == "82.58 (75.2 to 88.1)"
     assert row_of(table, "EfficientNetB0, ours")["test cells"] == "140"
     assert row_of(table, "VGG16, ours")["test accuracy, %"] == "not run"
+
+
+def test_a_network_that_the_paper_lacks_is_called_by_its_name(tmp_path: Path) -> None:
+    written = markdown(page_of("meem-2023", [read_job(draw_job(tmp_path / "job", "mobilenetv4-small"))]), "page")
+    assert "## By class: MobileNetV4-small\n" in written
+    assert "| Test, MobileNetV4-small |" in written
+    assert "](page/bars-mobilenetv4-small.svg)" in written  # files are called as keys are
+    assert not re.search(r"mobilenetv4-small(?!\.svg)", written)
+    assert entries([read_job(tmp_path / "job")], names={"mobilenetv4-small": "Ours"})[0].label == "Ours"
 
 
 def test_data_without_hairy_cells_are_not_passed_off_as_such(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_the_sheet_of_the_best_network_of_the_first_arm(job: FinishedJob, tmp_pa
     ]
     *sheets, table = sheet_blocks(entries(jobs), ", modern", "modern-sheet")
     assert isinstance(table, Table)
-    assert table.title == "What the maps of sequential-cnn, first point at, modern"
+    assert table.title == "What the maps of Sequential CNN, first point at, modern"
     assert table.rows[0][1].count("(") == 1
     photographs = [sheet for sheet in sheets if isinstance(sheet, Photograph)]
     assert [sheet.title.split(":")[0] for sheet in photographs] == ["Called as labelled", "Called otherwise"]

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from marrowscope.annotations.cutting import NoTilesError, TilePart, TileWriter, cut_tiles
 from marrowscope.annotations.naming import ClassMap
 from marrowscope.annotations.reading import ENDINGS, check_spacing, format_of, read_for_slide
 from marrowscope.annotations.table import Annotations
-from marrowscope.annotations.tiles import NoTilesError, TilePart, TileWriter, cut_tiles
 from marrowscope.errors import DataError, MarrowscopeError, how_many
 from marrowscope.slides import open_slide, require_spacing
 from marrowscope.taxonomy import CELL_TYPES, WANG_2022_TYPES

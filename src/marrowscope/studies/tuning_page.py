@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marrowscope.errors import how_many
+from marrowscope.learning.transfer.names import name_of
 from marrowscope.studies.cell_studies.figures import write_pngs
 from marrowscope.studies.cell_studies.plots import ABOVE, GAP_ACROSS, GAP_DOWN, HIGH, LEFT, WIDE, _ticks
 from marrowscope.studies.page import Block, Figure, Page, Table, Text, write_page
@@ -55,7 +56,7 @@ def write_tuning_page(tuning: Tuning) -> Path:
 def tuning_page(tuning: Tuning) -> Page:
     """The page, whatever the number of trials."""
     facts, cells = tuning.facts, tuning.facts["cells"]
-    what = f"{facts['network']} by the recipe {facts['recipe']}, {how_many(facts['epochs'], 'epoch')}"
+    what = f"{name_of(facts['network'])} by the recipe {facts['recipe']}, {how_many(facts['epochs'], 'epoch')}"
     learnt = f"Learned from {how_many(cells['train'], 'cell')}, judged on {how_many(cells['val'], 'validation cell')}"
     intro = (
         f"{what} at {facts['side']} px; start: {facts['start'].split(',')[0]}.",
@@ -66,7 +67,7 @@ def tuning_page(tuning: Tuning) -> Page:
     blocks: list[Block] = [_found(tuning)]
     if tuning.trials:
         blocks += [_history(tuning.trials), _importance(tuning), _values(tuning), _table(tuning)]
-    return Page(f"Tuning {facts['network']} by {facts['recipe']}", intro, facts["typed"], tuple(blocks))
+    return Page(f"Tuning {name_of(facts['network'])} by {facts['recipe']}", intro, facts["typed"], tuple(blocks))
 
 
 def _found(tuning: Tuning) -> Text:

@@ -20,6 +20,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from marrowscope.errors import DataError
+from marrowscope.learning.hub import download_state
 from marrowscope.learning.weights import read_layers
 
 HUB = "hub"
@@ -165,13 +166,12 @@ def _undivided(key: str, found: dict[str, Tensor]) -> str:
 
 def _from_hub(name: str) -> dict[str, Tensor]:
     try:
-        network: nn.Module = timm.create_model(name, pretrained=True)
+        return download_state(name)
     except Exception as error:  # the hub's client raises whatever its transport raises
         raise DataError(
             f"the weights of {name} cannot be downloaded ({type(error).__name__}); fetch them elsewhere and give the "
             "file with --weights FILE, or train from random initialisation: --recipe scratch"
         ) from error
-    return network.state_dict()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """Is a folder of pictures fit to learn from? Everything that can be seen without a model.
 
 :func:`check_data` looks at every file once and asks: can it be read, is it there twice, does it leak from one split
-into another, do labels contradict each other, do boxes lie in their pictures, are classes in balance, and is the
-spacing what it is said to be (from the size of red cells, :mod:`marrowscope.slides.red_cells`)?
+into another, is a class empty, do labels contradict each other, do boxes lie in their pictures, are classes in balance,
+and is the spacing what it is said to be (from the size of red cells, :mod:`marrowscope.slides.red_cells`)?
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from marrowscope.learning.datasets.copies import conflicts, duplicates, find_lik
 from marrowscope.learning.datasets.findings import CheckReport, ClassCount, Finding, Severity, SizeGroup, in_order
 from marrowscope.learning.datasets.gathering import Gathered, Listed, gather
 from marrowscope.learning.datasets.inspecting import Inspected, inspect_all, read_reduced
+from marrowscope.learning.datasets.pictures import PICTURES
 from marrowscope.slides.red_cells import TOLERANCE, red_cell_diameter_in
 
 SMALLEST_SIDE = 32
@@ -131,6 +132,10 @@ def _unusable(gathered: Gathered, inspected: Sequence[Inspected]) -> list[Findin
     if gathered.missing:
         words = "files are listed in a table but not there"
         findings.append(Finding("error", "missing", len(gathered.missing), words, advice, gathered.missing))
+    if empty := gathered.empty:
+        words = "class folders hold no picture" if len(empty) > 1 else "class folder holds no picture"
+        advice = f"put its pictures there (files that end in {', '.join(sorted(PICTURES))}), or remove it"
+        findings.append(Finding("warning", "empty-class", len(empty), words, advice, empty))
     return findings
 
 

@@ -32,6 +32,9 @@ SIDE = 112
 IMBALANCE = 20.0
 """Largest over smallest class from which an imbalance is noted."""
 
+FEW = 10
+"""Pictures below which a class is noted: parts to learn from, to choose by and to test on can hardly be cut from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassFacts:
@@ -115,6 +118,12 @@ def _notes(cells: CellSet, facts: list[ClassFacts]) -> list[str]:
         notes.append(
             "the spacing is not known: networks see whole pictures resized, and no pack of them counts slides. "
             "marrowscope data check estimates it from red cells; give it to marrowscope train cells with --spacing"
+        )
+    few = [f"{one.count} of {one.word}" for one in sorted(facts, key=lambda one: one.count) if one.count < FEW]
+    if few:
+        notes.append(
+            f"few pictures: only {', '.join(few)}. A class needs some {FEW} or more, to learn from, to choose by and "
+            "to test on: add some, or leave it out by naming the others with --classes"
         )
     counts = [one.count for one in facts]
     if max(counts) > IMBALANCE * min(counts):

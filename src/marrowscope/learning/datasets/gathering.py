@@ -3,13 +3,13 @@
 Tables are CSV files up to two folders deep with a column ``file``, relative to the table: with ``label`` (and
 ``split``) they label pictures, with ``xmin, ymin, xmax, ymax`` (and ``class``) they hold boxes. VOC lists
 (``ImageSets/Main/train.txt`` ...) give splits. Where no table labels a set, its folders do: ``train``, ``val`` and
-``test`` are splits, the first other folder is the class.
+``test`` are splits, the first other folder is the class; such a folder without a picture is a class that is empty.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
+from marrowscope.learning.datasets.listing import folders_in, pictures_below
 from marrowscope.learning.datasets.pictures import PICTURES, is_picture_file
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -51,10 +52,13 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Pictures by name; ``missing`` names what a table lists and no file is there for."""
+    """Pictures by name; ``missing`` names what a table lists and no file is there for, ``empty`` folders of a class
+    below which there is no picture.
+    """
 
     pictures: tuple[Listed, ...]
     missing: tuple[str, ...]
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -76,6 +80,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
     """
     pictures: dict[Path, Listed] = {}
     missing: list[str] = []
+    full: dict[Path, str] = {}  # folders that are a class of a set, and its name
     for folder in folders:
         found = _tables(folder)
         sets = {tables.folder: tables for tables in found}
@@ -86,13 +91,15 @@ def gather(folders: Sequence[Path]) -> Gathered:
             real = Path(os.path.realpath(path))  # where Path.resolve raises for a link to itself
             if real not in pictures:
                 pictures[real] = _listed(path, home, sets.get(home))
+            if (of_class := _class_folder(path, home, sets.get(home))) is not None:
+                full[of_class] = home.resolve().name
         for tables in found:
             absent = sorted(file for file in tables.files() if not _is_there(tables.folder / file))
             missing += [str(tables.folder / file) for file in absent]
     if not pictures and not missing:
         where = ", ".join(str(folder) for folder in folders)
         raise DataError(f"no picture in {where}: expected files that end in {', '.join(sorted(PICTURES))}")
-    return Gathered(tuple(_one_name_each(pictures.values())), tuple(missing))
+    return Gathered(tuple(_one_name_each(pictures.values())), tuple(missing), tuple(_empty_beside(full)))
 
 
 def _is_there(file: Path) -> bool:
@@ -109,10 +116,33 @@ def _listed(path: Path, home: Path, tables: _Tables | None) -> Listed:
     parts = path.relative_to(home).parts[:-1]
     split = next((SPLIT_FOLDERS[part.lower()] for part in parts if part.lower() in SPLIT_FOLDERS), None)
     if tables is None or not tables.files():
-        of_class = [part for part in parts if part.lower() not in {*SPLIT_FOLDERS, *_NO_CLASS}]
-        return Listed(path, name, set_name, of_class[0] if of_class else None, split)
+        of_class = _class_folder(path, home, tables)
+        return Listed(path, name, set_name, of_class.name if of_class else None, split)
     known_split = tables.splits.get(file) or tables.splits.get(path.stem) or split
     return Listed(path, name, set_name, tables.labels.get(file), known_split, tables.boxes.get(file))
+
+
+def _class_folder(path: Path, home: Path, tables: _Tables | None) -> Path | None:
+    """The folder that is a picture's class; None where a table labels its set, or no folder is one."""
+    if tables is not None and tables.files():
+        return None
+    below = [parent for parent in reversed(path.parents) if parent.is_relative_to(home) and parent != home]
+    return next((folder for folder in below if _may_be_class(folder)), None)
+
+
+def _may_be_class(folder: Path) -> bool:
+    return folder.name.lower() not in {*SPLIT_FOLDERS, *_NO_CLASS}
+
+
+def _empty_beside(full: Mapping[Path, str]) -> list[str]:
+    """Folders beside those of classes that hold no picture, by set and name."""
+    found = []
+    for parent, set_name in sorted({(folder.parent, name) for folder, name in full.items()}):
+        for folder in folders_in(parent):
+            if _may_be_class(folder) and folder not in full and not pictures_below([folder])[0]:
+                split = f"{parent.name}/" if not _may_be_class(parent) else ""
+                found.append(f"{set_name}/{split}{folder.name}")
+    return found
 
 
 def _one_name_each(pictures: Iterable[Listed]) -> list[Listed]:

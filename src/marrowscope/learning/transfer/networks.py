@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from marrowscope.errors import DataError
 from marrowscope.learning.classifier.networks import mobilenet_v2
 from marrowscope.learning.transfer.heads import CellHead, Head
+from marrowscope.learning.transfer.names import NAMES
 
 SHAH, MEEM, SENTHILKUMAR, VEERASAGAR = "shah-2025", "meem-2023", "senthilkumar-2023", "veerasagar-2025"
 
@@ -36,7 +37,7 @@ class Network:
     ``hub_id``: where timm's hub has the start weights, None where they come from a file only; ``papers`` name it.
     """
 
-    name: str
+    key: str
     timm_id: str | None
     side: int
     title: str
@@ -45,50 +46,56 @@ class Network:
     kind: Literal["cnn", "vit"] = "cnn"
 
     @property
+    def name(self) -> str:
+        """As pages write it."""
+        return NAMES[self.key]
+
+    @property
     def patch(self) -> int:
         """Pixels a side of a transformer's patches, of which a picture holds whole ones; 1 for the others."""
         return int(str(self.timm_id).split("_patch")[1][:2]) if self.kind == "vit" else 1
 
 
 def _of_timm(
-    name: str, timm_id: str, side: int, title: str, *papers: str, hub: str | None = None, vit: bool = False
+    key: str, timm_id: str, side: int, title: str, *papers: str, hub: str | None = None, vit: bool = False
 ) -> Network:
-    return Network(name, timm_id, side, title, papers, hub or f"timm/{timm_id}", "vit" if vit else "cnn")
+    return Network(key, timm_id, side, title, papers, hub or f"timm/{timm_id}", "vit" if vit else "cnn")
 
 
-NETWORKS: dict[str, Network] = {
-    "sequential-cnn": Network("SequentialCNN", None, 180, "three convolutions of 16, 32, 64 filters", (SHAH,)),
-    "convnext-tiny": _of_timm("ConvNeXtTiny", "convnext_tiny.fb_in1k", 224, "ConvNeXt Tiny", SHAH),
-    "convnext-small": _of_timm("ConvNeXtSmall", "convnext_small.fb_in1k", 224, "ConvNeXt Small", SHAH),
-    "densenet121": _of_timm("DenseNet121", "densenet121.tv_in1k", 224, "DenseNet-121", SHAH),
-    "efficientnet-b0": _of_timm(
-        "EfficientNetB0", "tf_efficientnet_b0.in1k", 224, "EfficientNet B0", SENTHILKUMAR, VEERASAGAR
+_ALL = (
+    Network("sequential-cnn", None, 180, "three convolutions of 16, 32, 64 filters", (SHAH,)),
+    _of_timm("convnext-tiny", "convnext_tiny.fb_in1k", 224, "ConvNeXt Tiny", SHAH),
+    _of_timm("convnext-small", "convnext_small.fb_in1k", 224, "ConvNeXt Small", SHAH),
+    _of_timm("densenet121", "densenet121.tv_in1k", 224, "DenseNet-121", SHAH),
+    _of_timm("efficientnet-b0", "tf_efficientnet_b0.in1k", 224, "EfficientNet B0", SENTHILKUMAR, VEERASAGAR),
+    _of_timm("efficientnet-b5", "tf_efficientnet_b5.in1k", 456, "EfficientNet B5", SHAH),
+    _of_timm("resnet50", "resnet50.tv_in1k", 224, "ResNet-50", SHAH, SENTHILKUMAR),
+    _of_timm("vgg16", "vgg16.tv_in1k", 224, "VGG-16", SHAH, SENTHILKUMAR, VEERASAGAR),
+    _of_timm("xception", "legacy_xception.tf_in1k", 299, "Xception", SHAH),
+    _of_timm("inception-resnet-v2", "inception_resnet_v2.tf_in1k", 299, "Inception-ResNet v2", MEEM),
+    Network("mobilenetv2", None, 224, "MobileNetV2 1.0 with TensorFlow's padding"),
+    _of_timm("mobilenetv4-small", "mobilenetv4_conv_small.e2400_r224_in1k", 224, "MobileNetV4 conv small"),
+    _of_timm("efficientnetv2-b0", "tf_efficientnetv2_b0.in1k", 192, "EfficientNetV2 B0"),
+    _of_timm("efficientnetv2-s", "tf_efficientnetv2_s.in1k", 300, "EfficientNetV2 S"),
+    _of_timm("vit-small", "vit_small_patch16_224.augreg_in21k_ft_in1k", 224, "ViT small, patches of 16", vit=True),
+    _of_timm(
+        "dinobloom-s",
+        "vit_small_patch14_dinov2.lvd142m",
+        224,
+        "DinoBloom S (Koch et al. 2024), ViT small",
+        hub="1aurent/vit_small_patch14_224.dinobloom",
+        vit=True,
     ),
-    "efficientnet-b5": _of_timm("EfficientNetB5", "tf_efficientnet_b5.in1k", 456, "EfficientNet B5", SHAH),
-    "resnet50": _of_timm("ResNet50", "resnet50.tv_in1k", 224, "ResNet-50", SHAH, SENTHILKUMAR),
-    "vgg16": _of_timm("VGG16", "vgg16.tv_in1k", 224, "VGG-16", SHAH, SENTHILKUMAR, VEERASAGAR),
-    "xception": _of_timm("Xception", "legacy_xception.tf_in1k", 299, "Xception", SHAH),
-    "inception-resnet-v2": _of_timm(
-        "InceptionResNetV2", "inception_resnet_v2.tf_in1k", 299, "Inception-ResNet v2", MEEM
+    _of_timm(
+        "dinobloom-b",
+        "vit_base_patch14_dinov2.lvd142m",
+        224,
+        "DinoBloom B (Koch et al. 2024), ViT base",
+        hub="1aurent/vit_base_patch14_224.dinobloom",
+        vit=True,
     ),
-    "mobilenetv2": Network("MobileNetV2", None, 224, "MobileNetV2 1.0 with TensorFlow's padding"),
-    "mobilenetv4-small": _of_timm(
-        "MobileNetV4Small", "mobilenetv4_conv_small.e2400_r224_in1k", 224, "MobileNetV4 conv small"
-    ),
-    "efficientnetv2-b0": _of_timm("EfficientNetV2B0", "tf_efficientnetv2_b0.in1k", 192, "EfficientNetV2 B0"),
-    "efficientnetv2-s": _of_timm("EfficientNetV2S", "tf_efficientnetv2_s.in1k", 300, "EfficientNetV2 S"),
-    "vit-small": _of_timm(
-        "ViTSmall", "vit_small_patch16_224.augreg_in21k_ft_in1k", 224, "ViT small, patches of 16", vit=True
-    ),
-    "dinobloom-s": _of_timm(
-        "DinoBloomS", "vit_small_patch14_dinov2.lvd142m", 224, "DinoBloom S (Koch et al. 2024), ViT small",
-        hub="1aurent/vit_small_patch14_224.dinobloom", vit=True,
-    ),
-    "dinobloom-b": _of_timm(
-        "DinoBloomB", "vit_base_patch14_dinov2.lvd142m", 224, "DinoBloom B (Koch et al. 2024), ViT base",
-        hub="1aurent/vit_base_patch14_224.dinobloom", vit=True,
-    ),
-}  # fmt: skip
+)
+NETWORKS: dict[str, Network] = {network.key: network for network in _ALL}
 
 
 def find_network(name: str) -> Network:
@@ -302,7 +309,7 @@ def _sequential_cnn() -> nn.Module:
 def _colours(network: Network) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and spread of RGB 0..1: timm's own; 0..1 for the sequential CNN, -1..1 for MobileNetV2 of TensorFlow."""
     if network.timm_id is None:
-        return ((0.5,) * 3, (0.5,) * 3) if network.name == "MobileNetV2" else ((0.0,) * 3, (1.0,) * 3)
+        return ((0.5,) * 3, (0.5,) * 3) if network.key == "mobilenetv2" else ((0.0,) * 3, (1.0,) * 3)
     found = timm.models.get_pretrained_cfg(network.timm_id)
     assert found is not None  # a test holds the table of networks against timm's
     return tuple(found.mean), tuple(found.std)

@@ -14,6 +14,7 @@ from torch import Tensor
 from marrowscope.errors import DataError
 from marrowscope.learning.cascade.backbones import HUB, read_state
 from marrowscope.learning.classifier.networks import CellClassifier, load_folded, restore_batch_norm
+from marrowscope.learning.hub import download_state
 from marrowscope.learning.transfer.networks import CellNetwork
 from marrowscope.learning.weights import read_layers
 
@@ -74,13 +75,12 @@ def _from_hub(network: CellNetwork) -> dict[str, Tensor]:
         raise DataError(f"no hub holds weights of {known.name}; give a file with --weights FILE, or leave it out")
     name = known.timm_id if known.hub_id == f"timm/{known.timm_id}" else f"hf-hub:{known.hub_id}"
     try:
-        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+        return download_state(name)
     except Exception as error:  # the hub's client raises whatever its transport raises
         raise DataError(
             f"the weights of {known.name} ({known.hub_id}) cannot be downloaded ({type(error).__name__}); fetch them "
             "elsewhere and give the file with --weights FILE, or leave --weights out to start from random weights"
         ) from error
-    return state
 
 
 def _fill(network: CellNetwork, found: dict[str, Tensor], weights: str | Path) -> None:

@@ -117,7 +117,7 @@ class Guard:
             return
         if scope["path"].startswith(NICEGUI_SOCKET):
             raise _Refused(Refusal(403, "Pages speak to this server by websocket only."))
-        found = await self._find(headers, use=True)
+        found = await self._find(headers, use=not public)  # the page that asks whether it is over is no use
         if public:
             await self.app(_known(scope, _identity(found)) if found else scope, receive, send)
             return

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 def login_router(users: Users, sessions: Sessions, rules: Rules, *, limiter: LoginLimiter | None = None) -> APIRouter:
     """``/login``, ``/logout`` and the style of the page, for a review with users. The guard stands before them."""
     router = APIRouter(include_in_schema=False)
-    limits = limiter or LoginLimiter()
+    limits = LoginLimiter() if limiter is None else limiter  # an empty one is false
     hashing = anyio.CapacityLimiter(HASHED_AT_ONCE)
 
     @router.get("/login")

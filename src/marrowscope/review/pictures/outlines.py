@@ -22,6 +22,9 @@ _LINE, _CASING = 2, 5
 _OPACITY = 0.8
 """Of the casing."""
 
+_PAD = 8
+"""What is drawn beyond a tile and cut off, tile pixels: lines are smoothed otherwise at the border of a picture."""
+
 _SHIFT = 4
 """OpenCV takes positions in 16ths of a pixel."""
 
@@ -67,7 +70,7 @@ class RegionOverlay:
         """The pixels of a tile, RGBA ``(side, side, 4)``; raises as :meth:`tile` does."""
         self.grid.check(z, x, y)
         side, step, area = self.grid.side, self.grid.step(z), self.grid.box(z, x, y)
-        margin = _CASING * step
+        margin = 4 * _PAD * step
         window = (area.x0 - margin, area.y0 - margin, area.x1 + margin, area.y1 + margin)
         rings = self._at(z)
         bounds = shapely.bounds(rings) * np.array([1, 1, -1, -1])
@@ -75,7 +78,7 @@ class RegionOverlay:
         tile = np.zeros((side, side, 4), np.uint8)
         for region in np.unique(self._region[near]).tolist():
             lines = shapely.get_parts(shapely.clip_by_rect(rings[near & (self._region == region)], *window))
-            points = [(shapely.get_coordinates(line) - (area.x0, area.y0)) / step - 0.5 for line in lines]
+            points = [(shapely.get_coordinates(line) - (area.x0, area.y0)) / step + (_PAD - 0.5) for line in lines]
             paths = [np.rint(path * (1 << _SHIFT)).astype(np.int32) for path in points if len(path)]
             if paths:
                 red, green, blue = self._colours[region].tolist()
@@ -94,9 +97,9 @@ def _draw(tile: Tile, paths: list[NDArray[np.int32]], colour: tuple[int, int, in
     """One region over what is there: smoothed lines, the colour over its casing."""
 
     def cover(width: int) -> NDArray[np.float32]:
-        mask = np.zeros(tile.shape[:2], np.uint8)
+        mask = np.zeros((tile.shape[0] + 2 * _PAD, tile.shape[1] + 2 * _PAD), np.uint8)
         cv2.polylines(mask, paths, False, 255, width, cv2.LINE_AA, _SHIFT)
-        return np.divide(mask[..., None], 255, dtype=np.float32)
+        return np.divide(mask[_PAD:-_PAD, _PAD:-_PAD, None], 255, dtype=np.float32)
 
     _over(tile, casing_of(*colour), cover(_CASING) * _OPACITY)
     _over(tile, colour, cover(_LINE))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from marrowscope.errors import DataError
 from marrowscope.evaluation.cell_scores import CellScores, score_cells
 from marrowscope.evaluation.redrawing import Spread, spread
+from marrowscope.learning.transfer.names import name_of
 from marrowscope.taxonomy import CELL_TYPES
 
 FACTS_FILE, HISTORY_FILE, PREDICTIONS_FILE = "facts.json", "history.csv", "predictions.parquet"
@@ -210,7 +211,8 @@ def entries(
     """Jobs that differ by their seed alone as one entry; arms as they come, in each the
     networks in ``order`` first, then by name.
 
-    Labels are ``names`` of the networks, with recipe, arm and start where these differ among the jobs.
+    Labels are ``names`` of the networks, else what we call them, with recipe, arm and start where these differ among
+    the jobs.
     """
     groups: dict[tuple[str, ...], list[FinishedJob]] = {}
     for job in jobs:
@@ -225,7 +227,7 @@ def entries(
 
     found = []
     for key in sorted(groups, key=rank):
-        words = [(names or {}).get(key[0], key[0])]
+        words = [(names or {}).get(key[0]) or name_of(key[0])]
         words += [key[place] for place in (2, 1) if several[place] and key[place]]
         if several[3] and sum(other[:3] == key[:3] for other in groups) > 1:
             words.append(start_words(key[3]))

@@ -22,7 +22,7 @@ import shapely
 from numpy.typing import NDArray
 
 from marrowscope.annotations import Annotations, LabelledTiles, TileWriter, cut_tiles, read_annotations, read_tiles
-from marrowscope.annotations.tiles import VISIBLE
+from marrowscope.annotations.cutting import VISIBLE
 from marrowscope.errors import DataError, how_many
 from marrowscope.files import whole_file, write_json
 from marrowscope.phantom.cohort import Cohort, CohortSlide, read_cohort
