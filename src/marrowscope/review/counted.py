@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,6 +182,16 @@ class CountedSlide:
             return load_regions(self.folder / "regions.geojson", self.slide)
         except (OSError, ValueError) as error:
             raise self._broken("regions.geojson", error) from error
+
+    @cached_property
+    def particles(self) -> int | None:
+        """How many particles were seen; None when nobody looked. Unlike :attr:`finding` it needs no slide."""
+        try:
+            told = json.loads((self.folder / "regions.geojson").read_bytes()).get("marrowscope") or {}
+        except (OSError, ValueError, AttributeError) as error:
+            raise self._broken("regions.geojson", error) from error
+        found = told.get("particles")
+        return found if isinstance(found, int) else None
 
     def _broken(self, name: str, error: object) -> ReviewError:
         return ReviewError(

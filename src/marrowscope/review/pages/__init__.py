@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from marrowscope.review.pages.cases import add_cases_page
 from marrowscope.review.pages.frame import Desk
+from marrowscope.review.pages.slide import add_slide_page
 
 
 def add_pages(desk: Desk) -> None:
     """Register every page."""
     add_cases_page(desk)
+    add_slide_page(desk)
