@@ -123,7 +123,9 @@ def told(name: str, values: Sequence[float]) -> str:
     """One line: median, slowest tenth, slowest."""
     ordered = sorted(values)
     tenth = ordered[int(0.9 * (len(ordered) - 1))]
-    return f"{name:52} median {statistics.median(ordered):6.0f} ms, 90 % within {tenth:6.0f}, slowest {ordered[-1]:6.0f}"
+    return (
+        f"{name:52} median {statistics.median(ordered):6.0f} ms, 90 % within {tenth:6.0f}, slowest {ordered[-1]:6.0f}"
+    )
 
 
 def main() -> None:

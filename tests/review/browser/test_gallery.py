@@ -12,6 +12,7 @@ import numpy as np
 from marrowscope.review.counted import TYPE_NAMES
 from marrowscope.review.edits import Retype
 from marrowscope.review.workstation import open_workstation
+
 from .conftest import Serve, Served
 
 if TYPE_CHECKING:
@@ -189,7 +190,9 @@ def test_when_the_server_goes_away_nothing_stays_half(page: Page, serve: Serve, 
     assert under_cursor(page) == before
     served.again()
     # The frame of the page, which has lost its server, may load it anew: the same cell is under the cursor then.
-    page.wait_for_function("document.querySelector('.gallery[data-state=open]') && !document.querySelector('.banner.bad')")
+    page.wait_for_function(
+        "document.querySelector('.gallery[data-state=open]') && !document.querySelector('.banner.bad')"
+    )
     page.wait_for_load_state("networkidle")
     assert kinds(page, served) == ["retype"]
     page.keyboard.press("u")
