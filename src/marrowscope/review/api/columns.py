@@ -31,8 +31,8 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
     """The cells of one slide in a reading at row ``n`` of the log.
 
     ``order (counted,)``: place of each cell in the sprite sheets. Columns: ``type`` (place in the list of types),
-    ``model`` (the type that the pack gave), ``state`` and ``flags`` (bits), ``certainty`` (0..255), ``anomaly`` (32 is the threshold), ``sprite``, and the
-    middle of the box ``x, y`` and its sides ``w, h`` in level-0 pixels.
+    ``model`` (the type that the pack gave), ``state`` and ``flags`` (bits), ``certainty`` (0..255), ``anomaly`` (32 is
+    the threshold), ``sprite``, and the middle of the box ``x, y`` and its sides ``w, h`` in level-0 pixels.
     """
     total, counted = len(state), state.counted
     boxes = state.boxes
