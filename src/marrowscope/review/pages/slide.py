@@ -64,11 +64,14 @@ def add_slide_page(desk: Desk) -> None:
     ) -> None:
         identity = current_identity(request)
         try:
-            tabs, given = await run.io_bound(prepared, case, slide, cell, reading, identity)
+            found = await run.io_bound(prepared, case, slide, cell, reading, identity)
         except ReviewError as error:
             with frame(desk, request, desk.texts("viewer.not_open")):
                 ui.label(str(error)).props("role=alert").style("padding: 24px")
             return
+        if found is None:  # the server is being stopped
+            return
+        tabs, given = found
         ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/viewer.css">')
         with frame(desk, request, f"{tabs.title} · {given['label']}", tabs):
             Viewer(given)
