@@ -31,7 +31,7 @@ def results(counted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(results, serve):
-    return serve(results)
+    return serve(results).url.rstrip("/")
 
 
 @pytest.fixture(scope="module")
