@@ -31,6 +31,8 @@ import polars as pl
 from marrowscope.runs import read_run
 from marrowscope.slides import open_slide
 
+JSON = {"Content-Type": "application/json"}
+
 SEEN = 5, 3
 """Columns and rows of tiles of a window of 1366 x 768 pixels beside the panel."""
 
@@ -75,12 +77,13 @@ def served(results: Path) -> Iterator[http.client.HTTPConnection]:
 def ask(connection: http.client.HTTPConnection, path: str, body: object = None) -> tuple[bytes, float]:
     """What the server answers, and the seconds until all of it was there."""
     begun = time.perf_counter()
-    if body is None:
-        connection.request("GET", "/api/v1" + path)
-    else:
-        connection.request("POST", "/api/v1" + path, json.dumps(body), {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    content = answer.read()
+    try:
+        connection.request("GET" if body is None else "POST", "/api/v1" + path, json.dumps(body), JSON)
+        answer = connection.getresponse()
+        content = answer.read()
+    except (http.client.RemoteDisconnected, ConnectionError):  # it was idle for too long: a new one
+        connection.close()
+        return ask(connection, path, body)
     seconds = time.perf_counter() - begun
     assert answer.status < 300, (path, answer.status, content[:200])
     return content, seconds

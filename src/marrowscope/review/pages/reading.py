@@ -11,7 +11,7 @@ from marrowscope.review.workstation import Refused, Workstation
 
 
 def reading_for(state: CaseState, identity: Identity) -> str:
-    """The reading that a person comes to: the own blind one, adjudicated once all observers have finished, else main."""
+    """The reading that a person comes to: the own blind one, adjudicated once all have finished, else main."""
     if not state.observers:
         return MAIN
     if not state.read_blind:

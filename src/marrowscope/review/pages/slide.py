@@ -69,7 +69,7 @@ def add_slide_page(desk: Desk) -> None:
             with frame(desk, request, desk.texts("viewer.not_open")):
                 ui.label(str(error)).props("role=alert").style("padding: 24px")
             return
-        if found is None:  # the server is about to stop
+        if found is None:  # the server is being stopped
             return
         tabs, given = found
         ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/viewer.css">')

@@ -9,6 +9,7 @@ import Minimap from "marrowscope-review/viewer/minimap.js";
 import Panel from "marrowscope-review/viewer/panel.js";
 import { Review } from "marrowscope-review/viewer/review.js";
 import ScaleBar from "marrowscope-review/viewer/scale.js";
+import { styles } from "marrowscope-review/viewer/styles.js";
 import { number, speaker } from "marrowscope-review/viewer/words.js";
 
 const PRESETS = [5, 10, 20, 40, 100];
@@ -32,7 +33,7 @@ export default {
             <span class="part"></span>
             <label><input type="checkbox" :checked="cells" @change="toggleCells"> {{ say('cells') }}</label>
             <label><input type="checkbox" :checked="regions" @change="toggleRegions"> {{ say('regions') }}</label>
-            <label>{{ say('colour') }} <select :value="by" @change="colour($event.target.value)">
+            <label>{{ say('colour') }} <select :value="by" @change="colour($event.target.value); $refs.map.focus()">
               <option v-for="one in ['type', 'certainty']" :key="one" :value="one">{{ say('by_' + one) }}</option></select></label>
             <span class="space"></span>
             <button v-for="one in presets" :key="one" type="button" class="plain small" :aria-label="say('magnify', { n: one })" @click="slide.magnify(one)">{{ one }}×</button>
@@ -58,7 +59,7 @@ export default {
           </div>
           <div class="foot"><p class="status" role="status">{{ note }}</p><span class="place" :aria-label="say('place')">{{ place }}</span></div>
         </section>
-        <Panel :given="given" :cell="cell" :draft="draft" :picture="picture" :gallery="gallery" :locked="locked" :by="by" :counts="counts" :looked="now?.looked" :n="n"
+        <Panel :given="given" :cell="cell" :draft="draft" :picture="picture" :gallery="gallery" :locked="locked" :by="by" :counts="counts" :looked="now?.looked"
           @retype="retype" @confirm="confirm" @remove="remove" @close="choose(null)" @add="addAs" @cancel="leave" />
         <Help ref="help" :given="given" />
       </template>
@@ -96,7 +97,7 @@ export default {
       return this.say("at", { x: Math.floor(x), y: Math.floor(y), across: Math.round(x * across), down: Math.round(y * down) });
     },
     picture() {
-      return this.cell && `${this.base}/cells/${this.cell.cell}/picture.jpg?um=25&pixels=256&${this.reading}&n=${this.n}`;
+      return this.cell && `${this.base}/cells/${this.cell.cell}/picture.jpg?um=25&pixels=256&${this.reading}&n=${this.cell.last?.n ?? 0}`;
     },
     gallery() {
       const asked = this.given.asked ? `&${this.reading}` : "";
@@ -110,16 +111,17 @@ export default {
   async mounted() {
     try {
       this.review = new Review(`/cases/${this.given.case}`, this.given.reading, {
-        changed: (rows, mine) => this.changed(rows, mine),
+        changed: (...told) => this.changed(...told),
         now: (answer) => this.tell(answer),
         offline: (offline) => (this.offline = offline),
+        failed: (error) => (this.trouble = this.why(error)),
       });
       const [about] = await Promise.all([get(this.path), this.review.start(), styles("nicegui-leaflet/leaflet/leaflet.css")]);
       this.about = about;
     } catch (error) {
       this.review.stop();
       this.state = "missing";
-      this.failure = this.why(error);
+      this.failure = this.why(error).replace(/^./, (first) => first.toUpperCase());
       return;
     }
     const view = { reading: this.given.reading, by: this.by, n: this.n };
@@ -213,25 +215,31 @@ export default {
     },
 
     // Edits.
-    async edit(edit, done, boxes = null) {
+    // `shown`: what the chosen cell is at once, until the server has answered.
+    async edit(edit, done, boxes = null, shown = {}) {
       this.trouble = "";
       if (this.locked) return null;
+      const before = this.cell;
       try {
-        this.touching = boxes;
-        const change = await this.review.edit(edit);
+        if (before) this.cell = { ...before, ...shown };
+        const change = await this.review.edit(edit, boxes);
         this.note = done;
         return change;
       } catch (error) {
         this.trouble = this.say("not_kept", { why: this.why(error) });
+        if (before && this.cell?.cell === before.cell) {
+          this.cell = before;
+          this.chosen.show(before.box, this.about);
+          if (error.status !== 0) await this.choose(before.cell); // others may have changed it
+        }
         await this.review.poll();
-        if (this.cell) await this.choose(this.cell.cell); // as it is
         return null;
       }
     },
-    changed(rows, mine) {
+    changed(rows, mine, boxes) {
       this.n = this.review.n;
       const here = rows.flatMap((row) => row.cells.filter((part) => part.slide === this.given.slide));
-      this.slide?.cells.refresh({ n: this.n }, mine ? this.touching : here.length ? null : []);
+      this.slide?.cells.refresh({ n: this.n }, here.length ? boxes : []);
       const cell = this.cell?.cell;
       if (!mine && here.length) this.note = this.say("others", { actor: rows[rows.length - 1].actor });
       if (cell !== undefined && here.some((part) => part.rows.includes(cell))) this.choose(cell);
@@ -242,12 +250,12 @@ export default {
     retype(to) {
       if (!this.cell) return;
       const { cell, box } = this.cell;
-      this.edit({ kind: "retype", cells: this.only(cell), to }, this.say("done_type", { cell, type: this.titleOf(to) }), [box]);
+      this.edit({ kind: "retype", cells: this.only(cell), to }, this.say("done_type", { cell, type: this.titleOf(to) }), [box], { type: to, looked: true, last: null });
     },
     confirm() {
       if (!this.cell) return;
       const { cell, box } = this.cell;
-      this.edit({ kind: "confirm", cells: this.only(cell) }, this.say("done_confirm", { cell }), [box]);
+      this.edit({ kind: "confirm", cells: this.only(cell) }, this.say("done_confirm", { cell }), [box], { looked: true, last: null });
     },
     remove() {
       if (!this.cell) return;
@@ -287,7 +295,9 @@ export default {
       const box = this.draft;
       const change = await this.edit({ kind: "add", slide: this.given.slide, box, to }, this.say("done_add", { type: this.titleOf(to) }), [box]);
       if (!change) return;
+      const { note } = this;
       this.leave();
+      this.note = note;
       const own = change.cells.find((part) => part.slide === this.given.slide);
       if (own) await this.choose(own.rows[0]);
     },
@@ -296,6 +306,7 @@ export default {
       else if (!this.adding) this.choose(null);
       this.draft = null;
       this.adding = false;
+      this.note = "";
       this.drawn.stop();
     },
 
@@ -330,13 +341,3 @@ export default {
     },
   },
 };
-
-function styles(module) {
-  return new Promise((resolve) => {
-    const link = document.createElement("link");
-    link.rel = "stylesheet";
-    link.href = import.meta.resolve(module);
-    link.onload = link.onerror = resolve;
-    document.head.append(link);
-  });
-}

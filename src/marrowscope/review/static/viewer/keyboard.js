@@ -23,12 +23,13 @@ export const KEYS = [
   ["?", "key_help"],
 ];
 
+const TYPING = "input:not([type=checkbox]), select, textarea, dialog, [contenteditable]";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 // `view`: what the keys do, see viewer_element.js. True when the key was one of ours.
 export function onKey(event, view) {
   const { key, target } = event;
-  if (event.defaultPrevented || view.asking || target.closest?.("input, select, textarea, dialog, [contenteditable]")) return false;
+  if (event.defaultPrevented || target.closest?.(TYPING)) return false;
   const control = event.ctrlKey || event.metaKey;
   if (control && !event.altKey) {
     if (/^z$/i.test(key)) event.shiftKey ? view.redo() : view.undo();
@@ -43,7 +44,7 @@ export function onKey(event, view) {
     return true;
   }
   if (control || event.altKey) return false;
-  const pressing = target.closest?.("button, a, summary"); // Enter and Space are theirs
+  const pressing = target.closest?.("button, a, input"); // Enter and Space are theirs
   switch (key) {
     case "+":
     case "=":

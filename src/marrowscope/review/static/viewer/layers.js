@@ -6,6 +6,17 @@ export function tiles(about, address, options = {}) {
   return L.tileLayer(address, { ...gridOf(about), keepBuffer: 3, ...options });
 }
 
+// The whole slide as one coarse picture, under the tiles: what has not come yet is blurred instead of blank.
+export function ground(about, address) {
+  const side = 256 * 2 ** about.max_zoom;
+  const picture = L.imageOverlay(address, [[0, 0], [side, side]], { pane: "tilePane", zIndex: 0 });
+  picture.on("add", () => {
+    const [right, below] = [about.width, about.height].map((length) => 100 * (1 - length / side));
+    picture.getElement().style.clipPath = `inset(0 ${right}% ${below}% 0)`;
+  });
+  return picture;
+}
+
 // Tiles of the cells. `state`: { reading, by, n } as the page has them now.
 export const CellTiles = L.TileLayer.extend({
   initialize(about, base, state) {

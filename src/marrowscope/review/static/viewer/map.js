@@ -1,7 +1,7 @@
 // The slide as a map: places are level-0 pixels, zoom `max_zoom` shows one of them as one pixel of the screen.
 
 import { leaflet as L } from "nicegui-leaflet";
-import { CellTiles, tiles } from "./layers.js";
+import { CellTiles, ground, tiles } from "./layers.js";
 
 const BEYOND = 2; // zooms past level 0
 const OBJECTIVE = 10; // um: a pixel of 1 um is what a 10x objective shows, 0.25 um what 40x does
@@ -32,10 +32,11 @@ export class SlideMap {
         [about.height * 1.5, about.width * 1.5],
       ],
     });
-    this.pixels = tiles(about, `${base}/tiles/{z}/{x}/{y}.jpg?v=${about.version}`, { className: "viewer-pixels" });
+    this.pixels = tiles(about, `${base}/tiles/{z}/{x}/{y}.jpg?v=${about.version}`);
     this.regions = tiles(about, `${base}/regions/{z}/{x}/{y}.png?v=${about.version}`);
     this.cells = new CellTiles(about, base, view);
     this.whole(false);
+    ground(about, `${base}/tiles/0/0/0.jpg?v=${about.version}`).addTo(this.map);
     for (const layer of [this.pixels, this.regions, this.cells]) layer.addTo(this.map);
     this.map.on("move zoom resize", on.moved);
     this.map.on("mousemove", ({ latlng }) => on.pointed(latlng.lng, latlng.lat));

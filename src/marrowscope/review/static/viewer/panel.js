@@ -8,7 +8,7 @@ const MOST = 5; // probabilities that are shown
 
 export default {
   components: { TypeList },
-  props: { cell: Object, draft: Array, given: Object, picture: String, gallery: String, locked: String, by: String, counts: Object, looked: Object, n: Number },
+  props: { cell: Object, draft: Array, given: Object, picture: String, gallery: String, locked: String, by: String, counts: Object, looked: Object },
   emits: ["retype", "confirm", "remove", "close", "add", "cancel"],
   template: `
     <aside class="viewer-panel" :aria-label="say('panel')">
