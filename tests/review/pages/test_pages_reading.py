@@ -29,4 +29,4 @@ def test_observers_come_to_their_own_reading_until_all_have_finished(workstation
 
 
 def test_a_reader_may_only_look(workstation):
-    assert "reader" in comes_to(workstation, Identity("rob", Role.READER))[1]
+    assert "role of a reviewer" in comes_to(workstation, Identity("rob", Role.READER))[1]
