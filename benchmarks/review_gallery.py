@@ -2,13 +2,14 @@
 
     python benchmarks/review_gallery.py RESULTS [--cells 20000] [--opened 10] [--edits 60]
 
-RESULTS is a folder with the results of one small phantom (``marrowscope phantom`` and ``marrowscope count --all``); it is
-copied, never changed. The rows of its ``cells.parquet`` are repeated until there are ``--cells``, so that sheets of as
-many cells are made of the same slide, with certainties drawn anew. The review is served by a process of its own.
+RESULTS is a folder with the results of one small phantom (``marrowscope phantom`` and ``marrowscope count --all``); it
+is copied, never changed. The rows of its ``cells.parquet`` are repeated until there are ``--cells``, so that sheets of
+as many cells are made of the same slide, with certainties drawn anew. The review is served by a process of its own.
 
-Printed, with medians and the slowest: the time from the navigation to the first cells drawn, and until every cell in view
-has its picture, with an empty browser cache each time; the time from a key to the new type shown, and until the server has
-kept it and its differential is there; frames while 20,000 cells scroll by. Needs Chromium and Playwright for Python.
+Printed, with medians and the slowest: the time from the navigation to the first cells drawn, and until every cell in
+view has its picture, with an empty cache of the browser and with the program's files in it; the time from a key to the
+new type shown, and until the server has kept it and its differential is there; frames while all cells scroll by. Needs
+Chromium and Playwright for Python.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ import polars as pl
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+LOOK = 400
+"""Milliseconds that a person looks at the next cell at least."""
 
 SCROLL = """async (steps) => {
   const scroller = document.querySelector(".scroller"), frames = [];
@@ -90,17 +94,22 @@ def served(root: Path, slides: Path) -> Iterator[str]:
         process.wait()
 
 
-def open_page(browser: Browser, url: str) -> tuple[Page, float, float]:
-    """A page with an empty cache; milliseconds to the first cells and to all in view."""
+def new_page(browser: Browser) -> Page:
+    """A page with an empty cache."""
     page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
     page.set_default_timeout(60_000)
+    return page
+
+
+def open_gallery(page: Page, url: str) -> tuple[float, float]:
+    """Milliseconds to the first cells and to all in view."""
     page.goto(f"{url}cases/1", wait_until="commit")
     page.wait_for_function("performance.getEntriesByName('gallery:complete').length > 0")
     first, complete = (
         page.evaluate("(name) => performance.getEntriesByName(name)[0].startTime", f"gallery:{name}")
         for name in ("first", "complete")
     )
-    return page, first, complete
+    return first, complete
 
 
 def measures(page: Page, name: str) -> list[float]:
@@ -112,10 +121,11 @@ def measures(page: Page, name: str) -> list[float]:
 
 
 def edit_by_keys(page: Page, edits: int) -> tuple[list[float], list[float]]:
-    """Give ``edits`` cells another type, one after the other; times until shown and until kept."""
+    """Give ``edits`` cells another type, two a second; times until shown and until kept."""
     for done in range(1, edits + 1):
         page.keyboard.press("lkmec"[done % 5])
         page.wait_for_function(f"performance.getEntriesByName('gallery:kept').length >= {done}")
+        page.wait_for_timeout(LOOK)
     return measures(page, "shown"), measures(page, "kept")
 
 
@@ -146,27 +156,31 @@ def main() -> None:
         with served(root, given.slides or given.results) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
             figures: dict[str, Any] = {"cells": given.cells, "load": os.getloadavg()[0]}
-            opened = []
+            cold = []
             for _ in range(given.opened + 1):
-                page, *times = open_page(browser, url)
-                opened.append(times)
+                page = new_page(browser)
+                cold.append(open_gallery(page, url))
                 page.context.close()
-            page, *_ = open_page(browser, url)
+            page = new_page(browser)
+            open_gallery(page, url)
+            warm = [open_gallery(page, url) for _ in range(given.opened)]
             shown, kept = edit_by_keys(page, given.edits)
             frames = page.evaluate(SCROLL, 240)
             browser.close()
     figures |= {
-        "first opening of a started server": opened[0],
-        "first": [first for first, _ in opened[1:]],
-        "complete": [complete for _, complete in opened[1:]],
+        "just started": cold[0],
+        "cold": cold[1:],
+        "warm": warm,
         "shown": shown,
         "kept": kept,
         "frames": frames,
     }
     print(f"{given.cells:,} cells of a phantom; load of the machine {figures['load']:.1f} on {os.cpu_count()} cores")
-    print(told("first cells drawn, just started server", opened[0][:1]))
-    print(told("first cells drawn", figures["first"]))
-    print(told("every cell in view drawn", figures["complete"]))
+    print(told("first cells drawn, server just started", cold[0][:1]))
+    print(told("first cells drawn, browser without cache", [first for first, _ in cold[1:]]))
+    print(told("every cell in view drawn, browser without cache", [complete for _, complete in cold[1:]]))
+    print(told("first cells drawn, program in the browser's cache", [first for first, _ in warm]))
+    print(told("every cell in view drawn, program in the cache", [complete for _, complete in warm]))
     print(told("another type shown", shown))
     print(told("another type kept, differential answered", kept))
     print(told("a frame while scrolling through all", frames))

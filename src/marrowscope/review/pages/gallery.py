@@ -49,7 +49,7 @@ def add_gallery_page(desk: Desk) -> None:
             return
         given["asked"] = reading
         given["cell"] = None if cell is None else {"slide": slide, "row": cell}
-        _begin_early(case, name, given["slides"])
+        _begin_early(case, name, given["slides"], sheets=cell is None)
         with frame(desk, request, tabs.title, tabs):
             Gallery(given)
 
@@ -67,12 +67,15 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
     }
 
 
-def _begin_early(case: int, reading: str, slides: list[dict[str, Any]]) -> None:
-    """Let the browser fetch the cells while it still makes the page."""
+def _begin_early(case: int, reading: str, slides: list[dict[str, Any]], *, sheets: bool) -> None:
+    """Let the browser fetch the cells, and the ``sheets`` that the gallery begins with, while it makes the page."""
     start = f"{PREFIX}/cases/{case}"
     about = [f"{start}/slides/{slide['slide']}" for slide in slides]
     asked = f"?reading={quote(reading, safe=_AS_BROWSERS)}"
     paths = [*about, *(f"{path}/cells{asked}" for path in about), f"{start}/differential{asked}"]
+    if sheets:
+        first = (0, 1) if len(slides) == 1 else (0,)
+        paths += [f"{path}/sheets/{number}.jpg" for path in about for number in first]
     ui.add_head_html(
         f'<link rel="stylesheet" href="{STATIC_URL}/gallery.css">'
         f'<script src="{STATIC_URL}/early.js" data-paths="{escape(" ".join(paths))}"></script>'

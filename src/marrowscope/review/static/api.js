@@ -21,7 +21,7 @@ const PATIENCE = 20000;
 async function answer(path, options = {}) {
   let response;
   try {
-    response = (await begun(path)) ?? (await fetch(BASE + path, { credentials: "same-origin", ...options }));
+    response = await request(path, options);
   } catch {
     throw new ApiError(0, "offline", "");
   }
@@ -35,11 +35,14 @@ async function answer(path, options = {}) {
   throw new ApiError(response.status, told.error ?? "error", told.message ?? response.statusText);
 }
 
-// What `early.js` has begun to fetch while the page was made, once.
-function begun(path) {
-  const found = window.marrowscopeEarly?.get(BASE + path);
-  window.marrowscopeEarly?.delete(BASE + path);
-  return found;
+// The response as it is; what `early.js` has begun to fetch while the page was made is taken up, once.
+export function request(path, options = {}) {
+  for (const begun of [BASE + path, BASE + path.split("?")[0]]) {
+    const found = window.marrowscopeEarly?.get(begun);
+    window.marrowscopeEarly?.delete(begun);
+    if (found) return found;
+  }
+  return fetch(BASE + path, { credentials: "same-origin", ...options });
 }
 
 export async function get(path, options = {}) {

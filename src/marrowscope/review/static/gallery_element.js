@@ -121,12 +121,15 @@ export default {
       clearTimeout(this.addressing);
       this.addressing = setTimeout(() => this.address(cell), 400);
     },
+    "ui.view": { handler: "remember", deep: true },
+    "ui.size": "remember",
     "ui.offline"(offline) {
       if (!offline) this.ui.note = this.say("online");
     },
   },
   async mounted() {
     const { canvas, scroller, ground, ghost } = this.$refs;
+    this.recall();
     this.gallery = new Gallery(this.given, this.ui, this.say, { canvas, scroller, ground });
     try {
       await this.gallery.load();
@@ -182,6 +185,15 @@ export default {
     openTypes(place) {
       const n = this.gallery.selection.cells.length;
       if (!this.ui.locked && n) this.$refs.types.open(n, place);
+    },
+    // Queue, order and size stay while one goes to the slide and back.
+    remember() {
+      sessionStorage.setItem(`marrowscope-cells-${this.given.case}`, JSON.stringify({ view: this.ui.view, size: this.ui.size }));
+    },
+    recall() {
+      const found = JSON.parse(sessionStorage.getItem(`marrowscope-cells-${this.given.case}`) ?? "null");
+      if (!found || !this.queues.includes(found.view.queue) || found.view.slide >= this.given.slides.length) return;
+      Object.assign(this.ui, found);
     },
     // The address leads back to the cell.
     address(cell) {

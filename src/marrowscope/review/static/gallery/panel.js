@@ -24,14 +24,15 @@ export const Panel = {
         <h2>{{ differential.title }}</h2>
         <p class="quiet">{{ say('of_cells', { total: differential.total, detected: differential.detected }) }}</p>
         <table>
+          <colgroup><col><col class="n"><col class="percent"><col class="interval"></colgroup>
           <thead><tr>
             <th scope="col">{{ say('column_type') }}</th><th scope="col" class="figure">{{ say('column_count') }}</th>
             <th scope="col" class="figure">%</th><th scope="col" class="figure">{{ say('column_interval') }}</th>
           </tr></thead>
           <tbody>
             <tr v-for="row in rows" :key="row.code" :data-type="row.code" :class="{ dropping: drop === row.code, none: !row.here }">
-              <th scope="row"><button type="button" class="type" @click="$emit('jump', row.code)" :title="row.note">
-                <i class="swatch" :style="{ background: row.colour }"></i>{{ row.title }}<kbd v-if="row.key">{{ row.key }}</kbd>
+              <th scope="row"><button type="button" class="type" @click="$emit('jump', row.code)" :title="row.note ?? row.title">
+                <i class="swatch" :style="{ background: row.colour }"></i><span>{{ row.title }}</span><kbd v-if="row.key">{{ row.key }}</kbd>
               </button></th>
               <template v-if="row.more"><td class="figure">{{ whole(row.here) }}</td><td colspan="2"></td></template>
               <template v-else-if="row.assessable">
@@ -45,7 +46,7 @@ export const Panel = {
           <tbody>
             <tr v-for="row in outside" :key="row.code" :data-type="row.code" :class="{ dropping: drop === row.code, none: !row.here }">
               <th scope="row"><button type="button" class="type" @click="$emit('jump', row.code)">
-                <i class="swatch" :style="{ background: row.colour }"></i>{{ row.title }}<kbd v-if="row.key">{{ row.key }}</kbd>
+                <i class="swatch" :style="{ background: row.colour }"></i><span>{{ row.title }}</span><kbd v-if="row.key">{{ row.key }}</kbd>
               </button></th>
               <td class="figure">{{ whole(row.here) }}</td><td colspan="2"></td>
             </tr>

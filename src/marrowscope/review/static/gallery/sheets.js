@@ -1,7 +1,7 @@
 // The pictures of the cells: sheets of 8 x 8 and single pictures, fetched a few at a time, those nearest to the middle of
 // the screen first; what has been scrolled away is not waited for.
 
-import { url } from "../api.js";
+import { request } from "../api.js";
 import { NO_SPRITE, rowOf, slideOf } from "./cells.js";
 
 const ACROSS = 8;
@@ -93,7 +93,7 @@ export class Pictures {
     const controller = new AbortController();
     this.loading.set(key, controller);
     try {
-      const response = await fetch(url(path), { credentials: "same-origin", signal: controller.signal });
+      const response = await request(path, { signal: controller.signal });
       if (!response.ok) {
         const told = await response.json().catch(() => ({}));
         throw new Error(told.message ?? response.statusText);
