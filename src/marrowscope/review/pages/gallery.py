@@ -10,15 +10,13 @@ from nicegui import ui
 from starlette.requests import Request
 
 from marrowscope.review.access.identity import Identity, current_identity
-from marrowscope.review.access.users import Role
 from marrowscope.review.api.app import PREFIX
 from marrowscope.review.api.views import types_view
-from marrowscope.review.case import ADJUDICATED, MAIN, CaseState, blind
+from marrowscope.review.case import CaseState
 from marrowscope.review.counted import FLAG_BITS
-from marrowscope.review.database import Missing, ReviewError
-from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.texts import Texts
-from marrowscope.review.workstation import Workstation
+from marrowscope.review.database import ReviewError
+from marrowscope.review.pages.frame import STATIC_URL, Desk, frame
+from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of
 
 _AS_BROWSERS = "!'()*"
 """What ``encodeURIComponent`` leaves as it is besides letters, digits and ``-_.~``: both must ask for one address."""
@@ -32,30 +30,6 @@ class Gallery(ui.element, component="../static/gallery_element.js", esm={"marrow
         self._props["given"] = given
 
 
-def reading_for(state: CaseState, actor: str) -> str:
-    """The reading that a person comes to: the own one of a blind case, what both agree on once they have finished."""
-    if not state.observers:
-        return MAIN
-    if not state.read_blind:
-        return ADJUDICATED
-    return blind(actor) if actor in state.observers else MAIN
-
-
-def locked_for(state: CaseState, reading: str, identity: Identity, texts: Texts) -> str:
-    """Why this person cannot change this reading, in words; empty when it can be changed."""
-    if not identity.may(Role.REVIEWER):
-        return texts("gallery.locked_reader")
-    if state.frozen:
-        return texts("gallery.locked_signed")
-    if state.observers and reading == MAIN:
-        return texts("gallery.locked_blind", observers=" & ".join(state.observers))
-    if state.observers and reading not in (ADJUDICATED, blind(identity.name)):
-        return texts("gallery.locked_other")
-    if reading == blind(identity.name) and identity.name in state.finished:
-        return texts("gallery.locked_finished")
-    return ""
-
-
 def add_gallery_page(desk: Desk) -> None:
     """``/cases/{case}``: optional ``?slide=0&cell=17`` opens at a cell, ``?reading=`` another reading."""
 
@@ -66,12 +40,9 @@ def add_gallery_page(desk: Desk) -> None:
         identity = current_identity(request)
         try:
             with desk.workstation.case(case) as state:
-                name = reading or reading_for(state, identity.name)
-                desk.workstation.reading(state, name)
-                if not desk.workstation.may_see(state, name, identity.name):
-                    raise Missing(desk.texts("gallery.hidden"))
+                name = reading_asked(state, reading, identity, desk.texts)
                 given = _given(state, name, identity, desk)
-                tabs = _tabs(state, desk.workstation)
+                tabs = tabs_of(state, desk.workstation, "cells")
         except ReviewError as error:
             with frame(desk, request, desk.texts("gallery.not_open")):
                 ui.label(str(error)).props("role=alert").style("padding: 24px")
@@ -94,18 +65,6 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "bits": FLAG_BITS,
         "words": desk.texts.part("gallery"),
     }
-
-
-def _tabs(state: CaseState, workstation: Workstation) -> CaseTabs:
-    counts = [workstation.counted(slide).differential for slide in state.slides]
-    return CaseTabs(
-        case=state.number,
-        title=state.title,
-        status=state.status,
-        slides=tuple(slide.label for slide in state.slides),
-        here="cells",
-        phantom=any(differential.phantom for differential in counts),
-    )
 
 
 def _begin_early(case: int, reading: str, slides: list[dict[str, Any]], *, sheets: bool) -> None:
