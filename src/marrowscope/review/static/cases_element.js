@@ -207,8 +207,8 @@ export default {
                 <span v-if="row.flags['not decided']" class="flag undecided" :title="fill(texts.not_decided, { count: row.flags['not decided'] })"><span aria-hidden="true">◆</span>{{ row.flags["not decided"] }}<span class="unseen">{{ fill(texts.not_decided, { count: row.flags["not decided"] }) }}</span></span>
               </td>
               <td class="quality"><span v-if="row.quality.length" :title="row.quality.join('\\n')" class="warn"><span aria-hidden="true">!</span> {{ fill(texts.notes, { count: row.quality.length }) }}</span></td>
-              <td class="unsure">{{ row.unsure === null ? "–" : number(row.unsure) }}</td>
-              <td class="looked">{{ row.looked === null ? "–" : percent(row.looked) }}</td>
+              <td class="unsure" :title="row.unsure === null && !row.fault ? texts.not_open : ''">{{ row.unsure === null ? "–" : number(row.unsure) }}</td>
+              <td class="looked" :title="row.looked === null && !row.fault ? texts.not_open : ''">{{ row.looked === null ? "–" : percent(row.looked) }}</td>
               <td class="last_at"><time :datetime="row.last_at">{{ when(row.last_at) }}</time> <span class="quiet">{{ row.last_actor }}</span></td>
             </tr>
           </tbody>
