@@ -8,12 +8,14 @@ import threading
 import time
 import webbrowser
 from contextlib import closing
+from functools import partial
 
 import typer
 import uvicorn
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
 from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -53,7 +55,17 @@ def build_app(
     app.add_api_route("/health", _health, include_in_schema=False)
     app.mount(STATIC_URL, StaticFiles(directory=STATIC))
     add_pages(Desk(workstation, shelf, Texts(language), rules.users))
-    ui.run_with(app, title="marrowscope", language="en-US", show_welcome_message=False, reconnect_timeout=10)
+    # Without Tailwind, which would compile styles in the browser at each opening: the pages have their own.
+    # Their files are packed anew for each browser: hard packing takes longer than it saves.
+    ui.run_with(
+        app,
+        title="marrowscope",
+        language="en-US",
+        tailwind=False,
+        gzip_middleware_factory=partial(GZipMiddleware, compresslevel=3),
+        show_welcome_message=False,
+        reconnect_timeout=10,
+    )
     nicegui_app.config.socket_io_js_transports = ["websocket"]  # the guard refuses polling where people log in
     return app
 

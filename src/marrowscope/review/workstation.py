@@ -52,6 +52,8 @@ class _Open:
     lock: RLock = field(default_factory=RLock)
     history: list[Done] = field(default_factory=list)
     differentials: dict[str, tuple[int, Differential]] = field(default_factory=dict)
+    opened: bool = False
+    """Its log was read to the end once: the slides are known, and stay."""
 
 
 Listener = Callable[[int], None]
@@ -165,21 +167,30 @@ class Workstation:
             found.lock.release()
 
     @contextmanager
-    def case(self, number: int) -> Iterator[CaseState]:
+    def case(self, number: int, seen: int | None = None) -> Iterator[CaseState]:
         """A case as it is now, held for the time of the block: nothing changes under the reader.
 
-        Raises ``ReviewError`` when there is no such case, or its cells cannot be read.
+        With ``seen`` a case at that row of the log, or a later one, is new enough: the database is not asked. Raises
+        ``ReviewError`` when there is no such case, or its cells cannot be read.
         """
         found = self._open(number)
         with found.lock:
-            self._catch_up(found)
+            self._catch_up(found, seen)
             yield found.state
 
-    def changes(self, number: int, since: int) -> list[Done]:
-        """The rows after row ``since``, with the cells that each changed in its reading."""
+    def slide(self, number: int, slide: int) -> CountedSlide:
+        """The results of a slide of a case; once the case is open nobody waits for it. Raises ``Missing``."""
+        found = self._open(number)
+        if not found.opened:
+            with found.lock:
+                self._catch_up(found)
+        return self.counted(self.slide_of(found.state, slide))
+
+    def changes(self, number: int, since: int, seen: int | None = None) -> list[Done]:
+        """The rows after row ``since``, with the cells that each changed in its reading; ``seen`` as in ``case``."""
         found = self._open(number)
         with found.lock:
-            self._catch_up(found)
+            self._catch_up(found, seen)
             return found.history[since:]
 
     def edit(self, number: int, actor: str, reading: str, edit: Edit, known_n: int | None = None) -> Done:
@@ -292,11 +303,14 @@ class Workstation:
                 found = self._cases.setdefault(number, _Open(CaseState(number, self._cells_of)))
         return found
 
-    def _catch_up(self, found: _Open) -> None:
+    def _catch_up(self, found: _Open, seen: int | None = None) -> None:
         """Take up the rows that others wrote. A case whose cells cannot be read is tried anew the next time."""
+        if seen is not None and found.opened and found.state.n >= seen:
+            return
         try:
             for entry in self.log.since(found.state.number, found.state.n):
                 self._take(found, entry)
+            found.opened = True
         except BaseException:
             with self._lock:
                 self._cases.pop(found.state.number, None)

@@ -21,23 +21,28 @@ REMOVED, LOOKED, DIFFERS = 1, 2, 4
 """Bits of the column ``state``."""
 
 NO_SPRITE = 2**32 - 1
-"""In the column ``sprite``: an added cell, whose picture is asked for by itself."""
+"""In the column ``sprite``: an added or moved cell, whose picture is asked for by itself."""
+
+NO_TYPE = 255
+"""In the column ``model``: the pack did not find the cell."""
 
 
 def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer[Any]] | None, n: int) -> bytes:
     """The cells of one slide in a reading at row ``n`` of the log.
 
     ``order (counted,)``: place of each cell in the sprite sheets. Columns: ``type`` (place in the list of types),
-    ``state`` and ``flags`` (bits), ``certainty`` (0..255), ``anomaly`` (32 is the threshold), ``sprite``, and the
-    middle of the box ``x, y`` and its sides ``w, h`` in level-0 pixels.
+    ``model`` (the type that the pack gave), ``state`` and ``flags`` (bits), ``certainty`` (0..255), ``anomaly`` (32 is
+    the threshold), ``sprite``, and the middle of the box ``x, y`` and its sides ``w, h`` in level-0 pixels.
     """
     total, counted = len(state), state.counted
+    boxes = state.boxes
     sprite = np.full(total, NO_SPRITE, np.uint32)
     if order is not None:
-        sprite[:counted] = order
-    boxes = state.boxes
+        moved = (boxes[:counted] != cells.boxes).any(axis=1)
+        sprite[:counted] = np.where(moved, np.uint32(NO_SPRITE), order)
     columns: dict[str, NDArray[Any]] = {
         "type": state.types.astype(np.uint8),
+        "model": _padded(cells.types.astype(np.uint8), total, NO_TYPE),
         "state": state_bits(state),
         "flags": _padded(cells.flags, total),
         "certainty": _padded(np.rint(255 * cells.certainty).astype(np.uint8), total, 255),

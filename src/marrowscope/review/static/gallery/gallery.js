@@ -1,0 +1,323 @@
+// The gallery of a case: what is shown, what is chosen, and what a person does to the cells. The component around it
+// (gallery_element.js) shows `ui`, which this writes; pointer and keyboard call the actions.
+
+import { columns, get } from "../api.js";
+import { Canvas } from "./canvas.js";
+import { Cells, cellOf, rowOf, slideOf } from "./cells.js";
+import { Edits } from "./edits.js";
+import { Layout } from "./layout.js";
+import { Selection } from "./selection.js";
+import { Pictures } from "./sheets.js";
+
+export const SMALLEST = 32;
+export const LARGEST = 256;
+
+export class Gallery {
+  // `given`: what the page knows; `ui`: what is shown around the canvas; `say(key, values)`: words.
+  constructor(given, ui, say, { canvas, scroller, ground }) {
+    Object.assign(this, { given, ui, say, scroller, ground });
+    this.base = `/cases/${given.case}`;
+    this.selection = new Selection();
+    this.band = this.drop = this.layout = this.told = null;
+    this.focused = false;
+    this.canvas = new Canvas(canvas, scroller, () => this.layout && this);
+    this.types = given.types;
+    this.bits = given.bits;
+  }
+
+  // Fetch all cells; then the pictures come as they are drawn.
+  async load() {
+    const reading = encodeURIComponent(this.given.reading);
+    const numbers = this.given.slides.map(({ slide }) => slide);
+    const abouts = Promise.all(
+      numbers.map((slide) => get(`${this.base}/slides/${slide}`).catch((error) => (this.note(error.message), null))),
+    );
+    const [blocks, slides, now] = await Promise.all([
+      Promise.all(numbers.map((slide) => columns(`${this.base}/slides/${slide}/cells?reading=${reading}`))),
+      abouts,
+      get(`${this.base}/differential?reading=${reading}`),
+    ]);
+    this.cells = new Cells(blocks);
+    this.slides = slides;
+    this.pictures = new Pictures({
+      base: this.base,
+      reading: this.given.reading,
+      cells: this.cells,
+      slides,
+      onPicture: () => this.draw(),
+      onError: (message) => this.note(message),
+    });
+    this.edits = new Edits({
+      base: this.base,
+      reading: this.given.reading,
+      actor: this.given.actor,
+      cells: this.cells,
+      n: Math.min(...blocks.map((block) => block.n)),
+      on: {
+        changed: () => this.arrange(),
+        now: (answer) => this.take(answer),
+        refused: (error, lost) => this.refused(error, lost),
+        others: (change) => this.others(change),
+        offline: (offline) => (this.ui.offline = offline),
+      },
+    });
+    this.take(now);
+    this.canvas.resize();
+    this.arrange();
+    const { cell } = this.given;
+    if (cell && this.cells.has(cellOf(cell.slide, cell.row))) this.goTo(cellOf(cell.slide, cell.row));
+    else if (this.layout.ids.length) this.point(this.layout.ids[0]);
+    this.edits.poll();
+  }
+
+  take(answer) {
+    this.ui.now = answer;
+    if (answer.status === "signed" && !this.ui.locked) this.ui.locked = this.say("locked_signed");
+    this.percent = {};
+    for (const row of answer.differential.rows) this.percent[row.type] = row.percent_rounded;
+  }
+
+  // Put the cells in their groups anew. What is under the cursor, else at the top, stays where it is on the screen.
+  arrange(anchor = this.selection.cursor) {
+    const before = this.layout && anchor !== null ? this.layout.indexOf(anchor) : -1;
+    const stood = before < 0 ? null : this.layout.corner(before).y - this.scroller.scrollTop;
+    this.layout = new Layout(this.cells, this.ui.view, this.bits);
+    this.selection.prune(this.layout);
+    Object.assign(this.ui, { counts: this.layout.counts, perType: this.layout.perType, shown: this.layout.ids.length });
+    this.measure();
+    const after = stood === null ? -1 : this.layout.indexOf(anchor);
+    if (after >= 0 && stood > -this.ui.size && stood < this.canvas.height) {
+      this.scroller.scrollTop = this.layout.corner(after).y - stood;
+    }
+    this.tell();
+  }
+
+  measure() {
+    this.layout.measure(this.canvas.width, this.ui.size);
+    this.ground.style.height = `${this.layout.height}px`;
+    this.draw();
+  }
+
+  draw() {
+    this.canvas.ask((drawn) => this.afterDraw(drawn));
+  }
+
+  afterDraw({ cells, pictures }) {
+    const top = this.scroller.scrollTop;
+    const middle = top + this.canvas.height / 2;
+    const margin = this.canvas.height / 2;
+    const wanted = [];
+    for (const [index, group] of this.layout.within(0, top - margin, this.canvas.width, top + this.canvas.height + margin)) {
+      wanted.push([Math.abs(this.layout.corner(index, group).y - middle), this.layout.ids[index]]);
+    }
+    wanted.sort((a, b) => a[0] - b[0]);
+    this.pictures.want(wanted.map(([, cell]) => cell));
+    if (pictures && !this.first) this.first = performance.mark("gallery:first");
+    if (cells.length && pictures === cells.length) performance.mark("gallery:complete");
+    this.ui.complete = cells.length > 0 && pictures === cells.length;
+  }
+
+  resize() {
+    this.canvas.resize();
+    if (this.layout) this.measure();
+  }
+
+  // Another queue, slide or order.
+  look(view) {
+    Object.assign(this.ui.view, view);
+    this.arrange(null);
+    this.scroller.scrollTop = 0;
+    const { cursor } = this.selection;
+    if (cursor !== null) this.reveal(cursor);
+    else if (this.layout.ids.length) this.point(this.layout.ids[0]);
+    else this.tell();
+  }
+
+  zoom(size, at = this.canvas.height / 2) {
+    const wanted = Math.max(SMALLEST, Math.min(LARGEST, Math.round(size)));
+    if (wanted === this.ui.size) return;
+    const [kept] = this.layout.within(0, this.scroller.scrollTop + at - this.ui.size, this.canvas.width, this.scroller.scrollTop + at);
+    const stood = kept && this.layout.corner(kept[0]).y - this.scroller.scrollTop;
+    this.ui.size = wanted;
+    this.measure();
+    if (kept) this.scroller.scrollTop = this.layout.corner(kept[0]).y - stood;
+  }
+
+  // Choose one cell and put the cursor on it.
+  point(cell) {
+    this.selection.only(cell);
+    this.reveal(cell);
+    this.tell();
+  }
+
+  // Go to any cell of the case, if need be in the queue of all.
+  goTo(cell) {
+    if (this.layout.indexOf(cell) < 0) this.look({ queue: "all", slide: null });
+    if (this.layout.indexOf(cell) < 0) this.look({ queue: "deleted", slide: null });
+    if (this.layout.indexOf(cell) >= 0) this.point(cell);
+  }
+
+  jump(type) {
+    const group = this.layout.groups.find((other) => other.type === type);
+    if (!group) return this.note(this.say("none_here", { type: this.types[type].title }));
+    this.scroller.scrollTop = group.top;
+    this.selection.only(this.layout.ids[group.from]);
+    this.tell();
+  }
+
+  move(index, extend) {
+    const cell = this.layout.ids[Math.max(0, Math.min(this.layout.ids.length - 1, index))];
+    if (cell === undefined) return;
+    if (extend) this.selection.rangeTo(this.layout, cell);
+    else this.selection.only(cell);
+    this.reveal(cell);
+    this.tell();
+  }
+
+  reveal(cell) {
+    const index = this.layout.indexOf(cell);
+    if (index < 0) return;
+    const { y } = this.layout.corner(index);
+    const top = this.scroller.scrollTop;
+    if (y - 34 < top) this.scroller.scrollTop = y - 34;
+    else if (y + this.ui.size + 8 > top + this.canvas.height) this.scroller.scrollTop = y + this.ui.size + 8 - this.canvas.height;
+  }
+
+  // Say what is chosen and what is under the cursor, to the page and to screen readers.
+  tell() {
+    const { cursor, chosen } = this.selection;
+    this.ui.chosen = chosen.size;
+    if (cursor !== this.told) this.ui.cursor = cursor === null ? null : { slide: slideOf(cursor), row: rowOf(cursor) };
+    this.told = cursor;
+    this.ui.described = cursor === null ? "" : this.describe(cursor);
+    this.draw();
+  }
+
+  describe(cell) {
+    const { cells, bits, layout, say } = this;
+    const [state, flags] = [cells.get(cell, "state"), cells.get(cell, "flags")];
+    const group = layout.groupOf(layout.indexOf(cell));
+    const several = this.given.slides.length > 1;
+    return [
+      this.types[cells.get(cell, "type")].title,
+      cells.added(cell) ? say("mark_added") : say("certainty", { percent: Math.round(cells.get(cell, "certainty") / 2.55) }),
+      state & 2 ? say("mark_looked") : say("not_looked"),
+      !(state & 2) && flags & bits.unsure && say("mark_unsure"),
+      flags & bits.anomalous && say("mark_anomalous"),
+      state & 4 && say("mark_differs"),
+      state & 1 && say("mark_deleted"),
+      group && say("place_in_group", { at: layout.indexOf(cell) - group.from + 1, of: group.to - group.from }),
+      several && say("slide_number", { slide: slideOf(cell) + 1 }),
+      say("cell_number", { row: String(rowOf(cell)) }),
+    ]
+      .filter(Boolean)
+      .join(", ");
+  }
+
+  // What a group's header says besides the type.
+  title({ type, from, to }) {
+    const all = this.layout.perType[type] ?? 0;
+    const part = this.ui.view.queue === "all" ? this.say("cells", { n: to - from }) : this.say("cells_of", { n: to - from, all });
+    const percent = this.percent[this.types[type].name];
+    if (this.ui.view.slide !== null || this.ui.view.queue === "deleted") return part;
+    const counted = this.types[type].counted;
+    return `${part} · ${counted ? (percent == null ? this.say("not_assessable") : this.say("percent", { percent: percent.toFixed(1) })) : this.say("not_counted")}`;
+  }
+
+  retype(type, cells = this.selection.cells) {
+    return this.edit({ kind: "retype", to: this.types[type].name, type }, cells);
+  }
+
+  confirm() {
+    return this.edit({ kind: "confirm" }, this.selection.cells);
+  }
+
+  remove() {
+    return this.edit({ kind: "delete" }, this.selection.cells);
+  }
+
+  async edit(edit, cells) {
+    if (!this.allowed() || !cells.length) return;
+    if (cells.some((cell) => this.cells.get(cell, "state") & 1)) return this.warn(this.say("is_deleted"));
+    const asked = performance.now();
+    const next = this.after(cells);
+    const kept = this.edits.make(edit, cells);
+    this.selection.only(next.cell ?? cells[0]);
+    this.arrange(next.cell);
+    this.goOn(next);
+    this.canvas.ask(() => performance.measure("gallery:shown", { start: asked }));
+    const done = await kept;
+    if (!done) return;
+    performance.measure("gallery:kept", { start: asked });
+    const what = { n: cells.length, type: edit.to ? this.types[edit.type].title : "" };
+    this.note(this.say(`done_${edit.kind}`, what));
+  }
+
+  // The cell that a queue goes on with after these, and where it stood.
+  after(cells) {
+    const given = new Set(cells);
+    const last = Math.max(...cells.map((cell) => this.layout.indexOf(cell)));
+    let index = last + 1;
+    while (index < this.layout.ids.length && given.has(this.layout.ids[index])) index++;
+    return { cell: this.layout.ids[index] ?? null };
+  }
+
+  goOn({ cell }) {
+    if (cell !== null && this.layout.indexOf(cell) >= 0) return this.point(cell);
+    const { cursor } = this.selection;
+    if (cursor !== null && this.layout.indexOf(cursor) >= 0) return this.point(cursor);
+    if (this.layout.ids.length) return this.point(this.layout.ids[0]);
+    this.tell();
+    this.note(this.say("queue_done"));
+  }
+
+  undo() {
+    return this.again("undo", this.ui.now?.may_undo);
+  }
+
+  redo() {
+    return this.again("redo", this.ui.now?.may_redo);
+  }
+
+  async again(kind, may) {
+    if (!this.allowed()) return;
+    if (!may && !this.edits.busy) return this.note(this.say(`no_${kind}`));
+    const done = await this.edits.make({ kind });
+    if (!done) return;
+    this.note(this.say(`done_${kind}`, { n: done.touched.length }));
+    const shown = done.touched.filter((cell) => this.layout.indexOf(cell) >= 0);
+    if (!shown.length) return;
+    this.point(shown[0]);
+    if (shown.length > 1) this.selection.all(shown);
+    this.tell();
+  }
+
+  allowed() {
+    if (this.ui.locked) this.warn(this.ui.locked);
+    return !this.ui.locked;
+  }
+
+  // An edit did not come about: it has been taken back on the page already.
+  refused(error, lost) {
+    const n = lost.reduce((sum, { cells }) => sum + cells.size, 0);
+    const why =
+      error.status === 0 ? this.say("why_offline") : error.status === 401 ? this.say("why_logged_out") : error.message || this.say("why_unknown");
+    if (!lost.length) return this.warn(why);
+    this.warn(n ? this.say("taken_back", { n, why }) : this.say("not_done", { why }));
+    const [first] = lost[0].cells;
+    if (first !== undefined && this.layout.indexOf(first) >= 0) this.point(first);
+  }
+
+  others({ actor, kind, cells }) {
+    const n = cells.reduce((sum, { rows }) => sum + rows.length, 0);
+    if (n) this.note(this.say(`other_${kind}`, { actor, n, type: this.types[cells[0].types[0]].title }));
+  }
+
+  note(words) {
+    this.ui.note = words;
+  }
+
+  warn(words) {
+    this.ui.warning = words;
+  }
+}
