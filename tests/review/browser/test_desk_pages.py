@@ -36,14 +36,16 @@ def test_cases_are_found_by_keyboard_and_new_slides_are_counted(
     page: Page, served: Served, counted: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(counted / "smear-3", served.root / "later")
-    (served.root / "broken").mkdir()
-    shutil.copytree(counted / "smear-4", served.root / "broken", dirs_exist_ok=True)
+    shutil.copytree(counted / "smear-4", served.root / "broken")
+    shutil.copytree(counted / "smear-4", served.root / "ruined")
+    (served.root / "ruined" / "cells.parquet").write_bytes(b"nothing")
     page.goto(served.url)
     page.get_by_role("button", name="Look for new results").click()
     page.get_by_role("status").filter(has_text="2 new cases").wait_for()
     (served.root / "broken" / "differential.json").write_text("{")
     page.reload()
     page.get_by_text("differential.json of smear-4 is gone or damaged").wait_for()
+    page.get_by_role("region", name="Results that no case could be opened for").get_by_text("ruined").wait_for()
     page.keyboard.press("/")
     page.keyboard.type("late")
     page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
@@ -177,9 +179,10 @@ def test_two_observers_are_appointed_read_and_are_compared(browser: Browser, wit
         page.get_by_text("Your reading is finished.").wait_for()
     rolf.get_by_text("2 of 2 differences are not settled.").wait_for()
     rolf.get_by_role("region", name="rita, rolf").get_by_text("78 of 80 cells called alike").wait_for()
-    assert "reading=adjudicated" in (
-        rolf.get_by_role("link", name="Look at the differences").get_attribute("href") or ""
-    )
+    rolf.get_by_role("link", name="Look at the differences").click()
+    rolf.wait_for_selector(".gallery[data-state=open]")
+    assert rolf.get_by_label("Show").input_value() == "differing"
+    rolf.locator("option", has_text="Differing, not settled (2)").wait_for(state="attached")
     for page in (rita, rolf):
         page.context.close()
 
