@@ -5,7 +5,7 @@ import { number, speaker, time } from "./words.js";
 
 // Cells that are only passed by are not asked for.
 const PASSING = 90;
-const RESTING = 350;
+const RESTING = 700;
 const VIEWS = ["close", "around", "why"];
 
 export const Detail = {
