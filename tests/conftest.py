@@ -13,6 +13,12 @@ settings.register_profile("marrowscope", derandomize=True, deadline=None)
 settings.load_profile("marrowscope")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: where several processes share the files, none of these is the last one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The public data sets; skips where they are not at hand."""

@@ -38,8 +38,9 @@ def test_rendered_cells_are_used_again(tmp_path):
 @pytest.mark.slow
 def test_rendering_is_by_seed_and_shows_the_cell_in_the_middle(tmp_path):
     cells = phantom_cells(tmp_path / "first.npz", [3, 9], paper_share=0.0)
-    again = phantom_cells(tmp_path / "second.npz", [3, 9], paper_share=0.0)
-    assert np.array_equal(cells.pictures, again.pictures)
+    again = phantom_cells(tmp_path / "second.npz", [9], paper_share=0.0)  # alone, whatever was drawn before it
+    assert np.array_equal(cells.pictures[phantoms.CELLS_A_SEED :], again.pictures)
+    assert np.array_equal(cells.labels[phantoms.CELLS_A_SEED :], again.labels)
     assert cells.pictures.shape == (2 * phantoms.CELLS_A_SEED, phantoms.SIDE, phantoms.SIDE, 3)
     assert cells.labels.max() < len(PHANTOM_TYPES)
     lymphocytes = cells.pictures[cells.labels == PHANTOM_TYPES.index("lymphocyte")].astype(float)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.packs.contract import ClassifierContract, DetectorContract, PackContract, TrainingData
 from marrowscope.regions.region import Region, RegionFinding
 from marrowscope.report.content import Evidence, ReportContent, SlideFacts
+from marrowscope.report.signature import EarlierResult, Identifiers, Review, Signature, Work
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import CELL_TYPES, PBC_TYPES, PHANTOM_TYPES
 
@@ -78,6 +80,42 @@ def content_of() -> Callable[[str], ReportContent]:
         return made[name]
 
     return content
+
+
+@pytest.fixture(scope="session")
+def signed_content(content_of: Callable[[str], ReportContent]) -> ReportContent:
+    """The normal content, reviewed and signed, with everything that a person can enter."""
+    content = content_of("normal")
+    return replace(content, review=make_review(content.differential))
+
+
+def make_review(differential: Differential) -> Review:
+    """A review in which every field is filled; ``differential`` serves as the earlier result."""
+    return Review(
+        work=Work(cells=520, looked_at=312, retyped=41, added=3, deleted=2, unsure=17),
+        signature=Signature(
+            name="Dr. Ada Beispiel",
+            role="Consultant haematologist",
+            at=datetime(2026, 11, 27, 10, 14, 9, tzinfo=UTC),
+            log_sha256="c4" * 32,
+        ),
+        comments={
+            "Erythropoiesis": "Normoblastic, all stages seen.",
+            "Granulopoiesis": "Left shift up to the myelocyte.\nToxic granules in some neutrophils.",
+            "Dysplasia": "None in 100 cells of each lineage.",
+        },
+        conclusion="Reactive picture with a left shift.\n\nTo be read with the blood count and the trephine.",
+        identifiers=Identifiers(
+            patient_name="Doe, Jane",
+            patient_id="4711-88",
+            date_of_birth=date(1960, 3, 12),
+            specimen_id="KM-2026-0815",
+            site="Posterior iliac crest, left",
+            collected=date(2026, 11, 26),
+        ),
+        earlier=EarlierResult.of(differential, "KM-2026-0304", date(2026, 5, 2)),
+        observers=("Dr. Grace Muster",),
+    )
 
 
 def make_content(recipe: Recipe) -> ReportContent:

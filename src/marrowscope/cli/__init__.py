@@ -35,6 +35,8 @@ VERBS = {
     "tune": "Find the values that a network for cells is best trained with (needs the extra 'train').",
     "study": "Run the experiment of a paper and set its figures beside ours.",
     "users": "Who may use a review that is served to others.",
+    "backup": "Back up the review of a folder of results, while it is in use.",
+    "restore": "Bring a review back from a backup.",
     "doctor": "Check this installation.",
 }
 """Verb to one line of help, in the order of ``marrowscope --help``."""

@@ -96,7 +96,8 @@ def command(
     for outcome in counted if not as_json else ():
         show_outcome(outcome, brief=len(counted) > 1)
     for outcome in failed:
-        typer.secho(f"marrowscope: {outcome.label}: {outcome.error}", fg="red", err=True)
+        words = str(outcome.error).removeprefix(f"{outcome.label}: ")
+        typer.secho(f"marrowscope: {outcome.label}: {words}", fg="red", err=True)
     if failed:
         if len(slides) > 1:
             whole = sum(not outcome.error for outcome in outcomes[: len(slides)])

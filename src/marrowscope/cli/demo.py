@@ -43,3 +43,4 @@ def command(
         )
     show_outcome(outcome)
     say_where("", slide, " is the slide; QuPath and OpenSlide open it")
+    say_where("next: marrowscope review ", output, " opens it in the browser, to look at every cell, correct and sign")

@@ -34,6 +34,9 @@ def command(
     login: Annotated[
         bool, typer.Option("--login", help="Ask for a login on this machine too (marrowscope users add).")
     ] = False,
+    largest_upload: Annotated[
+        float, typer.Option(min=0.001, metavar="GB", help="Largest slide that is taken through the browser.")
+    ] = 20.0,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Bring the database of an earlier version up to date.")
     ] = False,
@@ -65,4 +68,5 @@ def command(
         login=login,
         allowed_hosts=tuple(allowed_host or ()),
         behind_tls=behind_tls,
+        largest_upload=int(largest_upload * 1e9),
     )

@@ -18,6 +18,7 @@ from marrowscope.differential.result import Differential
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.packs.contract import PackContract
 from marrowscope.regions.region import RegionFinding
+from marrowscope.report.signature import Review
 from marrowscope.slides.protocol import Picture
 
 
@@ -92,3 +93,5 @@ class ReportContent:
     """For the least certain cells; None when the pack's types cannot be explained."""
     card: str = ""
     """The pack's model card, Markdown."""
+    review: Review | None = None
+    """What a person added, to the reviewed ``differential`` and ``cells``; None for a report of what was counted."""

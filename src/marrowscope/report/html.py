@@ -54,8 +54,13 @@ def render_html(content: ReportContent) -> str:
             legend=[(legend_mark(kind), KINDS[kind]) for kind in page.overview.shows],
             bar_um=BAR_UM,
             comment_fields=COMMENT_FIELDS,
-            style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            style=_style("report.css", *(["signed.css"] if page.review else [])),
             script=script,
             script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         )
     )
+
+
+def _style(*names: str) -> str:
+    """Style sheets of the templates in one: a page carries only what it uses."""
+    return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)

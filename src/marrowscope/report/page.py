@@ -11,6 +11,7 @@ from marrowscope.report.facts import RegionView, SmearView, banner, counted_at, 
 from marrowscope.report.gallery import GalleryView, gallery_views
 from marrowscope.report.method import method_statement, program, quality_notes
 from marrowscope.report.pictures import Overview, draw_overview
+from marrowscope.report.signed import ReviewView, review_view
 from marrowscope.report.view import (
     FactView,
     FigureView,
@@ -47,6 +48,7 @@ class ReportPage:
     pack: str
     program: str
     date: datetime | None
+    review: ReviewView | None
 
 
 def report_page(content: ReportContent) -> ReportPage:
@@ -71,6 +73,7 @@ def report_page(content: ReportContent) -> ReportPage:
         pack=f"{content.pack.name} {content.pack.version}",
         program=program(content),
         date=counted_at(content),
+        review=review_view(content),
     )
 
 

@@ -90,6 +90,7 @@ def render_pdf(content: ReportContent) -> bytes:
         "smears": [asdict(smear) for smear in page.smears],
         "quality": page.quality,
         "comment_fields": COMMENT_FIELDS,
+        "review": None if page.review is None else asdict(page.review),
         "evidence": None if page.evidence is None else _evidence(page.evidence),
         "galleries": [
             {

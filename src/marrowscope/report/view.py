@@ -24,6 +24,7 @@ from marrowscope.differential.result import (
 )
 from marrowscope.report.bars import Axis, interval_bar, shared_axis
 from marrowscope.report.content import ReportContent
+from marrowscope.report.signature import COMMENT_FIELDS as COMMENT_FIELDS  # part of what reports say
 from marrowscope.taxonomy import CELL_TYPES, Lineage
 
 NARROW = "\u202f"
@@ -40,17 +41,6 @@ LINEAGES: dict[str, str] = {
     Lineage.MEGAKARYOCYTE: "Megakaryocytes",
     Lineage.OTHER: "Other",
 }
-
-COMMENT_FIELDS: tuple[str, ...] = (
-    "Erythropoiesis",
-    "Granulopoiesis",
-    "Megakaryocytes",
-    "Lymphocytes",
-    "Plasma cells",
-    "Dysplasia",
-    "Haemodilution",
-)
-"""Headings of the ICSH report that a person fills in."""
 
 _BADGES: dict[Verdict, tuple[str, str]] = {
     "above": ("▲", "above"),

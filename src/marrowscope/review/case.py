@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays
@@ -32,6 +32,12 @@ class SlideOfCase:
     pack_sha256: str
     cells: int
     cells_sha256: str
+
+    @classmethod
+    def of(cls, payload: dict[str, Any]) -> Self:
+        """From the row of the log that put it into the case."""
+        told = dict(payload)
+        return cls(told.pop("slide"), **told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class CaseState:
     slides: list[SlideOfCase] = field(default_factory=list)
     readings: dict[str, Reading] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
+    worded: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By field the row of the log that wrote its words, and who did."""
     observers: tuple[str, ...] = ()
     finished: set[str] = field(default_factory=set)
     signed: list[Signed] = field(default_factory=list)
@@ -102,9 +110,10 @@ class CaseState:
                 self.title = payload["title"]
                 self.readings[MAIN] = Reading({})
             case "add_slide":
-                self._add_slide(SlideOfCase(payload.pop("slide"), **payload))
+                self._add_slide(SlideOfCase.of(payload))
             case "describe":
                 self.words[payload["field"]] = payload["text"]
+                self.worded[payload["field"]] = entry.n, entry.actor
             case "appoint":
                 self.observers = tuple(payload["observers"])
                 self.finished = set()

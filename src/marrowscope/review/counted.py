@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,7 +117,7 @@ class CountedSlide:
             bits |= np.where(frame["flags"].list.contains(name).to_numpy(), np.uint8(bit), np.uint8(0))
         return CellArrays(
             boxes=np.ascontiguousarray(frame.select("x0", "y0", "x1", "y1").to_numpy(), np.float64),
-            types=np.array([CODES[name] for name in frame["type"]], np.int16),
+            types=frame["type"].replace_strict(CODES, return_dtype=pl.Int16).to_numpy().copy(),
             certainty=frame["certainty"].to_numpy().astype(np.float32),
             anomaly=frame["anomaly"].fill_null(float("nan")).to_numpy().astype(np.float32),
             flags=bits,
@@ -181,6 +182,16 @@ class CountedSlide:
             return load_regions(self.folder / "regions.geojson", self.slide)
         except (OSError, ValueError) as error:
             raise self._broken("regions.geojson", error) from error
+
+    @cached_property
+    def particles(self) -> int | None:
+        """How many particles were seen; None when nobody looked. Unlike :attr:`finding` it needs no slide."""
+        try:
+            told = json.loads((self.folder / "regions.geojson").read_bytes()).get("marrowscope") or {}
+        except (OSError, ValueError, AttributeError) as error:
+            raise self._broken("regions.geojson", error) from error
+        found = told.get("particles")
+        return found if isinstance(found, int) else None
 
     def _broken(self, name: str, error: object) -> ReviewError:
         return ReviewError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -18,6 +19,9 @@ IDENTIFIERS: tuple[str, ...] = (
     "collected",
 )
 """What may be entered of a patient and a specimen; it stays in the log of the case and goes into its report only."""
+
+DAYS = frozenset({"date_of_birth", "collected"})
+"""Identifiers that are dates, written as 2026-11-27."""
 
 CONCLUSION = "conclusion"
 
@@ -141,6 +145,16 @@ class Describe(_Edit):
         if name not in FIELDS:
             raise ValueError(f"unknown field {name!r}; known: {', '.join(FIELDS)}")
         return name
+
+    @model_validator(mode="after")
+    def _is_a_day(self) -> Self:
+        if self.field in DAYS and self.text.strip():
+            try:
+                date.fromisoformat(self.text.strip())
+            except ValueError:
+                words = "is no date: write year, month and day, as in 2026-11-27"
+                raise ValueError(f"{self.field.replace('_', ' ')} {words}") from None
+        return self
 
 
 class Appoint(_Edit):

@@ -36,6 +36,14 @@ class Document:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """When the last row of a case's log was written, and by whom."""
+
+    at: str
+    actor: str
+
+
 class Stale(ReviewError):
     """Somebody else's edit came in between: look at it, then decide again."""
 
@@ -119,6 +127,14 @@ class EditLog:
         """All cases, in the order in which they were opened."""
         with storage_errors("the cases cannot be read"), self._reading() as connection:
             return [Head(*row) for row in connection.execute(_HEADS.order_by(cases.c.id))]
+
+    def lasts(self) -> dict[int, Last]:
+        """Of each case when its last row was written, and by whom."""
+        query = select(log.c.case_id, log.c.at, log.c.actor).join(
+            cases, (cases.c.id == log.c.case_id) & (cases.c.head_n == log.c.n)
+        )
+        with storage_errors("the cases cannot be read"), self._reading() as connection:
+            return {case: Last(at, actor) for case, at, actor in connection.execute(query)}
 
     def head(self, case: int) -> Head:
         """Raises ``Missing`` when there is no such case."""

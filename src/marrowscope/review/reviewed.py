@@ -127,7 +127,7 @@ def reviewed_differential(
         by_smear = {slide.label: Counter(part.counts) for slide, part in zip(slides, tallies, strict=True)}
         tested = agreement(by_smear, counted)
     earlier = [slide.differential for slide in slides]
-    particles = [slide.finding.particles for slide in slides if slide.finding.particles is not None]
+    particles = [slide.particles for slide in slides if slide.particles is not None]
     return make_differential(
         total,
         contract,

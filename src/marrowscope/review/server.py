@@ -13,6 +13,7 @@ from functools import partial
 import typer
 import uvicorn
 from fastapi import FastAPI
+from nicegui import app as nicegui_app
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -25,18 +26,29 @@ from marrowscope.review.access.rules import Rules, is_loopback, local_rules, use
 from marrowscope.review.access.sessions import Sessions, Tokens
 from marrowscope.review.access.users import Users
 from marrowscope.review.api.app import add_interface, new_app
+from marrowscope.review.counting import CountQueue
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages import add_pages
 from marrowscope.review.pages.frame import STATIC, STATIC_URL, Desk
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.texts import Texts
+from marrowscope.review.uploads import LARGEST_BYTES, Uploads
 from marrowscope.review.workstation import Workstation
 
 
-def build_app(workstation: Workstation, rules: Rules, *, language: str = "en") -> FastAPI:
-    """Interface, pages and login as one application, not yet behind the guard (:func:`guarded`)."""
-    app, shelf = new_app(), Shelf()
-    add_interface(app, workstation, shelf)
+def build_app(
+    workstation: Workstation, rules: Rules, *, language: str = "en", largest_upload: int = LARGEST_BYTES
+) -> FastAPI:
+    """Interface, pages and login as one application, not yet behind the guard (:func:`guarded`).
+
+    ``largest_upload``: bytes of a slide that comes through the browser.
+    """
+    app, shelf, uploads = new_app(), Shelf(), Uploads(workstation.root, largest_upload)
+    # Who sits at this computer may count any file of it; who logs in from elsewhere, what lies in folders of slides.
+    folders = (workstation.root, *workstation.places.slides) if rules.users else None
+    queue = CountQueue(workstation, folders)
+    add_interface(app, workstation, shelf, queue, uploads)
+    app.state.counts = queue
     engine = workstation.log.engine
     if rules.users:
         app.include_router(login_router(Users(engine), Sessions(engine), rules))
@@ -54,6 +66,7 @@ def build_app(workstation: Workstation, rules: Rules, *, language: str = "en") -
         show_welcome_message=False,
         reconnect_timeout=10,
     )
+    nicegui_app.config.socket_io_js_transports = ["websocket"]  # the guard refuses polling where people log in
     return app
 
 
@@ -72,6 +85,7 @@ def serve(
     login: bool = False,
     allowed_hosts: tuple[str, ...] = (),
     behind_tls: bool = False,
+    largest_upload: int = LARGEST_BYTES,
 ) -> None:
     """Serve until interrupted. Raises ``ReviewError`` when the port is taken, or nobody could log in."""
     with closing(_listen(host, port)) as listening:
@@ -85,9 +99,9 @@ def serve(
                 )
         else:
             rules = local_rules(host, port)
-        app = guarded(build_app(workstation, rules), workstation, rules)
+        app = build_app(workstation, rules, largest_upload=largest_upload)
         config = uvicorn.Config(
-            app,
+            guarded(app, workstation, rules),
             log_level="warning",
             access_log=False,  # addresses of pages are nobody's business
             proxy_headers=False,
@@ -99,7 +113,10 @@ def serve(
         shown = "127.0.0.1" if host in ("0.0.0.0", "") else host
         url = f"{'https' if behind_tls else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}/"
         threading.Thread(target=_say_when_ready, args=(server, url, browser), daemon=True).start()
-        server.run(sockets=[listening])
+        try:
+            server.run(sockets=[listening])
+        finally:
+            app.state.counts.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

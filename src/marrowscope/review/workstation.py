@@ -18,7 +18,7 @@ from marrowscope.differential.result import Differential
 from marrowscope.review.case import ADJUDICATED, MAIN, CaseState, SlideOfCase, blind
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays, CountedSlide, Places, find_counts
-from marrowscope.review.database import FILE_NAME, Missing, ReviewError, open_database
+from marrowscope.review.database import FILE_NAME, Missing, ReviewError, StorageError, open_database
 from marrowscope.review.edits import Add, Amend, Appoint, CellEdit, Describe, Edit, Finish, Redo, Undo
 from marrowscope.review.log import Document, EditLog, Head, Stale
 from marrowscope.review.reading import Reading, Touched
@@ -52,6 +52,8 @@ class _Open:
     lock: RLock = field(default_factory=RLock)
     history: list[Done] = field(default_factory=list)
     differentials: dict[str, tuple[int, Differential]] = field(default_factory=dict)
+    opened: bool = False
+    """Its log was read to the end once: the slides are known, and stay."""
 
 
 Listener = Callable[[int], None]
@@ -68,7 +70,9 @@ class Workstation:
         self.log = log
         self.references = references
         self.listeners: list[Listener] = []
-        self._places = places or Places()
+        self.not_taken_up: dict[str, str] = {}
+        """Folders of results that no case could be opened for, and why."""
+        self.places = places or Places()
         self._cases: dict[int, _Open] = {}
         self._slides: dict[str, CountedSlide] = {}
         self._lock = Lock()
@@ -91,7 +95,14 @@ class Workstation:
     def _take_up(self, name: str, folders: Sequence[Path], known: set[str]) -> list[int]:
         if name in known:
             return []
-        case = self.open_case(ACTOR, name, folders, source=name)
+        try:
+            case = self.open_case(ACTOR, name, folders, source=name)
+        except StorageError:
+            raise
+        except ReviewError as error:  # one broken folder does not keep the others from being reviewed
+            self.not_taken_up[name] = str(error)
+            return []
+        self.not_taken_up.pop(name, None)
         return [] if case is None else [case]
 
     def open_case(self, actor: str, title: str, folders: Sequence[Path], source: str | None = None) -> int | None:
@@ -105,7 +116,7 @@ class Workstation:
         return case
 
     def _told(self, number: int, folder: Path) -> dict[str, Any]:
-        counted = CountedSlide(folder, self._places)
+        counted = CountedSlide(folder, self.places)
         pack = counted.run["pack"]
         inside = folder.resolve().is_relative_to(self.root.resolve())
         return {
@@ -134,22 +145,52 @@ class Workstation:
                 told[entry.case][1].append(entry.content["label"])
         return told
 
+    def slides(self) -> dict[int, list[SlideOfCase]]:
+        """Of each case what its log holds of its slides."""
+        told: dict[int, list[SlideOfCase]] = {}
+        for entry in self.log.beginnings():
+            if entry.kind == "add_slide":
+                told.setdefault(entry.case, []).append(SlideOfCase.of(entry.content))
+        return told
+
+    def in_memory(self, number: int) -> tuple[Looked, Differential] | None:
+        """What people did to a case and its differential, if the case is in memory and nobody holds it."""
+        with self._lock:
+            found = self._cases.get(number)
+        if found is None or not found.lock.acquire(timeout=0.1):  # somebody signs it, say
+            return None
+        try:
+            self._catch_up(found)
+            final = MAIN if found.state.read_blind else found.state.final
+            return self.looked(found.state, final), self.differential(number, final)
+        finally:
+            found.lock.release()
+
     @contextmanager
-    def case(self, number: int) -> Iterator[CaseState]:
+    def case(self, number: int, seen: int | None = None) -> Iterator[CaseState]:
         """A case as it is now, held for the time of the block: nothing changes under the reader.
 
-        Raises ``ReviewError`` when there is no such case, or its cells cannot be read.
+        With ``seen`` a case at that row of the log, or a later one, is new enough: the database is not asked. Raises
+        ``ReviewError`` when there is no such case, or its cells cannot be read.
         """
         found = self._open(number)
         with found.lock:
-            self._catch_up(found)
+            self._catch_up(found, seen)
             yield found.state
 
-    def changes(self, number: int, since: int) -> list[Done]:
-        """The rows after row ``since``, with the cells that each changed in its reading."""
+    def slide(self, number: int, slide: int) -> CountedSlide:
+        """The results of a slide of a case; once the case is open nobody waits for it. Raises ``Missing``."""
+        found = self._open(number)
+        if not found.opened:
+            with found.lock:
+                self._catch_up(found)
+        return self.counted(self.slide_of(found.state, slide))
+
+    def changes(self, number: int, since: int, seen: int | None = None) -> list[Done]:
+        """The rows after row ``since``, with the cells that each changed in its reading; ``seen`` as in ``case``."""
         found = self._open(number)
         with found.lock:
-            self._catch_up(found)
+            self._catch_up(found, seen)
             return found.history[since:]
 
     def edit(self, number: int, actor: str, reading: str, edit: Edit, known_n: int | None = None) -> Done:
@@ -241,7 +282,7 @@ class Workstation:
         """The results of a slide, and through them its pixels and its pack."""
         with self._lock:
             if slide.folder not in self._slides:
-                self._slides[slide.folder] = CountedSlide(self.root / slide.folder, self._places)
+                self._slides[slide.folder] = CountedSlide(self.root / slide.folder, self.places)
             return self._slides[slide.folder]
 
     def _cells_of(self, slide: SlideOfCase) -> CellArrays:
@@ -262,11 +303,14 @@ class Workstation:
                 found = self._cases.setdefault(number, _Open(CaseState(number, self._cells_of)))
         return found
 
-    def _catch_up(self, found: _Open) -> None:
+    def _catch_up(self, found: _Open, seen: int | None = None) -> None:
         """Take up the rows that others wrote. A case whose cells cannot be read is tried anew the next time."""
+        if seen is not None and found.opened and found.state.n >= seen:
+            return
         try:
             for entry in self.log.since(found.state.number, found.state.n):
                 self._take(found, entry)
+            found.opened = True
         except BaseException:
             with self._lock:
                 self._cases.pop(found.state.number, None)
@@ -294,6 +338,9 @@ class Workstation:
                     raise Refused("the case is not signed, so there is nothing to amend")
                 return edit.payload()
             case Describe():
+                n, writer = state.worded.get(edit.field, (0, actor))
+                if known_n is not None and n > known_n and writer != actor:
+                    raise Conflict(f"{writer} has written into this field meanwhile: look at it, then decide")
                 return edit.payload()
             case Appoint():
                 if state.observers:

@@ -208,6 +208,19 @@ def test_a_session_that_is_over_is_refused(review, time):
     assert client.get("/api/v1/me").status_code == 401
 
 
+def test_what_a_page_asks_by_itself_keeps_nobody_logged_in(review, time):
+    client, _ = review.logged_in("rita")
+    for _ in range(2):
+        time.pass_by(0.6 * IDLE_SECONDS)
+        answer = client.get("/api/v1/me", headers={"X-Background": "1"})
+    assert answer.status_code == 401
+    client, _ = review.logged_in("rita")
+    for _ in range(2):
+        time.pass_by(0.6 * IDLE_SECONDS)
+        answer = client.get("/api/v1/me")
+    assert answer.status_code == 200
+
+
 def test_a_new_role_is_asked_for_at_the_next_request(review):
     client, csrf = review.logged_in("sven")
     review.users.set_role("sven", Role.READER)

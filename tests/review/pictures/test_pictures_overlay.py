@@ -210,6 +210,16 @@ def test_after_edits_all_is_as_built_anew(changes: list[tuple[str, int, int]], n
         assert np.array_equal(cells.inside(box), shown[anew.inside(box)])
 
 
+def test_a_cell_that_moves_again_and_home_is_found_once() -> None:
+    boxes, colours = made(40)
+    cells = overlay(boxes, colours)
+    new = cells.add(boxes[:2] + 300, colours[:2])
+    everywhere, moving = Box(-9000, -9000, 9000, 9000), [0, 1, 2, *new.tolist()]
+    for shift in (700.0, -500.0, 0.0, 400.0):
+        cells.update(moving, boxes=boxes[:5] + shift)
+        assert cells.inside(everywhere).tolist() == list(range(42))
+
+
 def test_an_edit_of_many_sorts_anew() -> None:
     boxes, colours = made(3000)
     cells = overlay(boxes, colours)

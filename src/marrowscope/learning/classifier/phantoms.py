@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from marrowscope.learning.classifier.data import Cells, Splits
-from marrowscope.phantom import CellCrops, FieldOptions, render_cells
+from marrowscope.phantom import FieldOptions, render_cells
 from marrowscope.phantom.diagnoses import DIAGNOSES
 from marrowscope.phantom.stains import STAIN_NAMES
 
@@ -46,19 +46,16 @@ def phantom_cells(path: Path, seeds: Sequence[int], paper_share: float) -> Cells
     """``CELLS_A_SEED`` cells a seed from fields of all stains, densities and compositions, kept in ``path``."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        tasks = [(seed, paper_share) for seed in seeds]
         console = Console(stderr=True)
-        # fresh processes, as forked ones may inherit locks of the threads of OpenCV and torch
+        # Fresh processes, as forked ones may inherit locks of the threads of OpenCV and torch; what they run comes from
+        # a module that does without torch, which would take each of them seconds to import.
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-            parts = list(
-                track(
-                    pool.map(_render, tasks),
-                    f"rendering {path.stem}",
-                    len(tasks),
-                    console=console,
-                    disable=not console.is_terminal,
-                )
-            )
+            tasks = [
+                pool.submit(render_cells, field_options(seed, paper_share), CELLS_A_SEED, seed=seed, crop=SIDE)
+                for seed in seeds
+            ]
+            told = track(tasks, f"rendering {path.stem}", console=console, disable=not console.is_terminal)
+            parts = [task.result() for task in told]
         partial = path.with_suffix(".partial.npz")
         np.savez(
             partial,
@@ -80,8 +77,3 @@ def field_options(seed: int, paper_share: float) -> FieldOptions:
         spacing=SPACING,
         density=float(random.uniform(700.0, 2200.0)),
     )
-
-
-def _render(task: tuple[int, float]) -> CellCrops:
-    seed, paper_share = task
-    return render_cells(field_options(seed, paper_share), CELLS_A_SEED, seed=seed, crop=SIDE)

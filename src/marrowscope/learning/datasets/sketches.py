@@ -65,7 +65,7 @@ def spot_detail(spots: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _band(picture: NDArray[np.uint8], fine: float, coarse: float) -> NDArray[np.float32]:
-    grey = picture.astype(np.float32).mean(axis=2)
+    grey = cv2.transform(picture.astype(np.float32), np.ones((1, 3), np.float32)) / np.float32(3)
     band: NDArray[np.float32] = cv2.GaussianBlur(grey, (0, 0), fine) - cv2.GaussianBlur(grey, (0, 0), coarse)
     return band
 

@@ -35,6 +35,9 @@ from marrowscope.review.database import StorageError
 
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
+BACKGROUND_HEADER = "x-background"
+"""A page that asks by itself whether anything is new sends this: nobody is at work, so the session is not prolonged."""
+
 """The field of a small form; uploads and everything else send the header."""
 
 CHECK_SECONDS = 5.0
@@ -117,7 +120,8 @@ class Guard:
             return
         if scope["path"].startswith(NICEGUI_SOCKET):
             raise _Refused(Refusal(403, "Pages speak to this server by websocket only."))
-        found = await self._find(headers, use=not public)  # the page that asks whether it is over is no use
+        used = not public and BACKGROUND_HEADER not in headers  # the page that asks whether it is over is no use either
+        found = await self._find(headers, use=used)
         if public:
             await self.app(_known(scope, _identity(found)) if found else scope, receive, send)
             return

@@ -12,10 +12,15 @@ from marrowscope import __version__
 from marrowscope.errors import MarrowscopeError
 from marrowscope.review.api.cases import case_routes
 from marrowscope.review.api.pictures import picture_routes
+from marrowscope.review.api.signing import signing_routes
+from marrowscope.review.api.slides import slide_routes
+from marrowscope.review.api.trying import try_routes
+from marrowscope.review.counting import CountQueue
 from marrowscope.review.database import Missing, StorageError
 from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
+from marrowscope.review.uploads import TooLarge, Uploads
 from marrowscope.review.workstation import Conflict, Refused, Workstation
 
 PREFIX = "/api/v1"
@@ -27,15 +32,28 @@ _STATUS: tuple[tuple[type[MarrowscopeError], int, str], ...] = (
     (NoTile, 404, "missing"),
     (NoCell, 404, "missing"),
     (StorageError, 503, "storage"),
+    (TooLarge, 413, "large"),
     (MarrowscopeError, 422, "error"),
 )
 """What an error is in HTTP, the first that fits, and a word for programs."""
 
 
-def add_interface(app: FastAPI, workstation: Workstation, shelf: Shelf) -> None:
+def add_interface(
+    app: FastAPI,
+    workstation: Workstation,
+    shelf: Shelf,
+    queue: CountQueue | None = None,
+    uploads: Uploads | None = None,
+) -> None:
     """Put the interface and its errors into ``app``."""
     routes = APIRouter(prefix=PREFIX)
+    # Before the cases: /cases/count is no case of the number "count".
+    routes.include_router(
+        slide_routes(workstation, queue or CountQueue(workstation), uploads or Uploads(workstation.root))
+    )
     routes.include_router(case_routes(workstation, shelf))
+    routes.include_router(signing_routes(workstation))
+    routes.include_router(try_routes(workstation))
     routes.include_router(picture_routes(workstation, shelf))
     app.include_router(routes)
     for kind, status, word in _STATUS:

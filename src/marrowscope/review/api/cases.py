@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -20,6 +21,7 @@ from marrowscope.review.api.views import (
 )
 from marrowscope.review.case import MAIN, CaseState
 from marrowscope.review.edits import Edit
+from marrowscope.review.listing import Listing
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.workstation import Refused, Workstation
 
@@ -41,6 +43,7 @@ class EditRequest(BaseModel):
 def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
     """Routes under ``/api/v1``."""
     routes = APIRouter(tags=["cases"])
+    listing = Listing(workstation)
 
     def visible(state: CaseState, reading: str, identity: Identity) -> None:
         workstation.reading(state, reading)
@@ -54,13 +57,8 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
 
     @routes.get("/cases")
     def cases(_: Reader) -> list[dict[str, Any]]:
-        """All cases with their status."""
-        told = workstation.titles()
-        return [
-            {"case": head.case, "status": head.status, "edits": head.n, "title": title, "slides": slides}
-            for head in workstation.heads()
-            for title, slides in (told[head.case],)
-        ]
+        """All cases: status, slides, cells, flags, quality, how far they were looked at, last edit, faults."""
+        return [asdict(row) for row in listing.rows()]
 
     @routes.get("/cases/{case}")
     def one_case(case: int, identity: Reader) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
 from marrowscope.review.api.views import entry_view
 from marrowscope.review.case import MAIN, CaseState
-from marrowscope.review.counted import TYPE_NAMES
+from marrowscope.review.counted import TYPE_NAMES, CountedSlide
 from marrowscope.review.database import Missing
 from marrowscope.review.pictures.encoding import encode_jpeg
 from marrowscope.review.pictures.shelf import By, Shelf, SlidePictures
+from marrowscope.review.pictures.sprites import SHEET
 from marrowscope.review.reading import SlideState
 from marrowscope.review.workstation import Refused, Workstation
 from marrowscope.slides import require_spacing
@@ -26,9 +27,11 @@ from marrowscope.slides import require_spacing
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 ReadingName = Annotated[str, Query(max_length=160)]
 Place = Annotated[int, Path(ge=0, le=2**31 - 1)]
+Version = Annotated[str | None, Query(max_length=64, description="`version` of the slide")]
+Seen = Annotated[int | None, Query(ge=0, description="a row of the log that was seen: cells as of then, or later")]
 
 KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
-"""Pictures of a slide never change."""
+"""Pictures of a slide never change: for requests that name the version of it."""
 
 FRESH = {"Cache-Control": "private, no-cache"}
 """Pictures that an edit changes."""
@@ -41,9 +44,10 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
     routes = APIRouter(tags=["pictures"])
 
     def pictures(case: int, slide: int) -> SlidePictures:
-        with workstation.case(case) as state:
-            counted = workstation.counted(workstation.slide_of(state, slide))
-        return shelf.of(counted)
+        return shelf.of(workstation.slide(case, slide))
+
+    def kept(case: int, slide: int, version: str | None) -> dict[str, str]:
+        return KEPT if version == _version(workstation.slide(case, slide)) else FRESH
 
     def visible(state: CaseState, reading: str, identity: Identity) -> None:
         workstation.reading(state, reading)
@@ -52,9 +56,12 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
 
     @routes.get("/cases/{case}/slides/{slide}")
     def about(case: Place, slide: Place, _: Reader) -> dict[str, Any]:
-        """Size, spacing and zoom levels of a slide; side and spacing of the pictures of its cells."""
-        with workstation.case(case) as state:
-            counted = workstation.counted(workstation.slide_of(state, slide))
+        """Size, spacing and zoom levels of a slide; side and spacing of the pictures of its cells.
+
+        ``version`` tells one slide and count from any other: sheets and tiles that are asked for with it (``v``) may be
+        kept by the browser, as this server's next folder of results has a case 1 too.
+        """
+        counted = workstation.slide(case, slide)
         found, spacing = shelf.of(counted), require_spacing(counted.slide)
         return {
             "width": found.size.width,
@@ -64,24 +71,29 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
             "tile": 256,
             "sprite": found.side,
             "sprite_spacing": found.spacing,
-            "sheets": found.sprites.sheets,
+            "sheets": -(-len(counted.cells) // SHEET),
+            "usual_box": found.usual_box,
+            "version": _version(counted),
             "bounds": [getattr(counted.slide.bounds, name) for name in ("x0", "y0", "x1", "y1")],
         }
 
     @routes.get("/cases/{case}/slides/{slide}/sheets/{sheet}.jpg", response_class=Response)
-    def sheet(case: Place, slide: Place, sheet: Place, _: Reader) -> Response:
+    def sheet(case: Place, slide: Place, sheet: Place, _: Reader, v: Version = None) -> Response:
         """A sheet of 8 x 8 cells in the order of the column ``sprite``."""
-        return Response(pictures(case, slide).sprites.sheet(sheet), media_type="image/jpeg", headers=KEPT)
+        content = pictures(case, slide).sprites.sheet(sheet)
+        return Response(content, media_type="image/jpeg", headers=kept(case, slide, v))
 
     @routes.get("/cases/{case}/slides/{slide}/tiles/{z}/{x}/{y}.jpg", response_class=Response)
-    def tile(case: Place, slide: Place, z: Place, x: Place, y: Place, _: Reader) -> Response:
+    def tile(case: Place, slide: Place, z: Place, x: Place, y: Place, _: Reader, v: Version = None) -> Response:
         """A tile of the slide; zoom ``max_zoom`` is level 0."""
-        return Response(pictures(case, slide).tiles.tile(z, x, y), media_type="image/jpeg", headers=KEPT)
+        content = pictures(case, slide).tiles.tile(z, x, y)
+        return Response(content, media_type="image/jpeg", headers=kept(case, slide, v))
 
     @routes.get("/cases/{case}/slides/{slide}/regions/{z}/{x}/{y}.png", response_class=Response)
-    def region_tile(case: Place, slide: Place, z: Place, x: Place, y: Place, _: Reader) -> Response:
+    def region_tile(case: Place, slide: Place, z: Place, x: Place, y: Place, _: Reader, v: Version = None) -> Response:
         """Outlines of the regions, on a clear ground."""
-        return Response(pictures(case, slide).outlines.tile(z, x, y), media_type="image/png", headers=KEPT)
+        content = pictures(case, slide).outlines.tile(z, x, y)
+        return Response(content, media_type="image/png", headers=kept(case, slide, v))
 
     @routes.get("/cases/{case}/slides/{slide}/overlay/{z}/{x}/{y}.png", response_class=Response)
     def overlay_tile(
@@ -93,14 +105,12 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         identity: Reader,
         reading: ReadingName = MAIN,
         by: By = "type",
+        n: Seen = None,
     ) -> Response:
         """The cells as they are now, on a clear ground, coloured by type or certainty."""
-        with workstation.case(case) as state:
+        with workstation.case(case, n) as state:
             visible(state, reading, identity)
-            counted = workstation.counted(workstation.slide_of(state, slide))
-            drawn = shelf.overlay(
-                case, reading, state.readings[reading], slide, counted, by, state.n, workstation.changes(case, 0)
-            )
+        drawn = shelf.overlay(workstation, case, reading, slide, by, n)
         return Response(drawn.tile(z, x, y), media_type="image/png", headers=FRESH)
 
     @routes.get("/cases/{case}/slides/{slide}/nearest")
@@ -116,11 +126,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         """The cell nearest to a point, within so many level-0 pixels; null when there is none."""
         with workstation.case(case) as state:
             visible(state, reading, identity)
-            counted = workstation.counted(workstation.slide_of(state, slide))
-            drawn = shelf.overlay(
-                case, reading, state.readings[reading], slide, counted, "type", state.n, workstation.changes(case, 0)
-            )
-        return {"cell": drawn.nearest(x, y, within)}
+        return {"cell": shelf.overlay(workstation, case, reading, slide, "type").nearest(x, y, within)}
 
     @routes.get("/cases/{case}/slides/{slide}/cells/{cell}")
     def one_cell(
@@ -216,6 +222,10 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
     return routes
 
 
+def _version(counted: CountedSlide) -> str:
+    return f"{str(counted.run['slide_sha256'])[:12]}-{counted.cells_sha256[:12]}"
+
+
 def _there(state: SlideState, cell: int) -> SlideState:
     if cell >= len(state):
         raise Missing(f"the slide has {len(state):,} cells, there is no cell {cell:,}")
@@ -236,8 +246,11 @@ def _told(state: SlideState, cell: int) -> dict[str, Any]:
 
 def _closest(state: SlideState, cell: int) -> list[int]:
     """The nearest other cells on the slide."""
-    centres = (state.boxes[:, :2] + state.boxes[:, 2:]) / 2
-    distance = np.square(centres - centres[cell]).sum(axis=1)
+    distance = np.zeros(len(state))
+    for low, high in ((0, 2), (1, 3)):  # of centres, doubled
+        along = state.boxes[:, low] + state.boxes[:, high]
+        along -= along[cell]
+        distance += np.square(along, out=along)
     distance[state.removed] = np.inf
     distance[cell] = np.inf
     return _first(distance, NEIGHBOURS)

@@ -143,4 +143,4 @@ def case_view(state: CaseState, workstation: Workstation, actor: str) -> dict[st
 
 
 def _public(content: dict[str, Any]) -> dict[str, Any]:
-    return {name: content[name] for name in ("name", "role", "files") if name in content}
+    return {name: content[name] for name in ("name", "role", "files", "passed_over", "left_out") if name in content}

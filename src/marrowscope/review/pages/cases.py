@@ -5,7 +5,18 @@ from __future__ import annotations
 from nicegui import ui
 from starlette.requests import Request
 
+from marrowscope.review.access.users import Role
+from marrowscope.review.pages.elements import STYLE, words
 from marrowscope.review.pages.frame import Desk, frame
+
+
+class CasesList(ui.element, component="../static/cases_element.js", esm={"marrowscope-review": "../static"}):
+    """The table of cases, with what makes new ones for those who may."""
+
+    def __init__(self, texts: dict[str, object], *, may_edit: bool) -> None:
+        super().__init__()
+        self._props["texts"] = texts
+        self._props["mayEdit"] = may_edit
 
 
 def add_cases_page(desk: Desk) -> None:
@@ -13,7 +24,6 @@ def add_cases_page(desk: Desk) -> None:
 
     @ui.page("/")
     def cases_page(request: Request) -> None:
-        with frame(desk, request, desk.texts("frame.cases")):
-            told = desk.workstation.titles()
-            for head in desk.workstation.heads():
-                ui.link(f"{told[head.case][0]} · {head.status}", f"/cases/{head.case}")
+        with frame(desk, request, desk.texts("frame.cases")) as identity:
+            ui.add_head_html(STYLE)
+            CasesList(words(desk, "frame", "cases"), may_edit=identity.may(Role.REVIEWER))

@@ -12,6 +12,7 @@ from nicegui import ui
 from starlette.requests import Request
 
 from marrowscope.review.access.identity import Identity, current_identity
+from marrowscope.review.access.pages import LEAVE_WHEN_OVER
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.texts import Texts
 from marrowscope.review.workstation import Workstation
@@ -19,6 +20,11 @@ from marrowscope.review.workstation import Workstation
 STATIC = Path(__file__).parent.parent / "static"
 STATIC_URL = "/static"
 """Where the files of ``static`` are served."""
+
+
+_LOG_OUT = """() => fetch("/logout", {
+    method: "POST", headers: {"X-CSRF-Token": document.querySelector('meta[name="csrf"]').content}
+}).then(() => { location.href = "/login"; })"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ def frame(desk: Desk, request: Request, title: str, tabs: CaseTabs | None = None
         f'<meta name="csrf" content="{escape(identity.csrf or "", quote=True)}">'
         f'<link rel="stylesheet" href="{STATIC_URL}/review.css">'
     )
+    if desk.login:
+        ui.add_head_html(LEAVE_WHEN_OVER)
     with ui.element("header").classes("frame-head w-full"):
         _link("/", texts("frame.brand"), "brand")
         _link("/", texts("frame.cases"), current=tabs is None and title == texts("frame.cases"))
@@ -69,6 +77,9 @@ def frame(desk: Desk, request: Request, title: str, tabs: CaseTabs | None = None
         ).on("click", js_handler="() => Quasar.Dark.toggle()")
         if desk.login:
             ui.label(f"{identity.name} ({identity.role.value})").classes("quiet")
+            ui.button(texts("frame.log_out")).classes(replace="plain").props("flat no-caps").on(
+                "click", js_handler=_LOG_OUT
+            )
     if tabs is not None and tabs.phantom:
         ui.label(texts("frame.phantom")).classes("phantom w-full")
     yield identity

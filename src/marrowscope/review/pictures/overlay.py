@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from marrowscope.geometry import Box, Size
+from marrowscope.review.pictures.cache import BytesCache
 from marrowscope.review.pictures.cell_index import CellIndex, Indices
 from marrowscope.review.pictures.density import MOST_BINS, DensityPyramid, bins_of_tile
 from marrowscope.review.pictures.drawing import MARGIN, Marks, Tile, draw_bins, draw_cells
@@ -23,6 +24,9 @@ from marrowscope.review.pictures.growing import Growing
 
 MOST_DRAWN = 512
 """Cells of a tile that are drawn one by one."""
+
+CACHE = 8 << 20
+"""Bytes of tiles that are kept until the next edit: a thousand crowded ones."""
 
 
 class CellOverlay:
@@ -50,6 +54,8 @@ class CellOverlay:
         self._index = CellIndex(checked_boxes, size)
         self._density = DensityPyramid(self.grid, _centres(checked_boxes), checked_colours, most_bins)
         self._clear = encode_png(np.zeros((side, side, 4), np.uint8))
+        self._cache = BytesCache(CACHE)
+        self._edits = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -58,6 +64,11 @@ class CellOverlay:
 
     def tile(self, z: int, x: int, y: int) -> bytes:
         """PNG with transparency, ``side x side`` pixels; raises ``NoTile`` where there is none."""
+        self.grid.check(z, x, y)
+        # A tile that is drawn while an edit is made may be newer than its number, never older.
+        return self._cache.get((self._edits, z, x, y), lambda: self._encoded(z, x, y))
+
+    def _encoded(self, z: int, x: int, y: int) -> bytes:
         match self._seen(z, x, y)():
             case None:
                 return self._clear
@@ -107,6 +118,7 @@ class CellOverlay:
             self._count(places, 1)
             if boxes is not None:
                 self._index.place(places, new_boxes)
+            self._edits += 1
 
     def add(self, boxes: ArrayLike, colours: ArrayLike) -> Indices:
         """New cells ``boxes (k, 4)``, ``colours (k, 3)``; gives their indices ``(k,)``, counted on from the last."""
@@ -118,6 +130,7 @@ class CellOverlay:
             self._hidden.extend(np.zeros(len(new_boxes), bool))
             self._count(places, 1)
             self._index.place(places, new_boxes)
+            self._edits += 1
             return places
 
     def nearest(self, x: float, y: float, within: float) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from copy import deepcopy
+from functools import cached_property
 from threading import Lock
 from typing import Literal
 
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.review.counted import TYPE_NAMES, CellArrays, CountedSlide
+from marrowscope.review.pictures.once import Once
 from marrowscope.review.pictures.outlines import RegionOverlay
 from marrowscope.review.pictures.overlay import CellOverlay
 from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
-from marrowscope.review.reading import Reading, SlideState
-from marrowscope.review.workstation import Done
+from marrowscope.review.reading import SlideState
+from marrowscope.review.workstation import Workstation
 from marrowscope.taxonomy import CELL_TYPES
 
 MOST_OVERLAYS = 8
@@ -27,6 +29,8 @@ By = Literal["type", "certainty"]
 
 _LOOKED = (90, 90, 90)
 _OUTLINE = (91, 58, 142)
+_NO_CELL = 48.0
+"""Side of a box where there are no cells to go by."""
 
 
 class SlidePictures:
@@ -34,14 +38,29 @@ class SlidePictures:
 
     def __init__(self, counted: CountedSlide) -> None:
         slide = counted.slide
-        spacing, side = counted.pack.contract.cell_pictures
-        self.spacing, self.side = spacing, side
+        self.spacing, self.side = counted.pack.contract.cell_pictures
         self.tiles = SlideTiles(slide)
-        self.sprites = SpriteSheets(slide, counted.frame, spacing, side)
         self.size = slide.size
+        self._counted = counted
+        self._sprites: Once[SpriteSheets] = Once()
         polygons = [region.polygon for region in counted.finding.regions]
         colours = [_OUTLINE] * len(polygons)
         self.outlines = RegionOverlay(polygons, colours, slide.size, self.tiles.max_zoom)
+
+    @property
+    def sprites(self) -> SpriteSheets:
+        """The cells as pictures; made when they are asked for, as sorting a million cells would hold up the tiles."""
+        counted = self._counted
+        return self._sprites.get(None, lambda: SpriteSheets(counted.slide, counted.frame, self.spacing, self.side))
+
+    @cached_property
+    def usual_box(self) -> tuple[float, float]:
+        """Width and height of the middle one of the counted cells, level-0 pixels."""
+        boxes = self._counted.cells.boxes
+        if not len(boxes):
+            return _NO_CELL, _NO_CELL
+        width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0).tolist()
+        return width, height
 
 
 class _Overlay:
@@ -49,6 +68,7 @@ class _Overlay:
 
     def __init__(self, pictures: SlidePictures, state: SlideState, cells: CellArrays, by: By, n: int) -> None:
         self.n = n
+        self.lock = Lock()
         self._by = by
         self._cells = cells
         self.drawn = CellOverlay(state.boxes, self._colours(state), pictures.size, pictures.tiles.max_zoom)
@@ -77,59 +97,46 @@ class Shelf:
     """Pictures by slide, overlays by reading. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._slides: dict[str, SlidePictures] = {}
-        self._orders: dict[str, NDArray[np.int64]] = {}
-        self._overlays: OrderedDict[tuple[int, str, int, By], _Overlay] = OrderedDict()
-        self._lock = Lock()
+        self._slides: Once[SlidePictures] = Once()
+        self._orders: Once[NDArray[np.int64]] = Once()
+        self._overlays: Once[_Overlay] = Once(MOST_OVERLAYS)
 
     def of(self, counted: CountedSlide) -> SlidePictures:
         """The pictures of a slide. Raises ``ReviewError`` when the slide or its pack is not found."""
-        key = str(counted.folder)
-        with self._lock:
-            if key not in self._slides:
-                self._slides[key] = SlidePictures(counted)
-            return self._slides[key]
+        return self._slides.get(str(counted.folder), lambda: SlidePictures(counted))
 
     def order(self, counted: CountedSlide) -> NDArray[np.int64]:
         """Rank of each cell in the sprite sheets ``(n,)``; needs no slide."""
-        key = str(counted.folder)
-        with self._lock:
-            if key not in self._orders:
-                self._orders[key] = gallery_order(counted.frame)
-            return self._orders[key]
+        return self._orders.get(str(counted.folder), lambda: gallery_order(counted.frame))
 
     def overlay(
-        self,
-        case: int,
-        name: str,
-        reading: Reading,
-        slide: int,
-        counted: CountedSlide,
-        by: By,
-        n: int,
-        history: list[Done],
+        self, workstation: Workstation, case: int, reading: str, slide: int, by: By, seen: int | None = None
     ) -> CellOverlay:
-        """The cells of a slide in a reading at row ``n``; ``history``: all rows of the log so far."""
-        pictures, state = self.of(counted), reading.slides[slide]
-        key = (case, name, slide, by)
-        with self._lock:
-            found = self._overlays.get(key)
-            if found is None:
-                found = _Overlay(pictures, state, counted.cells, by, n)
-                self._overlays[key] = found
-                while len(self._overlays) > MOST_OVERLAYS:
-                    self._overlays.popitem(last=False)
-            self._overlays.move_to_end(key)
-            if found.n < n:
+        """The cells of a slide in a reading as they are now, or at least at row ``seen`` of the log.
+
+        Not to be called while the case is held (``Workstation.case``): the first call for a reading copies the cells,
+        lets go of the case and then takes its time.
+        """
+        counted = workstation.slide(case, slide)
+        pictures = self.of(counted)
+
+        def draw() -> _Overlay:
+            with workstation.case(case, seen) as state:
+                n, copied = state.n, deepcopy(state.readings[reading].slides[slide])
+            return _Overlay(pictures, copied, counted.cells, by, n)
+
+        found = self._overlays.get((case, reading, slide, by), draw)
+        with workstation.case(case, seen) as state, found.lock:
+            if found.n < state.n:
                 touched = [
                     done.touched[slide]
-                    for done in history[found.n : n]
-                    if done.entry.reading == name and slide in done.touched
+                    for done in workstation.changes(case, found.n, seen=state.n)
+                    if done.entry.reading == reading and slide in done.touched
                 ]
                 if touched:
-                    found.take(np.unique(np.concatenate(touched)), state)
-                found.n = n
-            return found.drawn
+                    found.take(np.unique(np.concatenate(touched)), state.readings[reading].slides[slide])
+                found.n = state.n
+        return found.drawn
 
 
 _TYPE_COLOURS = np.array(

@@ -49,6 +49,11 @@ export async function get(path, options = {}) {
   return (await answer(path, options)).json();
 }
 
+// For what a page asks by itself, again and again: it does not keep a session alive.
+export async function poll(path) {
+  return (await answer(path, { headers: { "X-Background": "1" } })).json();
+}
+
 export async function post(path, body) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": token() };
   const signal = AbortSignal.timeout(PATIENCE);

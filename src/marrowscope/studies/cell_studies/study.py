@@ -34,6 +34,14 @@ MODERN = "modern"
 SMALL = "mobilenetv4-small"
 """The network of our recipe where only the wiring is tried."""
 
+PRELOAD = (
+    "marrowscope.learning.transfer.training",
+    "codecarbon.core.emissions",
+    "codecarbon.core.resource_tracker",
+    "pandas",
+)
+"""What each job needs and takes long to import; CodeCarbon imports the last three only when it begins to measure."""
+
 HUB = "hub"
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".npz")
 
@@ -88,7 +96,7 @@ class CellStudy:
             force=options.force,
             progress=progress,
             tell=options.tell,
-            preload=("marrowscope.learning.transfer.training",),
+            preload=PRELOAD,
         )
 
     def report(self, output: Path, page: Path, command: str, notes: Sequence[str] = ()) -> list[Path]:

@@ -1,0 +1,168 @@
+"""The list of cases: what can be told of each without reading its cells, and what is wrong with broken ones.
+
+Of a case that is in memory the list tells what the review made of it; of another one what the count left in its folder.
+A fault of one case never keeps the others from being listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from marrowscope.errors import MarrowscopeError
+from marrowscope.review.case import SlideOfCase
+from marrowscope.review.log import Head, Last
+from marrowscope.review.workstation import Workstation
+from marrowscope.runs import read_run
+
+DECIDED = ("above", "not decided")
+"""Verdicts of flags that the list tells: what somebody must look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case in the list.
+
+    ``flags``: number of flags by verdict of :data:`DECIDED`; ``quality``: notes of the count; ``unsure`` cells left to
+    look at and ``looked`` at share (0..1), None where only the cells could tell; ``fault``: why it cannot be opened.
+    """
+
+    case: int
+    title: str
+    status: str
+    edits: int
+    slides: tuple[str, ...]
+    cells: int
+    flags: Mapping[str, int]
+    quality: tuple[str, ...]
+    unsure: int | None
+    looked: float | None
+    last_at: str
+    last_actor: str
+    fault: str | None
+    phantom: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What a folder of results tells: verdicts by code of the flag."""
+
+    verdicts: Mapping[str, str]
+    unsure: int
+    phantom: bool
+    quality: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    words: str
+
+
+class Listing:
+    """Lists the cases of a workstation; what files tell is kept until they change."""
+
+    def __init__(self, workstation: Workstation) -> None:
+        self._workstation = workstation
+        self._kept: dict[Path, tuple[tuple[tuple[int, int] | None, ...], _Counted | _Broken]] = {}
+
+    def rows(self) -> list[Row]:
+        """All cases, in the order in which they were opened."""
+        titles, slides = self._workstation.titles(), self._workstation.slides()
+        last = self._workstation.log.lasts()
+        return [
+            self._row(head, titles[head.case][0], slides.get(head.case, ()), last[head.case])
+            for head in self._workstation.heads()
+        ]
+
+    def _row(self, head: Head, title: str, slides: Sequence[SlideOfCase], last: Last) -> Row:
+        counted = [self._counted(slide) for slide in slides]
+        good = [one for one in counted if isinstance(one, _Counted)]
+        faults = [one.words for one in counted if isinstance(one, _Broken)]
+        verdicts = self._pooled(title, slides) if len(slides) > 1 else None
+        if verdicts is None:
+            verdicts = {code: verdict for one in reversed(good) for code, verdict in one.verdicts.items()}
+        unsure: int | None = None
+        looked: float | None = None
+        if head.status == "counted":
+            unsure, looked = sum(one.unsure for one in good), 0.0
+        try:
+            if (now := self._workstation.in_memory(head.case)) is not None:
+                done, differential = now
+                unsure, looked = done.unsure, done.looked / done.cells if done.cells else 0.0
+                verdicts = {flag.code: flag.verdict for flag in differential.flags}
+        except MarrowscopeError as error:
+            faults.append(str(error))
+        return Row(
+            case=head.case,
+            title=title,
+            status=head.status,
+            edits=head.n,
+            slides=tuple(slide.label for slide in slides),
+            cells=sum(slide.cells for slide in slides),
+            flags={verdict: sum(found == verdict for found in verdicts.values()) for verdict in DECIDED},
+            quality=tuple(dict.fromkeys(note for one in good for note in one.quality)),
+            unsure=None if faults else unsure,
+            looked=None if faults else looked,
+            last_at=last.at,
+            last_actor=last.actor,
+            fault=faults[0] if faults else None,
+            phantom=any(one.phantom for one in good),
+        )
+
+    def _counted(self, slide: SlideOfCase) -> _Counted | _Broken:
+        """What the folder of a slide tells, read again only when its files change."""
+        folder = self._workstation.root / slide.folder
+        files = tuple(_stamp(folder / name) for name in ("run.json", "differential.json", "cells.parquet"))
+        kept = self._kept.get(folder)
+        if kept is None or kept[0] != files:
+            kept = self._kept[folder] = files, _look_into(folder, slide)
+        return kept[1]
+
+    def _pooled(self, title: str, slides: Sequence[SlideOfCase]) -> Mapping[str, str] | None:
+        """The verdicts of the differential that the count pooled for several smears; None where it did not."""
+        folder = self._workstation.root / title
+        try:
+            run = read_run(folder) if Path(title).name == title else None
+            if run is None or run.get("case") != title or len(run.get("smears", ())) != len(slides):
+                return None
+            return _verdicts(json.loads((folder / "differential.json").read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
+    run = read_run(folder)
+    if run is None:
+        return _Broken(f"The results of {slide.label} are gone or damaged (run.json): bring the folder back.")
+    try:
+        differential = json.loads((folder / "differential.json").read_bytes())
+        told = _verdicts(differential), int(differential["unsure"]), bool(differential["phantom"])
+        quality = tuple(str(note) for note in run.get("quality", ()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Broken(f"differential.json of {slide.label} is gone or damaged: bring the folder back from a backup.")
+    try:
+        found = pl.scan_parquet(folder / "cells.parquet").select(pl.len()).collect().item()
+    except (OSError, pl.exceptions.PolarsError):
+        return _Broken(f"cells.parquet of {slide.label} is gone or damaged: bring the folder back from a backup.")
+    if found != slide.cells:
+        return _Broken(
+            f"{slide.label} was counted again ({found:,} cells, {slide.cells:,} were reviewed): bring its folder back."
+        )
+    return _Counted(*told, quality)
+
+
+def _verdicts(differential: Mapping[str, Any]) -> Mapping[str, str]:
+    return {str(flag["code"]): str(flag["verdict"]) for flag in differential["flags"]}
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_mtime_ns, told.st_size

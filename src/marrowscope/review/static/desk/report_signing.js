@@ -1,0 +1,102 @@
+// What must be settled, the signature, the signed versions with their frozen files, and opening a case again.
+
+import { poll, post, url } from "marrowscope-review/api.js";
+import { fill, told, when } from "marrowscope-review/desk/words.js";
+
+export default {
+  props: { texts: Object, found: Object, person: Object, flush: Function },
+  emits: ["changed"],
+  data: () => ({ checks: [], accepted: [], name: "", role: "", reason: "", busy: false, fault: "", said: "" }),
+  computed: {
+    frozen() {
+      return this.found.status === "signed";
+    },
+    barred() {
+      return this.checks.filter((check) => !check.met && (check.needed || !this.accepted.includes(check.code)));
+    },
+  },
+  watch: {
+    found: { immediate: true, handler: "load" },
+  },
+  mounted() {
+    this.name = this.found.signed.findLast((one) => one.actor === this.person.name)?.name ?? (this.person.login ? this.person.name : "");
+    this.role = this.found.signed.findLast((one) => one.actor === this.person.name)?.role ?? "";
+  },
+  methods: {
+    fill,
+    when,
+    href(version, name) {
+      return url(`/cases/${this.found.case}/versions/${version}/${encodeURIComponent(name)}`);
+    },
+    async load() {
+      if (this.frozen) return;
+      try {
+        this.checks = await poll(`/cases/${this.found.case}/checks`);
+        const open = this.checks.filter((check) => !check.met).map((check) => check.code);
+        this.accepted = this.accepted.filter((code) => open.includes(code));
+      } catch (error) {
+        this.fault = told(error, this.texts);
+      }
+    },
+    async sign() {
+      await this.does(async () => {
+        if (!(await this.flush())) throw { message: this.texts.words_not_kept };
+        const body = { name: this.name, role: this.role, accept: this.accepted };
+        await post(`/cases/${this.found.case}/sign`, body);
+        this.said = fill(this.texts.signed_now, { version: this.found.version });
+        this.accepted = [];
+      });
+    },
+    async amend() {
+      await this.does(async () => {
+        await post(`/cases/${this.found.case}/edits`, { edit: { kind: "amend", reason: this.reason } });
+        this.said = this.texts.amended_now;
+        this.reason = "";
+      });
+    },
+    async does(work) {
+      Object.assign(this, { busy: true, fault: "", said: "" });
+      try {
+        await work();
+      } catch (error) {
+        this.fault = told(error, this.texts);
+      } finally {
+        this.busy = false;
+        this.$emit("changed");
+      }
+    },
+  },
+  template: `
+    <section id="signature" class="card" :aria-label="texts.signature">
+      <h2>{{ frozen ? fill(texts.is_signed, { version: found.version }) : fill(texts.to_sign, { version: found.version }) }}</h2>
+      <p v-if="found.amending" class="warn">{{ fill(texts.amending, { reason: found.amending }) }}</p>
+      <template v-if="!frozen">
+        <ul class="checks">
+          <li v-for="check in checks" :key="check.code">
+            <span :class="check.met ? 'good' : check.needed ? 'bad' : 'warn'" aria-hidden="true">{{ check.met ? "✔" : check.needed ? "✘" : "!" }}</span>
+            <span>{{ check.words }} <span v-if="!check.met && check.needed" class="bad">{{ texts.needed }}</span></span>
+            <label v-if="!check.met && !check.needed && person.maySign" class="row"><input v-model="accepted" type="checkbox" :value="check.code"> {{ texts.pass_over }}</label>
+          </li>
+        </ul>
+        <form v-if="person.maySign" class="pair" @submit.prevent="sign">
+          <label class="field">{{ texts.your_name }}<input v-model="name" name="signer" maxlength="200" required autocomplete="name"></label>
+          <label class="field">{{ texts.your_role }}<input v-model="role" name="role" maxlength="200" required :placeholder="texts.role_example"></label>
+          <div class="row"><button type="submit" class="plain strong" :disabled="busy || barred.length > 0 || !name.trim() || !role.trim()">{{ busy ? texts.signing : fill(texts.sign, { version: found.version }) }}</button></div>
+          <p class="quiet">{{ barred.length ? texts.barred : texts.sign_words }}</p>
+        </form>
+        <p v-else class="quiet">{{ texts.no_signer }}</p>
+      </template>
+      <form v-else-if="person.mayEdit" class="stack" @submit.prevent="amend">
+        <p class="quiet">{{ texts.frozen_words }}</p>
+        <label class="field">{{ texts.reason }}<textarea v-model="reason" name="reason" rows="2" minlength="3" maxlength="2000" required></textarea></label>
+        <div class="row"><button type="submit" class="plain" :disabled="busy || reason.trim().length < 3">{{ texts.amend }}</button></div>
+      </form>
+      <p class="bad notice" role="alert" v-if="fault">✘ {{ fault }}</p>
+      <p class="good notice" role="status" aria-live="polite">{{ said }}</p>
+      <template v-for="one in [...found.signed].reverse()" :key="one.version">
+        <h3>{{ fill(texts.version_by, { version: one.version, name: one.name, role: one.role, at: when(one.at) }) }}</h3>
+        <p v-if="one.passed_over?.length" class="quiet">{{ fill(texts.passed_over, { checks: one.passed_over.join(", ") }) }}</p>
+        <div class="downloads"><a v-for="file in Object.keys(one.files)" :key="file" :href="href(one.version, file)" download>{{ file }}</a></div>
+      </template>
+    </section>`,
+};

@@ -1,0 +1,109 @@
+"""Slides that come through the browser: streamed to disk, looked at, and given their place or removed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+
+from marrowscope.errors import OutputError
+from marrowscope.review.database import ReviewError
+from marrowscope.slides import open_slide
+
+FOLDER = "slides"
+"""The folder of uploaded slides in the folder of results."""
+
+LARGEST_BYTES = 20 * 10**9
+"""Of one uploaded slide, unless the server was told otherwise."""
+
+_INCOMING = ".incoming-"
+_NOT_SAFE = re.compile(r"[^\w.()+-]+")
+
+
+class TooLarge(ReviewError):
+    """A file is larger than the server takes."""
+
+
+def safe_name(name: str) -> str:
+    """A name for a file of one folder: that of ``name``, without folders and signs that a disk or a shell may misread.
+
+    Raises ``ReviewError`` when nothing is left.
+    """
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    kept = _NOT_SAFE.sub("_", last).lstrip(".-").strip("_")
+    stem, dot, ending = kept.rpartition(".")
+    if not stem or not dot or not ending:
+        raise ReviewError("the file has no name with an ending, such as smear.svs: rename it, then upload it again")
+    return f"{stem[:120]}.{ending[:12]}"
+
+
+class Uploads:
+    """Takes uploads into ``root/slides``. What an earlier server left half-done is removed."""
+
+    def __init__(self, root: Path, largest: int = LARGEST_BYTES) -> None:
+        self.folder = root / FOLDER
+        self.largest = largest
+        for left in self.folder.glob(f"{_INCOMING}*"):
+            left.unlink(missing_ok=True)
+
+    async def take(self, name: str, chunks: AsyncIterator[bytes], announced: int | None = None) -> Path:
+        """Write what comes, look whether it is a slide, and keep it under its name (``name-2`` if that is taken).
+
+        ``announced`` is the length that the browser told. Raises ``TooLarge``, ``SlideError`` for what is no slide,
+        ``OutputError`` for a full disk, ``ReviewError`` for a name that is none; then, and when the browser goes away,
+        nothing stays.
+        """
+        kept = safe_name(name)
+        if announced is not None and announced > self.largest:
+            raise TooLarge(self._too_large(kept))
+        # The ending stays at the end: readers know a file by it.
+        beside = self.folder / f"{_INCOMING}{uuid4().hex[:8]}-{kept}"
+        whole = False
+        try:
+            await self._write(beside, chunks, kept)
+            await anyio.to_thread.run_sync(_look, beside)
+            path = _free(self.folder / kept)
+            beside.rename(path)
+            whole = True
+            return path
+        except OSError as error:
+            raise OutputError(
+                f"{kept} could not be kept ({error.strerror or error}): free space, then try again"
+            ) from error
+        finally:
+            if not whole:
+                beside.unlink(missing_ok=True)
+
+    async def _write(self, path: Path, chunks: AsyncIterator[bytes], name: str) -> None:
+        self.folder.mkdir(exist_ok=True)
+        written = 0
+        async with await anyio.open_file(path, "xb") as file:
+            async for chunk in chunks:
+                written += len(chunk)
+                if written > self.largest:
+                    raise TooLarge(self._too_large(name))
+                await file.write(chunk)
+
+    def _too_large(self, name: str) -> str:
+        return (
+            f"{name} is larger than {self.largest / 1e9:g} GB: copy it to the server and add it by its path, or ask an "
+            "admin to start the review with a higher --largest-upload"
+        )
+
+
+def _look(path: Path) -> None:
+    with open_slide(path, 1.0):  # a spacing, if the file has none, is asked for when it is counted
+        pass
+
+
+def _free(path: Path) -> Path:
+    """``path``, or with a number behind its name where it is taken."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}-{number}")
+    return free

@@ -1,0 +1,111 @@
+"""The list of cases: what it tells, that a broken folder spoils nothing else, and how fast it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from marrowscope.review.workstation import Workstation, open_workstation
+
+from .conftest import Interface
+
+
+def test_the_list_tells_what_the_count_found_and_what_was_done(interface: Interface, results: Path) -> None:
+    (row,) = interface.get("/cases")
+    pooled = json.loads((results / "pooled" / "differential.json").read_bytes())
+    parts = [json.loads((results / name / "differential.json").read_bytes()) for name in ("smear-3", "smear-4")]
+    verdicts = [flag["verdict"] for flag in pooled["flags"]]
+    assert row["title"] == "pooled"
+    assert row["status"] == "counted"
+    assert row["slides"] == ["smear-3", "smear-4"]
+    assert row["flags"] == {word: verdicts.count(word) for word in ("above", "not decided")}
+    assert row["unsure"] == sum(part["unsure"] for part in parts), "not yet in memory: as the count left it"
+    assert (row["looked"], row["fault"], row["last_actor"], row["phantom"]) == (0.0, None, "marrowscope", True)
+
+    interface.edit(row["case"], {"kind": "confirm", "cells": {"0": [0, 1], "1": [2]}})
+    (row,) = interface.get("/cases")
+    assert row["status"] == "in review"
+    assert row["last_actor"] == "local"
+    assert row["looked"] == 3 / row["cells"]
+
+
+def test_of_a_case_in_review_that_is_not_in_memory_nothing_is_guessed(interface: Interface, results: Path) -> None:
+    interface.edit(1, {"kind": "confirm", "cells": {"0": [0]}})
+    from marrowscope.review.listing import Listing
+
+    (row,) = Listing(open_workstation(results)).rows()
+    assert (row.unsure, row.looked, row.status) == (None, None, "in review")
+
+
+def test_a_broken_folder_is_told_in_words_and_the_others_are_listed(
+    interface: Interface, results: Path, workstation: Workstation
+) -> None:
+    for name in ("one", "two", "three", "four"):
+        shutil.copytree(results / "smear-3", results / name)
+    assert len(interface.post("/cases/take-up")["opened"]) == 4
+    (results / "one" / "run.json").unlink()
+    (results / "two" / "differential.json").write_text("{")
+    (results / "three" / "cells.parquet").write_bytes(b"nothing")
+    pl.read_parquet(results / "four" / "cells.parquet").head(3).write_parquet(results / "four" / "cells.parquet")
+    rows = {row["title"]: row for row in interface.get("/cases")}
+    assert rows["pooled"]["fault"] is None
+    assert "run.json" in rows["one"]["fault"]
+    assert "differential.json" in rows["two"]["fault"]
+    assert "cells.parquet" in rows["three"]["fault"]
+    assert "3 cells" in rows["four"]["fault"]
+    assert rows["four"]["unsure"] is None
+
+
+def test_new_results_are_taken_up_and_a_broken_one_is_told(interface: Interface, results: Path) -> None:
+    assert interface.post("/cases/take-up") == {"opened": [], "not_taken_up": {}}
+    shutil.copytree(results / "smear-3", results / "later")
+    shutil.copytree(results / "smear-3", results / "broken")
+    (results / "broken" / "cells.parquet").write_bytes(b"nothing")
+    told = interface.post("/cases/take-up")
+    assert told["opened"] == [2]
+    assert "cells.parquet" in told["not_taken_up"]["broken"]
+    assert [row["title"] for row in interface.get("/cases")] == ["pooled", "later"]
+
+
+def test_a_broken_folder_does_not_keep_the_review_from_opening(results: Path) -> None:
+    (results / "smear-3" / "cells.parquet").write_bytes(b"nothing")
+    shutil.copytree(results / "smear-4", results / "whole")
+    workstation = open_workstation(results)
+    assert [title for title, _ in workstation.titles().values()] == ["whole"]
+    assert list(workstation.not_taken_up) == ["pooled"]
+
+
+def test_words_of_two_people_in_one_field_are_a_conflict(people: Callable[[str], Interface]) -> None:
+    rita, rolf = people("rita"), people("rolf")
+    seen = rita.get("/cases/1")["n"]
+    text = {"kind": "describe", "field": "conclusion", "text": "Normal."}
+    rita.edit(1, text, known_n=seen)
+    told = rolf.edit(1, {**text, "text": "Reactive."}, known_n=seen, status=409)
+    assert told["error"] == "conflict"
+    assert "rita" in told["message"]
+    rolf.edit(1, {**text, "field": "dysplasia"}, known_n=seen)
+    rita.edit(1, {**text, "text": "Normal marrow."}, known_n=seen)
+    rolf.edit(1, {**text, "text": "Reactive."}, known_n=rolf.get("/cases/1")["n"])
+    assert rolf.get("/cases/1")["words"]["conclusion"] == "Reactive."
+
+
+def test_a_date_that_is_none_is_refused(interface: Interface) -> None:
+    told = interface.edit(1, {"kind": "describe", "field": "date_of_birth", "text": "31.12.1970"}, status=422)
+    assert "2026-11-27" in told["message"]
+    assert "1970" not in told["message"]
+    interface.edit(1, {"kind": "describe", "field": "date_of_birth", "text": "1970-12-31"})
+    interface.edit(1, {"kind": "describe", "field": "date_of_birth", "text": ""})
+
+
+def test_roles(people: Callable[[str], Interface]) -> None:
+    anna = people("anna")
+    assert len(anna.get("/cases")) == 1
+    anna.post("/cases/take-up", status=403)
+    anna.get("/counts", status=403)
+    anna.post("/cases/count", {"paths": ["/x.tif"], "pack": "phantom-16"}, status=403)
+    anna.edit(1, {"kind": "describe", "field": "conclusion", "text": "x"}, status=403)
+    people("rita").post("/cases/1/sign", {"name": "Rita", "role": "Biologist"}, status=403)

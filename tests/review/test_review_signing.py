@@ -1,0 +1,184 @@
+"""Signing: what stands in the way, what is frozen, what an amendment does."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pypdf import PdfReader
+
+from marrowscope.cells.table import cell_schema
+from marrowscope.review.chain import Entry
+from marrowscope.review.counted import FLAG_BITS
+from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Retype
+from marrowscope.review.signing import ALWAYS, checks, content_of, review_of, sign
+from marrowscope.review.workstation import Refused, Workstation
+
+PASSED = frozenset({"cells", "anomalous", "conclusion"})
+
+
+@pytest.fixture
+def fresh(workstation: Workstation) -> int:
+    """A case that nobody has worked on."""
+    return workstation.heads()[0].case
+
+
+@pytest.fixture
+def case(workstation: Workstation, fresh: int) -> int:
+    """A case whose unsure cells ann has looked at."""
+    with workstation.case(fresh) as state:
+        slides = {slide.number: workstation.counted(slide).cells.flags for slide in state.slides}
+    unsure = {slide: np.flatnonzero(flags & FLAG_BITS["unsure"]).tolist() for slide, flags in slides.items()}
+    workstation.edit(fresh, "ann", "main", Confirm(cells={slide: rows for slide, rows in unsure.items() if rows}))
+    return fresh
+
+
+def make_unsure(workstation: Workstation, case: int, cell: int) -> None:
+    """As if the pack had been unsure of this cell of the first slide."""
+    with workstation.case(case) as state:
+        workstation.counted(state.slides[0]).cells.flags[cell] |= FLAG_BITS["unsure"]
+
+
+def met(workstation: Workstation, case: int) -> dict[str, bool]:
+    with workstation.case(case) as state:
+        return {check.code: check.met for check in checks(workstation, state)}
+
+
+def signed(workstation: Workstation, case: int) -> Entry:
+    return sign(workstation, case, "ann", "Ann Other", "haematologist", PASSED).entry
+
+
+def test_what_must_be_settled_cannot_be_passed_over(workstation: Workstation, case: int) -> None:
+    with workstation.case(case) as state:
+        cell = int(np.flatnonzero(~state.readings["main"].slides[0].looked)[0])
+    make_unsure(workstation, case, cell)
+    assert met(workstation, case)["unsure"] is False
+    with pytest.raises(Refused, match="1 unsure cells were not looked at"):
+        sign(workstation, case, "ann", "Ann", "haematologist", PASSED | {"unsure"})
+    workstation.edit(case, "ann", "main", Confirm(cells={0: [cell]}))
+    assert met(workstation, case)["unsure"] is True
+
+
+def test_what_is_only_asked_for_is_passed_over_by_name(workstation: Workstation, case: int) -> None:
+    assert met(workstation, case)["cells"] is False
+    with pytest.raises(Refused, match="ICSH asks for 300"):
+        sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"conclusion"}))
+    with pytest.raises(Refused, match="no conclusion"):
+        sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"cells"}))
+    workstation.edit(case, "ann", "main", Describe(field="conclusion", text="Reactive."))
+    entry = sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"cells"})).entry
+    assert entry.content["passed_over"] == ["cells"]
+
+
+def test_a_signed_case_is_frozen_with_all_its_files(workstation: Workstation, case: int) -> None:
+    workstation.edit(case, "ann", "main", Retype(cells={0: [0, 1]}, to="mast_cell"))
+    workstation.edit(case, "ann", "main", Delete(cells={0: [2]}))
+    workstation.edit(case, "ann", "main", Add(slide=1, box=(100, 100, 150, 150), to="blast"))
+    workstation.edit(case, "ann", "main", Describe(field="conclusion", text="Reactive <b>marrow</b> & more"))
+    workstation.edit(case, "ann", "main", Describe(field="patient_name", text="Doe, Jane"))
+    entry = signed(workstation, case)
+    files = entry.content["files"]
+    expected = {
+        f"{name.partition('.')[0]}-{n}.{name.partition('.')[2]}" for name in ALWAYS if "cells" in name for n in (1, 2)
+    }
+    assert expected | {name for name in ALWAYS if "cells" not in name} <= files.keys()
+    assert {"report.fhir.json", "report.hl7"} <= files.keys()
+    assert entry.content["left_out"] == {}
+    assert workstation.log.fault(case) is None
+    with workstation.case(case) as state:
+        assert (state.status, state.version) == ("signed", 1)
+    with pytest.raises(Refused, match="version 1 is signed"):
+        workstation.edit(case, "ben", "main", Confirm(cells={0: [0]}))
+    with pytest.raises(Refused, match="signed already"):
+        signed(workstation, case)
+
+    def content(name: str) -> bytes:
+        document = workstation.log.document(case, 1, name)
+        assert document is not None
+        return document.content
+
+    words = " ".join(
+        "".join(page.extract_text() for page in PdfReader(io.BytesIO(content("report.pdf"))).pages).split()
+    )
+    assert "Reviewed and signed by Ann Other, haematologist" in words
+    assert "Reactive <b>marrow</b> & more" in words
+    assert "Doe, Jane" in words
+    assert b"Reactive &lt;b&gt;marrow&lt;/b&gt; &amp; more" in content("report.html")
+    differential = json.loads(content("differential.json"))
+    assert next(row["count"] for row in differential["rows"] if row["type"] == "mast_cell") == 2
+    assert differential == json.loads(workstation.differential(case, "main").model_dump_json())
+    with workstation.case(case) as state:
+        slides = [workstation.counted(slide) for slide in state.slides]
+    first = pl.read_parquet(io.BytesIO(content("cells-1.parquet")))
+    assert first.height == len(slides[0].cells) - 1
+    assert first["type"][:2].to_list() == ["mast_cell"] * 2
+    assert [row["flags"][-1] for row in first.head(2).iter_rows(named=True)] == ["reviewed"] * 2
+    assert first["certainty"][:2].to_list() == [1.0, 1.0]
+    second = pl.read_parquet(io.BytesIO(content("cells-2.parquet")))
+    added = second.row(-1, named=True)
+    assert (added["type"], added["x0"], added["field"], added["region"]) == ("blast", 100, -1, "added")
+    assert second.schema == pl.Schema(cell_schema(list(differential_classes(second))))
+
+
+def differential_classes(cells: pl.DataFrame) -> list[str]:
+    return [name.removeprefix("p_") for name in cells.columns if name.startswith("p_")]
+
+
+def test_an_amendment_makes_the_next_version_and_keeps_the_first(workstation: Workstation, case: int) -> None:
+    first = signed(workstation, case)
+    workstation.edit(case, "ann", "main", Amend(reason="the wrong patient"))
+    with workstation.case(case) as state:
+        assert (state.status, state.version, state.amending) == ("in review", 2, "the wrong patient")
+    workstation.edit(case, "ann", "main", Retype(cells={0: [0]}, to="blast"))
+    second = signed(workstation, case)
+    assert second.content["version"] == 2
+    kept = workstation.log.document(case, 1, "report.html")
+    assert kept is not None
+    assert kept.sha256 == first.content["files"]["report.html"]
+    amended = workstation.log.document(case, 2, "report.html")
+    assert amended is not None
+    assert b"the wrong patient" in amended.content
+    assert workstation.log.fault(case) is None
+
+
+def test_a_change_while_signing_is_told_and_nothing_signed(
+    workstation: Workstation, results: Path, case: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from marrowscope.review import signing
+    from marrowscope.review.workstation import open_workstation
+
+    other, render = open_workstation(results), signing.render
+
+    def meanwhile(contents: signing.Contents) -> signing.Rendered:
+        other.edit(case, "ben", "main", Retype(cells={0: [0]}, to="blast"))
+        return render(contents)
+
+    monkeypatch.setattr(signing, "render", meanwhile)
+    with pytest.raises(Refused, match="changed the case while it was being signed"):
+        signed(workstation, case)
+    with workstation.case(case) as state:
+        assert state.status == "in review"
+    assert workstation.log.document(case, 1, "report.pdf") is None
+    assert workstation.log.fault(case) is None
+
+
+def test_observers_must_finish_first(workstation: Workstation, fresh: int) -> None:
+    workstation.edit(fresh, "chief", "main", Appoint(observers=("ann", "ben")))
+    with pytest.raises(Refused, match="ann and ben must finish"):
+        signed(workstation, fresh)
+
+
+def test_the_draft_says_that_nobody_signed(workstation: Workstation, fresh: int) -> None:
+    case = fresh
+    workstation.edit(case, "ann", "main", Confirm(cells={0: [0, 1, 2]}))
+    with workstation.case(case) as state:
+        review = review_of(workstation, state, None)
+        assert (review.work.looked_at, review.signature) == (3, None)
+        content = content_of(workstation, state)
+        assert content.review == review
+        looked = content.cells["flags"].list.contains("reviewed").to_numpy()
+    assert int(np.sum(looked)) == 3
