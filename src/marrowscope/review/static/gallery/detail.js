@@ -9,7 +9,8 @@ const RESTING = 700;
 const VIEWS = ["close", "around", "why"];
 
 export const Detail = {
-  props: { given: Object, cell: Object, version: Number },
+  // `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures.
+  props: { given: Object, cell: Object, edition: Number, versions: Array },
   emits: ["go"],
   data: () => ({ told: null, view: "close", why: null, rested: false, missing: "" }),
   template: `
@@ -82,8 +83,8 @@ export const Detail = {
     },
     picture() {
       if (this.view === "why") {
-        const of = this.why ? `?of=${encodeURIComponent(this.why)}` : "";
-        return url(`${this.base}/cells/${this.told.cell}/explanation.jpg${of}`);
+        const of = this.why ? `&of=${encodeURIComponent(this.why)}` : "";
+        return url(`${this.base}/cells/${this.told.cell}/explanation.jpg?v=${this.versions[this.told.slide] ?? ""}${of}`);
       }
       return this.pictureOf(this.told.cell, this.view === "around" ? 6 * this.close : this.close, 528);
     },
@@ -111,7 +112,7 @@ export const Detail = {
   },
   watch: {
     cell: { handler: "changed", immediate: true },
-    version: "changed",
+    edition: "changed",
   },
   methods: {
     changed() {

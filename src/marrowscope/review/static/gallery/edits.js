@@ -3,7 +3,7 @@
 // An edit is shown at once and sent after the one before it has been answered. When it is refused, or the server does not
 // answer, it and those behind it are taken off the page again, and said so: nothing stays half.
 
-import { ApiError, get, post } from "../api.js";
+import { ApiError, poll, post } from "../api.js";
 import { LOOKED, REMOVED, bySlide } from "./cells.js";
 
 const EVERY = 3000;
@@ -83,7 +83,7 @@ export class Edits {
     const mine = (this.polling = new AbortController());
     try {
       const path = `${this.base}/changes?since=${this.n}&reading=${encodeURIComponent(this.reading)}`;
-      const answer = await get(path, { signal: mine.signal });
+      const answer = await poll(path, { signal: mine.signal });
       if (mine.signal.aborted) return;
       this.tellOffline(false);
       this.take(answer);
