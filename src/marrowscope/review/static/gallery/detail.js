@@ -3,7 +3,7 @@
 import { get, url } from "../api.js";
 import { number, speaker, time } from "./words.js";
 
-// Cells that are only passed by are not asked for.
+// Milliseconds: cells that are only passed by are not asked for, nor are pictures of others while somebody works fast.
 const PASSING = 90;
 const RESTING = 700;
 const VIEWS = ["close", "around", "why"];
@@ -23,7 +23,8 @@ export const Detail = {
           <figcaption class="quiet">{{ caption }}</figcaption>
         </figure>
         <div class="choice" role="radiogroup" :aria-label="say('views')">
-          <button v-for="name in views" :key="name" type="button" role="radio" :aria-checked="String(view === name)" @click="look(name)">
+          <button v-for="name in views" :key="name" type="button" role="radio" :aria-checked="String(view === name)"
+            @mousedown.prevent @click="look(name)">
             {{ say('view_' + name) }}</button>
         </div>
         <label v-if="view === 'why'" class="why">{{ say('why_type') }}
