@@ -64,7 +64,6 @@ class CountQueue:
     """Counts one case after the other into the folder of a workstation.
 
     ``folders``: slides are taken from these only (and from what lies in them); None: from anywhere on this computer.
-    ``packs``: folders of packs by the name that they are chosen by.
     """
 
     def __init__(
@@ -142,13 +141,16 @@ class CountQueue:
         self._waiting.put(None)
 
     def _check(self, slide: Path, spacing: float | None) -> None:
-        resolved = slide.resolve()
+        try:
+            resolved, there = slide.resolve(), slide.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a ring of links, no name at all
+            raise SlideError(f"{slide.name[:80]} cannot be the path of a slide: check it") from error
         if self._folders is not None and not any(resolved.is_relative_to(folder) for folder in self._folders):
             raise Refused(
                 f"{slide} does not lie in a folder of slides of this server: upload it, or ask an admin to start the "
                 "review with --slides FOLDER"
             )
-        if not slide.exists():
+        if not there:
             raise SlideError(f"there is no file {slide} on the computer that the review runs on: check the path")
         with open_slide(slide, spacing) as opened:
             require_spacing(opened)

@@ -18,7 +18,7 @@ from marrowscope.report.pictures import jpeg_uri
 from marrowscope.report.sheet import explained_rows
 from marrowscope.slides.protocol import Picture
 
-MOST_PICTURES = 100
+MOST_PICTURES = 50
 """Of one request."""
 
 LARGEST_BYTES = 8 * 2**20
@@ -63,7 +63,7 @@ def try_pictures(files: Sequence[tuple[str, Path]], pack: Pack, spacing: float |
         try:
             read.append((name, cell_picture(path, spacing, contract.classifier)))
         except (SlideError, DataError) as error:
-            skipped.append((name, str(error).replace(str(path), name)))
+            skipped.append((name, str(error).replace(str(path), name).removeprefix(f"{name}: ")))
     if not read:
         return Answer((), "", tuple(skipped))
     names, crops = [name for name, _ in read], np.stack([picture for _, picture in read])

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import anyio
 
-from marrowscope.errors import OutputError
+from marrowscope.errors import OutputError, SlideError
 from marrowscope.review.database import ReviewError
 from marrowscope.slides import open_slide
 
@@ -65,7 +65,7 @@ class Uploads:
         whole = False
         try:
             await self._write(beside, chunks, kept)
-            await anyio.to_thread.run_sync(_look, beside)
+            await anyio.to_thread.run_sync(_look, beside, kept)
             path = _free(self.folder / kept)
             beside.rename(path)
             whole = True
@@ -95,9 +95,12 @@ class Uploads:
         )
 
 
-def _look(path: Path) -> None:
-    with open_slide(path, 1.0):  # a spacing, if the file has none, is asked for when it is counted
-        pass
+def _look(path: Path, name: str) -> None:
+    try:
+        with open_slide(path, 1.0):  # a spacing, if the file has none, is asked for when it is counted
+            pass
+    except SlideError as error:
+        raise SlideError(str(error).replace(str(path), name)) from error
 
 
 def _free(path: Path) -> Path:

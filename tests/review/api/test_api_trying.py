@@ -60,7 +60,7 @@ def test_cells_are_named_explained_and_forgotten(
 
 def test_what_cannot_be_tried_is_told(interface: Interface, cell: bytes) -> None:
     assert "no pack" in tried(interface, [("a.png", cell)], 404, pack="absent-1")["message"]
-    assert "at most 100" in tried(interface, [("a.png", b"x")] * 101, 409)["message"]
+    assert "at most 50" in tried(interface, [("a.png", b"x")] * 51, 409)["message"]
     assert "a.png" in tried(interface, [("a.png", bytes((8 << 20) + 1))], 413)["message"]
     assert "um per pixel" in tried(interface, [("a.png", cell)], 422, pack="blood-11")["message"]
     assert tried(interface, [("a.png", cell)], 422, spacing="-1")["error"] == "request"

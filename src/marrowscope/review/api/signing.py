@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
+from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.background import BackgroundTask
@@ -28,6 +29,7 @@ from marrowscope.review.workstation import Workstation
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 Reviewer = Annotated[Identity, Depends(require(Role.REVIEWER))]
 Signer = Annotated[Identity, Depends(require(Role.SIGNER))]
+Place = Annotated[int, InPath(ge=0, le=2**31 - 1)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
 MEDIA_TYPES: dict[str, str] = {
@@ -57,27 +59,27 @@ def signing_routes(workstation: Workstation) -> APIRouter:
     routes = APIRouter(tags=["signing"])
 
     @routes.get("/cases/{case}/checks")
-    def case_checks(case: int, _: Reader) -> list[dict[str, Any]]:
+    def case_checks(case: Place, _: Reader) -> list[dict[str, Any]]:
         """What stands between a case and its signature."""
         with workstation.case(case) as state:
             return [asdict(check) for check in checks(workstation, state)]
 
     @routes.post("/cases/{case}/sign", status_code=201)
-    def sign_case(case: int, request: SignRequest, identity: Signer) -> dict[str, Any]:
+    def sign_case(case: Place, request: SignRequest, identity: Signer) -> dict[str, Any]:
         """Sign the case as its next version and freeze its files."""
         sign(workstation, case, identity.name, request.name, request.role, frozenset(request.accept))
         with workstation.case(case) as state:
             return case_view(state, workstation, identity.name)
 
     @routes.get("/cases/{case}/preview.html", response_class=Response)
-    def preview(case: int, _: Reader) -> Response:
+    def preview(case: Place, _: Reader) -> Response:
         """The report as it would be signed now; a draft, and it says so."""
         with workstation.case(case) as state:
             page = render_html(content_of(workstation, state))
         return Response(page, media_type=MEDIA_TYPES[".html"], headers={"Content-Security-Policy": DOCUMENT})
 
     @routes.get("/cases/{case}/versions/{version}/{name}", response_class=Response)
-    def frozen(case: int, version: int, name: str, _: Reader) -> Response:
+    def frozen(case: Place, version: Place, name: str, _: Reader) -> Response:
         """A file of a signed version, byte for byte as it was signed."""
         document = workstation.log.document(case, version, name)
         if document is None:
@@ -91,7 +93,7 @@ def signing_routes(workstation: Workstation) -> APIRouter:
         return Response(document.content, media_type=media_type, headers=headers)
 
     @routes.get("/cases/{case}/agreement")
-    def agreement(case: int, _: Reader) -> dict[str, Any]:
+    def agreement(case: Place, _: Reader) -> dict[str, Any]:
         """How two observers agree with each other and with the model, when both have finished."""
         with workstation.case(case) as state:
             cells = {slide.number: workstation.counted(slide).cells for slide in state.slides}
@@ -105,7 +107,7 @@ def signing_routes(workstation: Workstation) -> APIRouter:
         }
 
     @routes.get("/cases/{case}/training.zip", response_class=FileResponse)
-    def training(case: int, _: Reviewer) -> FileResponse:
+    def training(case: Place, _: Reviewer) -> FileResponse:
         """The cells that people looked at as pictures by type, to train on."""
         folder = Path(mkdtemp(prefix="marrowscope-"))
         path = folder / "cells.zip"

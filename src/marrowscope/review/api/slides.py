@@ -105,7 +105,7 @@ def _path(text: str, uploaded: Path) -> Path:
     """A path of the server; ``slides/NAME`` is an uploaded one, whatever the folder the server was started in."""
     if "\0" in text:
         raise ReviewError("this is no path of a file")
-    path = Path(text.strip().strip('"')).expanduser()
+    path = Path(text.strip().strip('"'))
     if path.parent == Path(FOLDER):
         return uploaded / path.name
     if not path.is_absolute():

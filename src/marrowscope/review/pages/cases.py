@@ -13,9 +13,10 @@ from marrowscope.review.pages.frame import Desk, frame
 class CasesList(ui.element, component="../static/cases_element.js", esm={"marrowscope-review": "../static"}):
     """The table of cases, with what makes new ones for those who may."""
 
-    def __init__(self, texts: dict[str, object], *, may_edit: bool) -> None:
+    def __init__(self, texts: dict[str, object], faults: dict[str, str], *, may_edit: bool) -> None:
         super().__init__()
         self._props["texts"] = texts
+        self._props["faults"] = faults
         self._props["mayEdit"] = may_edit
 
 
@@ -26,4 +27,5 @@ def add_cases_page(desk: Desk) -> None:
     def cases_page(request: Request) -> None:
         with frame(desk, request, desk.texts("frame.cases")) as identity:
             ui.add_head_html(STYLE)
-            CasesList(words(desk, "frame", "cases"), may_edit=identity.may(Role.REVIEWER))
+            faults = dict(desk.workstation.not_taken_up)
+            CasesList(words(desk, "frame", "cases"), faults, may_edit=identity.may(Role.REVIEWER))

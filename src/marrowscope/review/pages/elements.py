@@ -10,10 +10,9 @@ from starlette.requests import Request
 
 from marrowscope.review.access.identity import Identity
 from marrowscope.review.access.users import Role
-from marrowscope.review.case import CaseState
 from marrowscope.review.database import ReviewError
-from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.workstation import Workstation
+from marrowscope.review.pages.frame import STATIC_URL, Desk, frame
+from marrowscope.review.pages.reading import tabs_of
 
 STYLE = f'<link rel="stylesheet" href="{STATIC_URL}/desk.css">'
 
@@ -41,7 +40,7 @@ def case_frame(desk: Desk, request: Request, case: int, here: str) -> Iterator[I
     """The page of a case around what the block makes; None where it cannot be opened, which the page says."""
     try:
         with desk.workstation.case(case) as state:
-            tabs = _tabs(state, desk.workstation, here)
+            tabs = tabs_of(state, desk.workstation, here)
     except ReviewError as error:
         with frame(desk, request, desk.texts("frame.cases")):
             ui.add_head_html(STYLE)
@@ -52,14 +51,3 @@ def case_frame(desk: Desk, request: Request, case: int, here: str) -> Iterator[I
     with frame(desk, request, tabs.title, tabs) as identity:
         ui.add_head_html(STYLE)
         yield identity
-
-
-def _tabs(state: CaseState, workstation: Workstation, here: str) -> CaseTabs:
-    return CaseTabs(
-        case=state.number,
-        title=state.title,
-        status=state.status,
-        slides=tuple(slide.label for slide in state.slides),
-        here=here,
-        phantom=any(workstation.counted(slide).differential.phantom for slide in state.slides),
-    )

@@ -24,20 +24,23 @@ const DESCENDING = new Set(["slides", "cells", "flags", "quality", "unsure", "la
 
 export default {
   components: { AddSlides },
-  props: { texts: Object, mayEdit: Boolean },
-  data: () => ({
-    rows: null,
-    fault: "",
-    said: "",
-    search: "",
-    status: "",
-    order: "last_at",
-    descending: true,
-    adding: false,
-    jobs: [],
-    own: [],
-    looking: false,
-  }),
+  props: { texts: Object, faults: Object, mayEdit: Boolean },
+  data() {
+    return {
+      broken: this.faults,
+      rows: null,
+      fault: "",
+      said: "",
+      search: "",
+      status: "",
+      order: "last_at",
+      descending: true,
+      adding: false,
+      jobs: [],
+      own: [],
+      looking: false,
+    };
+  },
   computed: {
     statuses: () => Object.keys(SIGNS),
     columns() {
@@ -120,8 +123,8 @@ export default {
       this.looking = true;
       try {
         const { opened, not_taken_up: broken } = await post("/cases/take-up", {});
-        const words = opened.length ? fill(this.texts.opened, { count: opened.length }) : this.texts.none_opened;
-        this.said = [words, ...Object.entries(broken).map(([name, fault]) => `${name}: ${fault}`)].join(" ");
+        this.broken = broken;
+        this.said = opened.length ? fill(this.texts.opened, { count: opened.length }) : this.texts.none_opened;
         await this.load();
       } catch (error) {
         this.fault = told(error, this.texts);
@@ -207,8 +210,8 @@ export default {
                 <span v-if="row.flags['not decided']" class="flag undecided" :title="fill(texts.not_decided, { count: row.flags['not decided'] })"><span aria-hidden="true">◆</span>{{ row.flags["not decided"] }}<span class="unseen">{{ fill(texts.not_decided, { count: row.flags["not decided"] }) }}</span></span>
               </td>
               <td class="quality"><span v-if="row.quality.length" :title="row.quality.join('\\n')" class="warn"><span aria-hidden="true">!</span> {{ fill(texts.notes, { count: row.quality.length }) }}</span></td>
-              <td class="unsure">{{ row.unsure === null ? "–" : number(row.unsure) }}</td>
-              <td class="looked">{{ row.looked === null ? "–" : percent(row.looked) }}</td>
+              <td class="unsure" :title="row.unsure === null && !row.fault ? texts.not_open : ''">{{ row.unsure === null ? "–" : number(row.unsure) }}</td>
+              <td class="looked" :title="row.looked === null && !row.fault ? texts.not_open : ''">{{ row.looked === null ? "–" : percent(row.looked) }}</td>
               <td class="last_at"><time :datetime="row.last_at">{{ when(row.last_at) }}</time> <span class="quiet">{{ row.last_actor }}</span></td>
             </tr>
           </tbody>
@@ -216,6 +219,10 @@ export default {
         <p v-if="!rows.length" class="empty">{{ texts.no_cases }}</p>
         <p v-else-if="!shown.length" class="empty">{{ texts.none_found }}</p>
       </div>
+      <section v-if="Object.keys(broken).length" class="card" :aria-label="texts.not_taken_up">
+        <h2>{{ texts.not_taken_up }}</h2>
+        <p v-for="(fault, name) in broken" :key="name"><strong>{{ name }}</strong> <span class="bad">⚠ {{ fault }}</span></p>
+      </section>
       <p class="quiet keys">{{ texts.keys }}</p>
     </main>`,
 };

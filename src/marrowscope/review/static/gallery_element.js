@@ -194,8 +194,10 @@ export default {
     },
     recall() {
       const found = JSON.parse(sessionStorage.getItem(`marrowscope-cells-${this.given.case}`) ?? "null");
-      if (!found || !this.queues.includes(found.view.queue) || found.view.slide >= this.given.slides.length) return;
-      Object.assign(this.ui, found);
+      const fits = found && this.queues.includes(found.view.queue) && found.view.slide < this.given.slides.length;
+      if (fits) Object.assign(this.ui, found);
+      const asked = new URLSearchParams(location.search).get("queue"); // the page of two observers leads to one
+      if (this.queues.includes(asked)) Object.assign(this.ui.view, { queue: asked, slide: null });
     },
     // The address leads back to the cell.
     address(cell) {

@@ -113,7 +113,7 @@ export default {
         <section v-for="(cell, index) in cells" :key="index" class="card" :aria-label="cell.file">
           <div class="pictures"><img :src="cell.picture" :alt="cell.file"><img :src="cell.evidence" :alt="fill(texts.evidence, { type: title(cell.types[0][0]) })"></div>
           <h2>{{ title(cell.types[0][0]) }}</h2>
-          <p><span v-if="cell.unsure" class="warn"><span aria-hidden="true">?</span> {{ texts.unsure }} </span><span v-else class="good"><span aria-hidden="true">✔</span> {{ texts.sure }} </span><span v-if="cell.anomalous" class="bad"><span aria-hidden="true">!</span> {{ texts.anomalous }}</span></p>
+          <p class="row"><span v-if="cell.unsure" class="warn"><span aria-hidden="true">?</span> {{ texts.unsure }} </span><span v-else class="good"><span aria-hidden="true">✔</span> {{ texts.sure }} </span><span v-if="cell.anomalous" class="bad"><span aria-hidden="true">!</span> {{ texts.anomalous }}</span></p>
           <div class="bars"><template v-for="[name, chance] in top(cell)" :key="name"><span>{{ title(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: 100 * chance + '%' }"></i></span><span class="number">{{ percent(chance) }}</span></template></div>
           <p class="quiet name">{{ cell.file }}</p>
         </section>

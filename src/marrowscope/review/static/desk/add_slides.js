@@ -86,7 +86,8 @@ export default {
         });
         this.$emit("started", job);
       } catch (error) {
-        this.fault = told(error, this.texts) || this.texts.upload_stopped;
+        // What is wrong with a file stands beside it.
+        if (!this.files.some((entry) => entry.fault)) this.fault = told(error, this.texts);
       } finally {
         this.busy = false;
       }

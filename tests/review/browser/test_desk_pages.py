@@ -1,0 +1,207 @@
+"""The pages around the cells as people use them: list, new slides, report, signature, observers, pictures to try."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import pytest
+from argon2 import PasswordHasher
+
+from marrowscope.review.access.users import Role, Users
+from marrowscope.review.workstation import open_workstation
+
+from .conftest import PATIENCE, Serve, Served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PASSWORD = "correct horse battery"
+
+
+def asked(page: Page, served: Served, path: str) -> Any:
+    answer = page.request.get(f"{served.url}api/v1{path}")
+    assert answer.ok, answer.text()
+    return answer.json()
+
+
+def test_cases_are_found_by_keyboard_and_new_slides_are_counted(
+    page: Page, served: Served, counted: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(counted / "smear-3", served.root / "later")
+    shutil.copytree(counted / "smear-4", served.root / "broken")
+    shutil.copytree(counted / "smear-4", served.root / "ruined")
+    (served.root / "ruined" / "cells.parquet").write_bytes(b"nothing")
+    page.goto(served.url)
+    page.get_by_role("button", name="Look for new results").click()
+    page.get_by_role("status").filter(has_text="2 new cases").wait_for()
+    (served.root / "broken" / "differential.json").write_text("{")
+    page.reload()
+    page.get_by_text("differential.json of smear-4 is gone or damaged").wait_for()
+    page.get_by_role("region", name="Results that no case could be opened for").get_by_text("ruined").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("late")
+    page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.textContent") == "later"
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="signed").click()
+    page.get_by_text("No case fits").wait_for()
+    page.get_by_role("button", name="signed").click()
+    page.get_by_role("button", name="Cells", exact=True).click()
+    assert page.locator("th.cells").get_attribute("aria-sort") == "descending"
+
+    page.get_by_role("button", name="Add slides").click()
+    page.locator("select option", has_text="phantom-16").wait_for(state="attached")
+    page.get_by_label("Pack").select_option("phantom-16")
+    page.get_by_label("Cells to count").fill("30")
+    page.get_by_label("Choose files…").set_input_files(
+        [{"name": "words.tif", "mimeType": "image/tiff", "buffer": b"no slide"}]
+    )
+    page.get_by_role("button", name="Count", exact=True).click()
+    page.get_by_role("alert").filter(has_text="words.tif").first.wait_for()
+    page.get_by_role("button", name="Remove words.tif").click()
+    slide = Path(shutil.copy(counted.parent / "slides" / "smear-3.tif", tmp_path / "of today.tif"))
+    page.get_by_label("Choose files…").set_input_files(slide)
+    page.get_by_role("button", name="Count", exact=True).click()
+    page.wait_for_url(re.compile(r"/cases/\d+$"), timeout=2 * PATIENCE)
+    rows = {row["title"]: row for row in asked(page, served, "/cases")}
+    assert rows["of_today"]["cells"] >= 30
+    assert (served.root / "slides" / "of_today.tif").exists()
+
+
+def test_words_are_kept_and_a_signed_case_is_frozen_until_amended(page: Page, serve: Serve, results: Path) -> None:
+    served = serve(results)
+    page.goto(f"{served.url}cases/1/report")
+    conclusion = page.get_by_label("Conclusion", exact=True)
+    conclusion.fill("Normal")
+    conclusion.blur()
+    page.get_by_text("✔ kept").wait_for()
+    served.stop()
+    conclusion.fill("Normal marrow.")
+    page.get_by_role("alert").filter(has_text="Not kept yet").wait_for()
+    assert conclusion.input_value() == "Normal marrow."
+    served.again()
+    page.get_by_text("✔ kept").wait_for()
+    assert asked(page, served, "/cases/1")["words"]["conclusion"] == "Normal marrow."
+    served_words = {"edit": {"kind": "describe", "field": "dysplasia", "text": "Theirs"}}
+    page.get_by_label("Dysplasia").fill("Mine")
+    page.request.post(f"{served.url}api/v1/cases/1/edits", data=served_words)
+    page.get_by_label("Dysplasia").blur()
+    page.wait_for_function("document.querySelector('[name=dysplasia]').value === 'Mine'")
+
+    cells = {str(one["slide"]): list(range(one["cells"])) for one in asked(page, served, "/cases/1")["slides"]}
+    page.request.post(f"{served.url}api/v1/cases/1/edits", data={"edit": {"kind": "confirm", "cells": cells}})
+    page.reload()
+    page.get_by_label("Name, as it is printed").fill("Dr Ada Sample")
+    page.get_by_label("Role").fill("Haematologist")
+    sign = page.get_by_role("button", name="Sign version 1")
+    assert sign.is_disabled()
+    for one in page.get_by_label("sign all the same").all():
+        one.check()
+    sign.click()
+    page.get_by_role("heading", name="Version 1 is signed").wait_for()
+    assert conclusion.is_disabled()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="report.pdf").click()
+    assert download.value.suggested_filename == "case-1-version-1-report.pdf"
+    refused = page.request.post(f"{served.url}api/v1/cases/1/edits", data=served_words)
+    assert refused.status == 409
+    page.get_by_label("Reason of the amendment").fill("a slide was mixed up")
+    page.get_by_role("button", name="Open the case again").click()
+    page.get_by_role("heading", name="Sign version 2").wait_for()
+    page.get_by_text("This is an amendment: a slide was mixed up").wait_for()
+    assert conclusion.is_enabled()
+    page.locator("summary").click()
+    page.get_by_text("The log is whole").wait_for()
+    page.get_by_text("signed version 1 as Dr Ada Sample, Haematologist").wait_for()
+    page.get_by_role("button", name="Preview").click()
+    page.frame_locator("dialog iframe").get_by_text("Normal marrow.").first.wait_for()
+
+
+@pytest.fixture
+def with_login(results: Path) -> Iterator[Served]:
+    """A review whose people log in: rita and rolf review."""
+    engine = open_workstation(results).log.engine
+    users = Users(engine, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    for name in ("rita", "rolf"):
+        users.add(name, PASSWORD, Role.REVIEWER)
+    engine.dispose()
+    command = [sys.executable, "-m", "marrowscope", "review", str(results), "--no-browser", "--port", "0", "--login"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+        yield Served(url, results, process)
+        process.kill()
+
+
+def logged_in(browser: Browser, served: Served, name: str, path: str) -> Page:
+    page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{served.url}login?next={path}")
+    page.locator("input[name=name], input[name=user], input[name=username]").first.fill(name)
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{path}")
+    return page
+
+
+def test_two_observers_are_appointed_read_and_are_compared(browser: Browser, with_login: Served) -> None:
+    place = "/cases/1/observers"
+    rita, rolf = (logged_in(browser, with_login, name, place) for name in ("rita", "rolf"))
+
+    def edit(page: Page, edit: dict[str, Any], reading: str) -> None:
+        script = """async ([body]) => (await fetch("/api/v1/cases/1/edits", {method: "POST", body, headers: {
+            "Content-Type": "application/json",
+            "X-CSRF-Token": document.querySelector("meta[name=csrf]").content}})).status"""
+        assert page.evaluate(script, [json.dumps({"edit": edit, "reading": reading})]) == 201
+
+    rita.get_by_label("First observer").select_option("rita")
+    rita.get_by_label("Second observer").select_option("rolf")
+    rita.get_by_role("button", name="Appoint").click()
+    rita.get_by_text("rolf is reading").wait_for()
+    cells = {"0": list(range(40)), "1": list(range(40))}
+    for page, name in ((rita, "rita"), (rolf, "rolf")):
+        edit(page, {"kind": "confirm", "cells": cells}, f"blind:{name}")
+    edit(rolf, {"kind": "retype", "cells": {"0": [0, 1]}, "to": "mast_cell"}, "blind:rolf")
+    for page in (rita, rolf):
+        page.reload()
+        page.get_by_text("You have looked at 80 of").wait_for()
+        page.get_by_role("button", name="Finish reading…").click()
+        page.get_by_role("button", name="I have finished").click()
+        page.get_by_text("Your reading is finished.").wait_for()
+    rolf.get_by_text("2 of 2 differences are not settled.").wait_for()
+    rolf.get_by_role("region", name="rita, rolf").get_by_text("78 of 80 cells called alike").wait_for()
+    rolf.get_by_role("link", name="Look at the differences").click()
+    rolf.wait_for_selector(".gallery[data-state=open]")
+    assert rolf.get_by_label("Show").input_value() == "differing"
+    rolf.locator("option", has_text="Differing, not settled (2)").wait_for(state="attached")
+    for page in (rita, rolf):
+        page.context.close()
+
+
+def test_pictures_are_named_and_a_broken_one_is_told(page: Page, served: Served, counted: Path, tmp_path: Path) -> None:
+    slide = cv2.imread(str(counted.parent / "slides" / "smear-3.tif"))
+    cv2.imwrite(str(tmp_path / "one.png"), slide[100:220, 100:220])
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    page.goto(f"{served.url}try")
+    page.locator("select option", has_text="blood-11").wait_for(state="attached")
+    files = page.get_by_label("Choose pictures…")
+    files.set_input_files([tmp_path / "one.png", tmp_path / "broken.png"])
+    page.get_by_role("alert").filter(has_text="µm per pixel").wait_for()
+    page.get_by_label("µm per pixel").fill("0.2")
+    files.set_input_files([tmp_path / "one.png", tmp_path / "broken.png"])
+    page.get_by_text("1 cells named with blood-11").wait_for()
+    page.get_by_role("list", name="Pictures that could not be used").get_by_text("broken.png").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as CSV").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0].startswith("file,type,certainty")
+    assert lines[1].startswith('"one.png",')
