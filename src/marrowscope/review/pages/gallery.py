@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from nicegui import ui
+from nicegui import run, ui
 from starlette.requests import Request
 
 from marrowscope.review.access.identity import Identity, current_identity
@@ -15,11 +15,15 @@ from marrowscope.review.api.views import types_view
 from marrowscope.review.case import CaseState
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
-from marrowscope.review.pages.frame import STATIC_URL, Desk, frame
+from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
 from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of
 
 _AS_BROWSERS = "!'()*"
 """What ``encodeURIComponent`` leaves as it is besides letters, digits and ``-_.~``: both must ask for one address."""
+
+
+FIRST_OPENING = 120.0
+"""Seconds that reading the cells of a case for the first time may take: a million need a few."""
 
 
 class Gallery(ui.element, component="../static/gallery_element.js", esm={"marrowscope-review": "../static"}):
@@ -33,23 +37,27 @@ class Gallery(ui.element, component="../static/gallery_element.js", esm={"marrow
 def add_gallery_page(desk: Desk) -> None:
     """``/cases/{case}``: optional ``?slide=0&cell=17`` opens at a cell, ``?reading=`` another reading."""
 
-    @ui.page("/cases/{case}")
-    def gallery_page(
+    def prepared(case: int, asked: str | None, identity: Identity) -> tuple[CaseTabs, dict[str, Any]]:
+        with desk.workstation.case(case) as state:
+            reading = reading_asked(state, asked, identity, desk.texts)
+            given = _given(state, reading, identity, desk)
+            return tabs_of(state, desk.workstation, "cells"), {**given, "asked": asked}
+
+    @ui.page("/cases/{case}", response_timeout=FIRST_OPENING)
+    async def gallery_page(
         request: Request, case: int, slide: int = 0, cell: int | None = None, reading: str | None = None
     ) -> None:
-        identity = current_identity(request)
         try:
-            with desk.workstation.case(case) as state:
-                name = reading_asked(state, reading, identity, desk.texts)
-                given = _given(state, name, identity, desk)
-                tabs = tabs_of(state, desk.workstation, "cells")
+            found = await run.io_bound(prepared, case, reading, current_identity(request))
         except ReviewError as error:
             with frame(desk, request, desk.texts("gallery.not_open")):
                 ui.label(str(error)).props("role=alert").style("padding: 24px")
             return
-        given["asked"] = reading
+        if found is None:  # the server is being stopped
+            return
+        tabs, given = found
         given["cell"] = None if cell is None else {"slide": slide, "row": cell}
-        _begin_early(case, name, given["slides"], sheets=cell is None)
+        _begin_early(case, given["reading"], given["slides"], sheets=cell is None)
         with frame(desk, request, tabs.title, tabs):
             Gallery(given)
 
@@ -63,7 +71,7 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "slides": [{"slide": slide.number, "label": slide.label} for slide in state.slides],
         "types": types_view(),
         "bits": FLAG_BITS,
-        "words": desk.texts.part("gallery"),
+        "words": {**desk.texts.part("gallery"), "locked_signed": desk.texts("reading.locked_signed")},
     }
 
 
