@@ -81,6 +81,7 @@ def test_two_observers_read_blind_and_are_compared(people: Callable[[str], Inter
     assert "mast_cell" in types
     rolf.get("/cases/1/differential?reading=blind:rita", 409)
     assert "must finish" in rita.get("/cases/1/agreement", 409)["message"]
+    assert "still read" in rita.get("/cases/1/preview.html", 409)["message"]
     rita.edit(1, {"kind": "finish"}, "blind:rita")
     rolf.edit(1, {"kind": "finish"}, "blind:rita", 409)
     rolf.edit(1, {"kind": "finish"}, "blind:rolf")

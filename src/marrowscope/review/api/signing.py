@@ -24,7 +24,7 @@ from marrowscope.review.api.views import case_view
 from marrowscope.review.database import Missing
 from marrowscope.review.signing import checks, content_of, sign
 from marrowscope.review.training_set import write_training_set
-from marrowscope.review.workstation import Workstation
+from marrowscope.review.workstation import Refused, Workstation
 
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 Reviewer = Annotated[Identity, Depends(require(Role.REVIEWER))]
@@ -75,6 +75,8 @@ def signing_routes(workstation: Workstation) -> APIRouter:
     def preview(case: Place, _: Reader) -> Response:
         """The report as it would be signed now; a draft, and it says so."""
         with workstation.case(case) as state:
+            if state.read_blind:
+                raise Refused("observers still read this case: there is no report before both have finished")
             page = render_html(content_of(workstation, state))
         return Response(page, media_type=MEDIA_TYPES[".html"], headers={"Content-Security-Policy": DOCUMENT})
 
