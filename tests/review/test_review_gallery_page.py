@@ -11,31 +11,32 @@ from marrowscope.review.access.users import Role
 from marrowscope.review.api.columns import NO_SPRITE, NO_TYPE, cell_columns
 from marrowscope.review.case import ADJUDICATED, MAIN, blind
 from marrowscope.review.edits import Add, Appoint, Finish, Move, Retype
-from marrowscope.review.pages.gallery import locked_for, reading_for
+from marrowscope.review.pages.reading import locked_for, reading_for
 from marrowscope.review.texts import Texts
 from marrowscope.review.workstation import Workstation
 
-ANN, CHIEF = Identity("ann", Role.REVIEWER), Identity("chief", Role.ADMIN)
+ANN, BEN = (Identity(name, Role.REVIEWER) for name in ("ann", "ben"))
+CHIEF = Identity("chief", Role.ADMIN)
 
 
 def test_a_person_comes_to_the_reading_that_is_theirs(workstation: Workstation) -> None:
     texts = Texts()
     with workstation.case(1) as state:
-        assert reading_for(state, "ann") == MAIN
+        assert reading_for(state, ANN) == MAIN
         assert locked_for(state, MAIN, ANN, texts) == ""
         assert "reviewer" in locked_for(state, MAIN, Identity("eve", Role.READER), texts)
     workstation.edit(1, "chief", MAIN, Appoint(observers=("ann", "ben")))
     with workstation.case(1) as state:
-        assert [reading_for(state, name) for name in ("ann", "ben", "chief")] == [blind("ann"), blind("ben"), MAIN]
+        assert [reading_for(state, one) for one in (ANN, BEN, CHIEF)] == [blind("ann"), blind("ben"), MAIN]
         assert locked_for(state, blind("ann"), ANN, texts) == ""
         assert "blind by ann & ben" in locked_for(state, MAIN, CHIEF, texts)
     workstation.edit(1, "ann", blind("ann"), Finish())
     with workstation.case(1) as state:
-        assert reading_for(state, "ann") == blind("ann")
+        assert reading_for(state, ANN) == blind("ann")
         assert "finished" in locked_for(state, blind("ann"), ANN, texts)
     workstation.edit(1, "ben", blind("ben"), Finish())
     with workstation.case(1) as state:
-        assert reading_for(state, "ann") == reading_for(state, "chief") == ADJUDICATED
+        assert reading_for(state, ANN) == reading_for(state, CHIEF) == ADJUDICATED
         assert locked_for(state, ADJUDICATED, ANN, texts) == ""
         assert "another observer" in locked_for(state, blind("ben"), ANN, texts)
 

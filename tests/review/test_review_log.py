@@ -6,13 +6,17 @@ import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, inspect
 
+from marrowscope.review import database
 from marrowscope.review.chain import BEGINNING, Entry, canonical, first_fault, next_entry
 from marrowscope.review.database import Missing, ReviewError, StorageError, backup, open_database, restore
 from marrowscope.review.log import Document, EditLog, Stale
@@ -203,6 +207,59 @@ def test_databases_that_cannot_be_used_say_so(tmp_path: Path) -> None:
         open_database("mysql://localhost/x")
     with pytest.raises(ReviewError, match="--database"):
         open_database("no url")
+
+
+def test_an_older_schema_is_brought_up_to_date_only_when_asked(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))
+    engine = create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    old = EditLog(create_engine(url(tmp_path)))
+    case = opened(old, 3)
+    old.engine.dispose()
+    with pytest.raises(ReviewError, match=r"schema 0001 of an earlier marrowscope.*--upgrade"):
+        open_database(url(tmp_path))
+    log = EditLog(open_database(url(tmp_path), upgrade=True))
+    assert log.head(case).n == 4
+    assert log.fault(case) is None
+    assert {"users", "sessions"} <= set(inspect(log.engine).get_table_names())
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_gone_takes_no_edit_with_it(log: EditLog, tmp_path: Path, replaced: bool) -> None:
+    case = opened(log, 1)
+    backup(log.engine, tmp_path / "kept.sqlite")
+    (tmp_path / "review.sqlite").unlink()
+    if replaced:
+        (tmp_path / "kept.sqlite").rename(tmp_path / "review.sqlite")
+    with pytest.raises(StorageError, match="deleted or replaced while the review was running"):
+        log.add(case, "ann", "main", "confirm", {"cells": {"0": [1]}}, expected_n=2)
+    log.engine.dispose()
+    with pytest.raises(StorageError, match="deleted or replaced"):
+        log.heads()
+    if not replaced:
+        assert not (tmp_path / "review.sqlite").exists(), "no empty one is made in its place"
+
+
+def test_a_clock_that_runs_backwards_changes_no_order(log: EditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = opened(log)
+    times = iter([datetime(2026, 11, 27, 12, tzinfo=UTC), datetime(2026, 11, 27, 11, tzinfo=UTC)])
+
+    class Backwards(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return next(times)
+
+    monkeypatch.setattr("marrowscope.review.log.datetime", Backwards)
+    for number in range(2):
+        log.add(case, "ann", "main", "confirm", {"cells": {"0": [number]}}, expected_n=number + 1)
+    rows = log.since(case)
+    assert [row.n for row in rows] == [1, 2, 3]
+    assert rows[2].at < rows[1].at
+    assert log.fault(case) is None
 
 
 def test_a_locked_database_says_so_and_keeps_nothing(

@@ -22,6 +22,10 @@ LINE_SECONDS = 30.0
 """Where there is no terminal a line is printed at least so often, as long as something is reported."""
 
 
+DATABASE_VARIABLE = "MARROWSCOPE_DATABASE"
+"""The database of a review where no option names it: a URL with a password need not stand in a command."""
+
+
 class Stages:
     """One progress bar for a line of stages: name of the slide, stage, share done, time.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from marrowscope.cli.console import DATABASE_VARIABLE
+
 
 def command(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder with results of marrowscope count.")],
@@ -16,7 +18,10 @@ def command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     database: Annotated[
-        str | None, typer.Option(metavar="URL", help="postgresql://USER@HOST/NAME; default: OUT/review.sqlite.")
+        str | None,
+        typer.Option(
+            metavar="URL", envvar=DATABASE_VARIABLE, help="postgresql://USER@HOST/NAME; default: OUT/review.sqlite."
+        ),
     ] = None,
     slides: Annotated[
         list[Path] | None, typer.Option(help="Folder to look for slides that were moved; may be given several times.")

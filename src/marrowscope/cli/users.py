@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import URL, Engine
 
-from marrowscope.cli.console import stdout
+from marrowscope.cli.console import DATABASE_VARIABLE, stdout
 from marrowscope.review.access.sessions import Tokens
 from marrowscope.review.access.users import Role, Users
 from marrowscope.review.database import FILE_NAME, ReviewError, open_database
@@ -26,7 +26,12 @@ Out = Annotated[
 ]
 Database = Annotated[
     str | None,
-    typer.Option("--database", metavar="URL", help="In place of OUT: sqlite:///FILE or postgresql://USER@HOST/NAME."),
+    typer.Option(
+        "--database",
+        metavar="URL",
+        envvar=DATABASE_VARIABLE,
+        help="In place of OUT: sqlite:///FILE or postgresql://USER@HOST/NAME.",
+    ),
 ]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")

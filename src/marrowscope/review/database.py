@@ -56,19 +56,24 @@ def open_database(url: str, *, upgrade: bool = False) -> Engine:
                     f"{shown(engine.url)} is a database of another program: name another one with --database"
                 )
             now, newest = schema_of(connection), _scripts().get_current_head()
-            if now == newest:
-                return engine
-            if now is not None and now not in {script.revision for script in _scripts().walk_revisions()}:
+            if (
+                now is not None
+                and now != newest
+                and now not in {script.revision for script in _scripts().walk_revisions()}
+            ):
                 raise ReviewError(
                     f"{shown(engine.url)} was made by a newer marrowscope (schema {now}, this one knows {newest}): "
                     "install that version"
                 )
-            if now is not None and not upgrade:
+            if now not in (None, newest) and not upgrade:
                 raise ReviewError(
                     f"{shown(engine.url)} has the schema {now} of an earlier marrowscope, this one needs {newest}: "
                     "back it up with marrowscope backup, then start once with --upgrade"
                 )
-            _migrate(connection)
+            if now != newest:
+                _migrate(connection)
+        if engine.dialect.name == "sqlite":
+            _keep_to_this_file(engine)
     except ReviewError:
         engine.dispose()
         raise
@@ -170,6 +175,34 @@ def _begin_immediate(connection: Connection) -> None:
     """Take the lock to write at once: two writers that begin as readers could not both go on."""
     deed = "BEGIN" if connection.get_execution_options().get("reads") else "BEGIN IMMEDIATE"
     connection.exec_driver_sql(deed)
+
+
+def _keep_to_this_file(engine: Engine) -> None:
+    """Refuse to go on when the database file is deleted or replaced.
+
+    SQLite would write on into the deleted file, where no edit is ever found again, or make an empty one.
+    """
+    path = str(engine.url.database)
+    opened = _identity(path)
+
+    def check(*_: object) -> None:
+        if _identity(path) != opened:
+            raise StorageError(
+                f"{path} was deleted or replaced while the review was running, and nothing is written: bring it back, "
+                "then start the review again"
+            )
+
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "begin", check, insert=True)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _config() -> Config:

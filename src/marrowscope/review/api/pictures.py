@@ -200,6 +200,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         _: Reader,
         of: Annotated[str | None, Query(description="the type to explain; without it the most probable")] = None,
         beside: Literal["type", "contrast"] = "type",
+        v: Version = None,
     ) -> Response:
         """Where in its picture the evidence for a cell's type lies, over the cell in grey."""
         with workstation.case(case) as state:
@@ -216,7 +217,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         return Response(
             encode_jpeg(picture),
             media_type="image/jpeg",
-            headers={**KEPT, "X-Method": MEANING[found.method].encode("ascii", "replace").decode()},
+            headers={**kept(case, slide, v), "X-Method": MEANING[found.method].encode("ascii", "replace").decode()},
         )
 
     return routes

@@ -6,22 +6,24 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from nicegui import ui
+from nicegui import run, ui
 from starlette.requests import Request
 
 from marrowscope.review.access.identity import Identity, current_identity
-from marrowscope.review.access.users import Role
 from marrowscope.review.api.app import PREFIX
 from marrowscope.review.api.views import types_view
-from marrowscope.review.case import ADJUDICATED, MAIN, CaseState, blind
+from marrowscope.review.case import CaseState
 from marrowscope.review.counted import FLAG_BITS
-from marrowscope.review.database import Missing, ReviewError
+from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.texts import Texts
-from marrowscope.review.workstation import Workstation
+from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of
 
 _AS_BROWSERS = "!'()*"
 """What ``encodeURIComponent`` leaves as it is besides letters, digits and ``-_.~``: both must ask for one address."""
+
+
+FIRST_OPENING = 120.0
+"""Seconds that reading the cells of a case for the first time may take: a million need a few."""
 
 
 class Gallery(ui.element, component="../static/gallery_element.js", esm={"marrowscope-review": "../static"}):
@@ -32,53 +34,30 @@ class Gallery(ui.element, component="../static/gallery_element.js", esm={"marrow
         self._props["given"] = given
 
 
-def reading_for(state: CaseState, actor: str) -> str:
-    """The reading that a person comes to: the own one of a blind case, what both agree on once they have finished."""
-    if not state.observers:
-        return MAIN
-    if not state.read_blind:
-        return ADJUDICATED
-    return blind(actor) if actor in state.observers else MAIN
-
-
-def locked_for(state: CaseState, reading: str, identity: Identity, texts: Texts) -> str:
-    """Why this person cannot change this reading, in words; empty when it can be changed."""
-    if not identity.may(Role.REVIEWER):
-        return texts("gallery.locked_reader")
-    if state.frozen:
-        return texts("gallery.locked_signed")
-    if state.observers and reading == MAIN:
-        return texts("gallery.locked_blind", observers=" & ".join(state.observers))
-    if state.observers and reading not in (ADJUDICATED, blind(identity.name)):
-        return texts("gallery.locked_other")
-    if reading == blind(identity.name) and identity.name in state.finished:
-        return texts("gallery.locked_finished")
-    return ""
-
-
 def add_gallery_page(desk: Desk) -> None:
     """``/cases/{case}``: optional ``?slide=0&cell=17`` opens at a cell, ``?reading=`` another reading."""
 
-    @ui.page("/cases/{case}")
-    def gallery_page(
+    def prepared(case: int, asked: str | None, identity: Identity) -> tuple[CaseTabs, dict[str, Any]]:
+        with desk.workstation.case(case) as state:
+            reading = reading_asked(state, asked, identity, desk.texts)
+            given = _given(state, reading, identity, desk)
+            return tabs_of(state, desk.workstation, "cells"), {**given, "asked": asked}
+
+    @ui.page("/cases/{case}", response_timeout=FIRST_OPENING)
+    async def gallery_page(
         request: Request, case: int, slide: int = 0, cell: int | None = None, reading: str | None = None
     ) -> None:
-        identity = current_identity(request)
         try:
-            with desk.workstation.case(case) as state:
-                name = reading or reading_for(state, identity.name)
-                desk.workstation.reading(state, name)
-                if not desk.workstation.may_see(state, name, identity.name):
-                    raise Missing(desk.texts("gallery.hidden"))
-                given = _given(state, name, identity, desk)
-                tabs = _tabs(state, desk.workstation)
+            found = await run.io_bound(prepared, case, reading, current_identity(request))
         except ReviewError as error:
             with frame(desk, request, desk.texts("gallery.not_open")):
                 ui.label(str(error)).props("role=alert").style("padding: 24px")
             return
-        given["asked"] = reading
+        if found is None:  # the server is being stopped
+            return
+        tabs, given = found
         given["cell"] = None if cell is None else {"slide": slide, "row": cell}
-        _begin_early(case, name, given["slides"], sheets=cell is None)
+        _begin_early(case, given["reading"], given["slides"], sheets=cell is None)
         with frame(desk, request, tabs.title, tabs):
             Gallery(given)
 
@@ -92,20 +71,8 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "slides": [{"slide": slide.number, "label": slide.label} for slide in state.slides],
         "types": types_view(),
         "bits": FLAG_BITS,
-        "words": desk.texts.part("gallery"),
+        "words": {**desk.texts.part("gallery"), "locked_signed": desk.texts("reading.locked_signed")},
     }
-
-
-def _tabs(state: CaseState, workstation: Workstation) -> CaseTabs:
-    counts = [workstation.counted(slide).differential for slide in state.slides]
-    return CaseTabs(
-        case=state.number,
-        title=state.title,
-        status=state.status,
-        slides=tuple(slide.label for slide in state.slides),
-        here="cells",
-        phantom=any(differential.phantom for differential in counts),
-    )
 
 
 def _begin_early(case: int, reading: str, slides: list[dict[str, Any]], *, sheets: bool) -> None:

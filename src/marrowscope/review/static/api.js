@@ -45,13 +45,13 @@ export function request(path, options = {}) {
   return fetch(BASE + path, { credentials: "same-origin", ...options });
 }
 
-export async function get(path, options = {}) {
-  return (await answer(path, options)).json();
+export async function get(path) {
+  return (await answer(path)).json();
 }
 
 // For what a page asks by itself, again and again: it does not keep a session alive.
-export async function poll(path) {
-  return (await answer(path, { headers: { "X-Background": "1" } })).json();
+export async function poll(path, options = {}) {
+  return (await answer(path, { headers: { "X-Background": "1" }, ...options })).json();
 }
 
 export async function post(path, body) {

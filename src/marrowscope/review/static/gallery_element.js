@@ -63,7 +63,7 @@ export default {
         </div>
         <p class="status" role="status">{{ ui.note }}</p>
       </section>
-      <Detail :given="given" :cell="ui.cursor" :version="ui.now?.n ?? 0" @go="go" />
+      <Detail :given="given" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go" />
       <TypeMenu ref="types" :types="given.types" :words="given.words" @give="act('retype', $event)" @closed="focus" />
       <Help ref="help" :types="given.types" :words="given.words" />
       <div ref="ghost" class="ghost" hidden></div>
@@ -90,6 +90,7 @@ export default {
       state: "loading",
       failure: "",
       turn: 0,
+      versions: [],
       spacing: null, // um that the picture of a cell is wide
       smallest: SMALLEST,
       largest: LARGEST,
@@ -140,6 +141,7 @@ export default {
     }
     const about = this.gallery.slides.find(Boolean);
     this.spacing = about ? about.sprite * about.sprite_spacing : null;
+    this.versions = this.gallery.slides.map((slide) => slide?.version ?? "");
     this.state = "open";
     this.pointer = new Pointer(this.gallery, { scroller, ghost, onMenu: (place) => this.openTypes(place) });
     this.observer = new ResizeObserver(() => this.gallery.resize());

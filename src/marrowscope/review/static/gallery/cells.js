@@ -27,6 +27,7 @@ export class Cells {
     this.slides = blocks.map((block) => ({ ...block, kept: { type: block.type.slice(), state: block.state.slice() } }));
     this.pending = []; // edits that the server has not answered: { cells: Set, type?, bits }
     this.orders = {};
+    this.edition = 0; // grows whenever what is shown changes
   }
 
   get(cell, column) {
@@ -39,11 +40,6 @@ export class Cells {
 
   added(cell) {
     return rowOf(cell) >= this.slides[slideOf(cell)].counted;
-  }
-
-  // Whether a person made it what it is: another type than the pack gave, or a cell that the pack did not find.
-  changed(cell) {
-    return this.added(cell) || this.get(cell, "type") !== this.get(cell, "model");
   }
 
   // All cells, deleted ones included, the least certain first or by their place on the slide.
@@ -88,6 +84,13 @@ export class Cells {
     for (const cell of edit.cells) this.refresh(cell);
   }
 
+  // Do something, and tell whether anything that is shown has changed by it.
+  changes(something) {
+    const before = this.edition;
+    something();
+    return this.edition !== before;
+  }
+
   // Take up what an answer of the server says of some cells; their numbers.
   take(changes) {
     const touched = [];
@@ -110,6 +113,7 @@ export class Cells {
     const y = (y0 + y1) / 2;
     // Its sheet shows where it was: ask for its own picture.
     if (Math.abs(x - block.x[row]) + Math.abs(y - block.y[row]) > 0.5) block.sprite[row] = NO_SPRITE;
+    this.edition++;
     [block.x[row], block.y[row], block.w[row], block.h[row]] = [x, y, x1 - x0, y1 - y0];
   }
 
@@ -123,8 +127,10 @@ export class Cells {
       type = edit.type ?? type;
       state |= edit.bits;
     }
+    if (block.type[row] === type && block.state[row] === state) return;
     block.type[row] = type;
     block.state[row] = state;
+    this.edition++;
   }
 
   grow(slide, cells) {
@@ -141,5 +147,6 @@ export class Cells {
     block.kept = { type: longer(block.kept.type), state: longer(block.kept.state) };
     block.cells = cells;
     this.orders = {};
+    this.edition++;
   }
 }

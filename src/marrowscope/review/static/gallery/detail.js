@@ -3,13 +3,14 @@
 import { get, url } from "../api.js";
 import { number, speaker, time } from "./words.js";
 
-// Cells that are only passed by are not asked for.
+// Milliseconds: cells that are only passed by are not asked for, nor are pictures of others while somebody works fast.
 const PASSING = 90;
-const RESTING = 350;
+const RESTING = 700;
 const VIEWS = ["close", "around", "why"];
 
 export const Detail = {
-  props: { given: Object, cell: Object, version: Number },
+  // `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures.
+  props: { given: Object, cell: Object, edition: Number, versions: Array },
   emits: ["go"],
   data: () => ({ told: null, view: "close", why: null, rested: false, missing: "" }),
   template: `
@@ -22,7 +23,8 @@ export const Detail = {
           <figcaption class="quiet">{{ caption }}</figcaption>
         </figure>
         <div class="choice" role="radiogroup" :aria-label="say('views')">
-          <button v-for="name in views" :key="name" type="button" role="radio" :aria-checked="String(view === name)" @click="look(name)">
+          <button v-for="name in views" :key="name" type="button" role="radio" :aria-checked="String(view === name)"
+            @mousedown.prevent @click="look(name)">
             {{ say('view_' + name) }}</button>
         </div>
         <label v-if="view === 'why'" class="why">{{ say('why_type') }}
@@ -82,8 +84,8 @@ export const Detail = {
     },
     picture() {
       if (this.view === "why") {
-        const of = this.why ? `?of=${encodeURIComponent(this.why)}` : "";
-        return url(`${this.base}/cells/${this.told.cell}/explanation.jpg${of}`);
+        const of = this.why ? `&of=${encodeURIComponent(this.why)}` : "";
+        return url(`${this.base}/cells/${this.told.cell}/explanation.jpg?v=${this.versions[this.told.slide] ?? ""}${of}`);
       }
       return this.pictureOf(this.told.cell, this.view === "around" ? 6 * this.close : this.close, 528);
     },
@@ -111,7 +113,7 @@ export const Detail = {
   },
   watch: {
     cell: { handler: "changed", immediate: true },
-    version: "changed",
+    edition: "changed",
   },
   methods: {
     changed() {

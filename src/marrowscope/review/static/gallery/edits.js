@@ -3,7 +3,7 @@
 // An edit is shown at once and sent after the one before it has been answered. When it is refused, or the server does not
 // answer, it and those behind it are taken off the page again, and said so: nothing stays half.
 
-import { ApiError, get, post } from "../api.js";
+import { ApiError, poll, post } from "../api.js";
 import { LOOKED, REMOVED, bySlide } from "./cells.js";
 
 const EVERY = 3000;
@@ -44,14 +44,17 @@ export class Edits {
       try {
         const answer = await post(`${this.base}/edits`, { edit: shown.body, reading: this.reading, known_n: this.n });
         this.waiting.shift();
-        const touched = this.cells.take(answer.change.cells);
-        this.cells.settle(shown);
+        let touched = [];
+        const changed = this.cells.changes(() => {
+          touched = this.cells.take(answer.change.cells);
+          this.cells.settle(shown);
+        });
         const missed = answer.change.n !== this.n + 1;
         if (!missed) this.n = answer.change.n;
         this.newest = Math.max(this.newest, answer.n);
         this.tellOffline(false);
         this.on.now(answer);
-        this.on.changed(touched);
+        if (changed) this.on.changed(); // mostly it is what was shown before
         shown.resolve({ change: answer.change, touched });
         if (missed) this.poll();
       } catch (error) {
@@ -67,7 +70,7 @@ export class Edits {
     const lost = this.waiting.splice(0);
     for (const shown of [...lost].reverse()) this.cells.settle(shown);
     this.tellOffline(error.status === 0);
-    this.on.changed(lost.flatMap((shown) => [...shown.cells]));
+    this.on.changed();
     this.on.refused(error, lost);
     for (const shown of lost) shown.resolve(null);
     this.poll();
@@ -80,7 +83,7 @@ export class Edits {
     const mine = (this.polling = new AbortController());
     try {
       const path = `${this.base}/changes?since=${this.n}&reading=${encodeURIComponent(this.reading)}`;
-      const answer = await get(path, { signal: mine.signal });
+      const answer = await poll(path, { signal: mine.signal });
       if (mine.signal.aborted) return;
       this.tellOffline(false);
       this.take(answer);
@@ -101,9 +104,9 @@ export class Edits {
     if (answer.n < this.newest) return;
     const before = this.n;
     this.n = this.newest = answer.n;
-    const touched = answer.changes.flatMap((change) => this.cells.take(change.cells));
+    const changed = this.cells.changes(() => answer.changes.forEach((change) => this.cells.take(change.cells)));
     if (answer.n > before) this.on.now(answer);
-    if (touched.length) this.on.changed(touched);
+    if (changed) this.on.changed();
     for (const change of answer.changes) if (change.actor !== this.actor && change.n > before) this.on.others(change);
   }
 

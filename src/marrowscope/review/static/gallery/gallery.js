@@ -72,7 +72,9 @@ export class Gallery {
 
   take(answer) {
     this.ui.now = answer;
-    if (answer.status === "signed" && !this.ui.locked) this.ui.locked = this.say("locked_signed");
+    const signed = this.say("locked_signed");
+    if (answer.status === "signed") this.ui.locked ||= signed;
+    else if (this.ui.locked === signed) this.ui.locked = ""; // somebody amends it
     this.percent = {};
     for (const row of answer.differential.rows) this.percent[row.type] = row.percent_rounded;
   }

@@ -9,19 +9,19 @@ const BETWEEN = 14; // below a group
 
 export const QUEUES = ["all", "unsure", "anomalous", "open", "differing", "changed", "deleted"];
 
-// The queues that a cell is in, as bits in the order of QUEUES.
-function queuesOf(cells, cell, bits) {
-  const state = cells.get(cell, "state");
+// The queues that a cell of a slide is in, as bits in the order of QUEUES.
+function queuesOf(block, row, bits) {
+  const state = block.state[row];
   if (state & REMOVED) return 64;
   const open = !(state & LOOKED);
-  const flags = cells.get(cell, "flags");
+  const flags = block.flags[row];
   return (
     1 |
     (open && flags & bits.unsure ? 2 : 0) |
     (open && flags & bits.anomalous ? 4 : 0) |
     (open ? 8 : 0) |
     (open && state & DIFFERS ? 16 : 0) |
-    (cells.changed(cell) ? 32 : 0)
+    (block.type[row] !== block.model[row] ? 32 : 0) // an added cell has no type of the pack
   );
 }
 
@@ -30,16 +30,21 @@ export class Layout {
   constructor(cells, { queue, slide, sort }, bits) {
     const wanted = 1 << QUEUES.indexOf(queue);
     const byType = [];
-    this.counts = Object.fromEntries(QUEUES.map((name) => [name, 0]));
+    const inQueues = new Uint32Array(1 << QUEUES.length);
     this.perType = [];
     for (const cell of cells.order(sort)) {
-      if (slide !== null && slideOf(cell) !== slide) continue;
-      const inQueues = queuesOf(cells, cell, bits);
-      for (let bit = 0; bit < QUEUES.length; bit++) if (inQueues & (1 << bit)) this.counts[QUEUES[bit]]++;
-      const type = cells.get(cell, "type");
-      if (inQueues & 1) this.perType[type] = (this.perType[type] ?? 0) + 1;
-      if (inQueues & wanted) (byType[type] ??= []).push(cell);
+      const at = slideOf(cell);
+      if (slide !== null && at !== slide) continue;
+      const block = cells.slides[at];
+      const row = rowOf(cell);
+      const queues = queuesOf(block, row, bits);
+      const type = block.type[row];
+      inQueues[queues]++;
+      if (queues & 1) this.perType[type] = (this.perType[type] ?? 0) + 1;
+      if (queues & wanted) (byType[type] ??= []).push(cell);
     }
+    const sum = (bit) => inQueues.reduce((total, n, queues) => total + (queues & (1 << bit) ? n : 0), 0);
+    this.counts = Object.fromEntries(QUEUES.map((name, bit) => [name, sum(bit)]));
     this.ids = [];
     this.groups = [];
     byType.forEach((ids, type) => {

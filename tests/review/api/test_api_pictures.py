@@ -1,0 +1,57 @@
+"""Pictures over HTTP: who may keep them, and that a moved slide stops nothing but them."""
+
+from __future__ import annotations
+
+import json
+
+from marrowscope.review.edits import Delete
+from marrowscope.review.workstation import open_workstation
+
+SLIDE = "/cases/1/slides/0"
+
+
+def kept(response) -> bool:
+    return "immutable" in response.headers["cache-control"]
+
+
+def test_browsers_keep_pictures_of_this_slide_and_count_only(interface):
+    version = interface.get(SLIDE)["version"]
+    for path in ("/tiles/0/0/0.jpg", "/regions/0/0/0.png", "/sheets/0.jpg"):
+        assert kept(interface.get(f"{SLIDE}{path}?v={version}"))
+        assert not kept(interface.get(f"{SLIDE}{path}?v=another"))
+        assert not kept(interface.get(SLIDE + path))
+
+
+def test_the_cells_are_drawn_as_of_the_row_that_was_seen(interface):
+    tile = f"{SLIDE}/overlay/0/0/0.png"
+    before = interface.get(f"{tile}?n=1").content
+    cell = interface.get(f"{SLIDE}/nearest?x=2500&y=2500&within=5000")["cell"]
+    x0, y0, x1, y1 = interface.get(f"{SLIDE}/cells/{cell}")["box"]
+    n = interface.edit(1, {"kind": "delete", "cells": {"0": [cell]}})["change"]["n"]
+    assert interface.get(f"{tile}?n={n}").content != before
+    found = interface.get(f"{SLIDE}/nearest?x={(x0 + x1) / 2}&y={(y0 + y1) / 2}&within=5000")["cell"]
+    assert found not in (None, cell)
+    interface.edit(1, {"kind": "undo"})
+    assert interface.get(f"{tile}?n={n + 1}").content == before
+
+
+def test_rows_of_another_program_are_drawn(interface, workstation):
+    tile = f"{SLIDE}/overlay/0/0/0.png"
+    before = interface.get(tile).content
+    other = open_workstation(workstation.root)
+    n = other.edit(1, "eve", "main", _delete_all(other)).entry.n
+    assert interface.get(f"{tile}?n={n}").content != before
+
+
+def _delete_all(workstation):
+    with workstation.case(1) as state:
+        return Delete(cells={0: list(range(len(state.readings["main"].slides[0])))})
+
+
+def test_without_its_slide_a_case_is_still_read_and_corrected(interface, results):
+    told = results / "smear-3" / "run.json"
+    told.write_text(json.dumps({**json.loads(told.read_text()), "file": str(results / "gone.tif")}))
+    assert "was moved or deleted" in interface.get(SLIDE, status=422)["message"]
+    answer = interface.edit(1, {"kind": "confirm", "cells": {"0": [0]}})
+    assert answer["looked"]["looked"] == 1
+    assert interface.get("/cases/1/changes?since=0")["differential"]["total"] > 0
