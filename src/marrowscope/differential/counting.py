@@ -93,7 +93,7 @@ def _warning(text: str) -> Flag:
 
 def _title(contract: PackContract) -> str:
     if contract.partial:
-        return f"Partial differential: classified among {len(contract.classes)} types"
+        return f"Partial differential: classified among {contract.told_apart} types"
     return "Nucleated differential count"
 
 
@@ -143,7 +143,10 @@ def _unrecognised(contract: PackContract, name: str) -> str | None:
 def _remark(contract: PackContract, name: str) -> str | None:
     """What a row's number holds, or where the cells of a row without a number went."""
     if outer := contract.pooled.get(name):
-        return f"not told apart, counted as {CELL_TYPES[outer].title.lower()}"
+        kind = CELL_TYPES[outer].title.lower()
+        if name in contract.classes:
+            return f"only those that a person told apart; others are counted as {kind}"
+        return f"not told apart, counted as {kind}"
     inner = [CELL_TYPES[inner].title.lower() + "s" for inner, outer in contract.pooled.items() if outer == name]
     if inner:
         return f"includes {listed(inner)}"
@@ -188,7 +191,7 @@ def _ratio(counted: Counted, title: str, myeloid: tuple[str, ...]) -> Ratio:
     ]
     withheld = None
     if contract.partial:
-        withheld = f"withheld: the differential is partial, classified among {len(contract.classes)} types"
+        withheld = f"withheld: the differential is partial, classified among {contract.told_apart} types"
     elif missing:
         withheld = f"withheld: the pack cannot tell apart {listed(missing)}"
     elif m + e == 0:

@@ -315,6 +315,11 @@ class PackContract(_Strict):
         return unseen_types(self.classes, self.pooled)
 
     @property
+    def told_apart(self) -> int:
+        """Among how many types the pack classifies."""
+        return len(self.classes)
+
+    @property
     def partial(self) -> bool:
         """Whether the differential is one "among N types" only."""
         return any(name not in self.pooled and name not in OPTIONAL_TYPES for name in self.cannot_see)

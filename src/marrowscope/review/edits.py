@@ -77,10 +77,23 @@ class Retype(_OfCells):
     _type = field_validator("to")(_known)
 
 
+MOST_CONFIRMED = 400
+"""Of one confirmation: more cells than fit on a screen have not been looked at."""
+
+
 class Confirm(_OfCells):
     """Say that cells were looked at and stay what they are."""
 
     kind: Literal["confirm"] = "confirm"
+
+    @model_validator(mode="after")
+    def _on_one_screen(self) -> Self:
+        if (number := sum(map(len, self.cells.values()))) > MOST_CONFIRMED:
+            raise ValueError(
+                f"at most {MOST_CONFIRMED} cells can be said to have been looked at at once, as no more fit on a "
+                f"screen; these are {number:,}"
+            )
+        return self
 
 
 class Delete(_OfCells):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 
@@ -148,25 +149,57 @@ def reviewed_differential(
     )
 
 
+class NamedBesides(PackContract):
+    """The contract of a pack beside whose types people named others, while not every cell has been looked at.
+
+    Those are counted, at least so many; what the pack cannot see stays unseen, and a partial differential partial.
+    """
+
+    own_partial: bool
+    own_cannot_see: tuple[str, ...]
+    own_classes: int
+
+    @property
+    def cannot_see(self) -> tuple[str, ...]:
+        return self.own_cannot_see
+
+    @property
+    def told_apart(self) -> int:
+        return self.own_classes
+
+    @property
+    def partial(self) -> bool:
+        return self.own_partial
+
+
 def reviewed_contract(contract: PackContract, counts: Mapping[str, int], *, complete: bool) -> PackContract:
     """The contract of a pack with the types that people named besides its own.
 
-    ``complete``: every cell has been looked at, so that the types are people's and not the pack's.
+    ``complete``: every cell has been looked at, so that the types are people's and not the pack's. Types that the pack
+    pools with another stay pooled until then: the cells that nobody looked at hold some of them.
     """
     named = [name for name, number in counts.items() if number and name not in contract.classes]
-    if complete:
-        unseen = [name for name in contract.cannot_see if name not in contract.pooled]
-        classes = tuple(dict.fromkeys((*contract.classes, *named, *unseen)))
-    else:
-        classes = (*contract.classes, *named)
+    if not complete:
+        if not named:
+            return contract
+        told = {name: getattr(contract, name) for name in PackContract.model_fields}
+        told |= {
+            "own_partial": contract.partial,
+            "own_cannot_see": contract.cannot_see,
+            "own_classes": contract.told_apart,
+        }
+        return NamedBesides.model_construct(**told | _with_classes(contract, (*contract.classes, *named)))
+    unseen = [name for name in contract.cannot_see if name not in contract.pooled]
+    classes = tuple(dict.fromkeys((*contract.classes, *named, *unseen)))
     pooled = {inner: outer for inner, outer in contract.pooled.items() if inner not in named}
-    confusion = None if complete else _with_unmeasured(contract, len(named))
-    titles = (
-        ()
-        if not contract.titles
-        else (*contract.titles, *(CELL_TYPES[name].title for name in classes[len(contract.classes) :]))
-    )
-    return contract.model_copy(update={"classes": classes, "titles": titles, "confusion": confusion, "pooled": pooled})
+    return contract.model_copy(update=_with_classes(contract, classes) | {"confusion": None, "pooled": pooled})
+
+
+def _with_classes(contract: PackContract, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a contract that say what the classes are; new ones were never measured."""
+    more = classes[len(contract.classes) :]
+    titles = (*contract.titles, *(CELL_TYPES[name].title for name in more)) if contract.titles else ()
+    return {"classes": classes, "titles": titles, "confusion": _with_unmeasured(contract, len(more))}
 
 
 def _with_unmeasured(contract: PackContract, more: int) -> Confusion | None:
