@@ -209,6 +209,22 @@ def test_databases_that_cannot_be_used_say_so(tmp_path: Path) -> None:
         open_database("no url")
 
 
+def test_nothing_is_restored_under_a_running_review(log: EditLog, tmp_path: Path) -> None:
+    case = opened(log, 2)
+    backup(log.engine, tmp_path / "kept.sqlite")
+    log.add(case, "ann", "main", "confirm", {"cells": {"0": [9]}}, expected_n=3)
+    with pytest.raises(ReviewError, match="in use: stop the review first"):
+        restore(tmp_path / "kept.sqlite", tmp_path / "review.sqlite", force=True)
+    assert log.head(case).n == 4
+    log.engine.dispose()
+    restore(tmp_path / "kept.sqlite", tmp_path / "review.sqlite", force=True)
+    back = EditLog(open_database(url(tmp_path)))
+    assert back.head(case).n == 3
+    assert back.fault(case) is None
+    for name in ("kept.sqlite", "review.sqlite"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0, "others may not read it"
+
+
 def test_an_older_schema_is_brought_up_to_date_only_when_asked(tmp_path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).with_name("migrations")))

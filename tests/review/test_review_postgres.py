@@ -76,6 +76,26 @@ def test_threads_of_two_programs_lose_nothing(database: str) -> None:
         log.engine.dispose()
 
 
+def test_a_look_at_the_chain_while_others_write_is_of_one_moment(database: str) -> None:
+    log = EditLog(open_database(database))
+    case = opened(log, 0)
+    faults: list[str | None] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            faults.append(log.fault(case))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(120):
+        log.add(case, "ann", "main", "confirm", {"cells": {"0": [number]}}, expected_n=number + 1)
+    ended.set()
+    looking.join()
+    assert set(faults) == {None}
+    log.engine.dispose()
+
+
 def test_a_review_works_and_goes_on(database: str, results: Path) -> None:
     workstation = open_workstation(results, database)
     case = workstation.heads()[0].case

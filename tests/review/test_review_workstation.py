@@ -18,7 +18,20 @@ from marrowscope.review.case import ADJUDICATED, blind
 from marrowscope.review.chain import BEGINNING, Entry, next_entry
 from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays
 from marrowscope.review.database import Missing, ReviewError, StorageError
-from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Finish, Move, Redo, Retype, Undo
+from marrowscope.review.edits import (
+    Add,
+    Amend,
+    Appoint,
+    Confirm,
+    Delete,
+    Describe,
+    Dismiss,
+    Finish,
+    Move,
+    Redo,
+    Retype,
+    Undo,
+)
 from marrowscope.review.reading import Reading, SlideState
 from marrowscope.review.workstation import Conflict, Refused, Workstation, open_workstation
 
@@ -244,6 +257,33 @@ def test_observers_are_appointed_before_anybody_works(workstation: Workstation) 
     workstation.edit(case, "ann", "main", Confirm(cells={0: [0]}))
     with pytest.raises(Refused, match="has been worked on"):
         workstation.edit(case, "chief", "main", Appoint(observers=("ann", "ben")))
+
+
+def test_the_same_edit_asked_for_twice_is_made_once(workstation: Workstation, results: Path) -> None:
+    case = case_of(workstation)
+    edit = Add(slide=0, box=(10, 20, 60, 80), to="blast")
+    first = workstation.edit(case, "ann", "main", edit, key="the same word")
+    assert workstation.edit(case, "ann", "main", edit, key="the same word").entry == first.entry
+    assert open_workstation(results).edit(case, "ann", "main", edit, key="the same word").entry == first.entry
+    assert workstation.edit(case, "ben", "main", edit, key="the same word").entry.n == first.entry.n + 1
+
+
+def test_observers_are_people_who_can_log_in_and_may_be_dismissed(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    workstation.people = lambda: {"ann", "ben"}
+    with pytest.raises(Refused, match="bne cannot read this case"):
+        workstation.edit(case, "chief", "main", Appoint(observers=("ann", "bne")))
+    workstation.edit(case, "chief", "main", Appoint(observers=("ann", "ben")))
+    workstation.edit(case, "ann", blind("ann"), Retype(cells={0: [0]}, to="blast"))
+    with pytest.raises(Refused, match="words are written when both have finished"):
+        workstation.edit(case, "ann", "main", Describe(field="conclusion", text="what I think"))
+    workstation.edit(case, "ann", "main", Describe(field="specimen_id", text="S 1"))
+    with pytest.raises(Missing, match="belong to the case"):
+        workstation.edit(case, "ann", blind("ann"), Describe(field="specimen_id", text="S 2"))
+    workstation.edit(case, "chief", "main", Dismiss(reason="ben has left"))
+    workstation.edit(case, "ann", "main", Confirm(cells={0: [0]}))
+    with workstation.case(case) as state:
+        assert (state.final, state.observers) == ("main", ())
 
 
 def test_only_a_signed_case_is_amended(workstation: Workstation) -> None:

@@ -119,6 +119,8 @@ class CaseState:
                 self.finished = set()
                 for observer in self.observers:
                     self.readings[blind(observer)] = Reading(self._counted())
+            case "dismiss":
+                self.observers, self.finished = (), set()
             case "finish":
                 self.finished.add(entry.actor)
                 if not self.read_blind:

@@ -22,6 +22,9 @@ from marrowscope.files import whole_file
 FILE_NAME = "review.sqlite"
 """The database of a folder of results, in that folder."""
 
+OWNER_ONLY = 0o600
+"""Rights of the database and its backups: they hold what patients are called and hashes of passwords."""
+
 BUSY_SECONDS = 10.0
 """How long a write waits for another program's before it gives up."""
 
@@ -74,6 +77,8 @@ def open_database(url: str, *, upgrade: bool = False) -> Engine:
                 _migrate(connection)
         if engine.dialect.name == "sqlite":
             _keep_to_this_file(engine)
+            if now is None:
+                Path(str(engine.url.database)).chmod(OWNER_ONLY)
     except ReviewError:
         engine.dispose()
         raise
@@ -122,6 +127,7 @@ def backup(engine: Engine, path: Path) -> None:
     ):
         source.backup(target)
         target.execute("PRAGMA journal_mode=DELETE")
+    path.chmod(OWNER_ONLY)
 
 
 def restore(backup_file: Path, path: Path, *, force: bool = False) -> None:
@@ -137,12 +143,29 @@ def restore(backup_file: Path, path: Path, *, force: bool = False) -> None:
                 raise ReviewError(f"{backup_file} is no backup of a review, or a damaged one: {found}")
             if path.exists() and not force:
                 raise ReviewError(f"{path} exists: move it away, or replace it with --force")
+            if path.exists():
+                _refuse_in_use(path)
             with whole_file(path) as beside, closing(sqlite3.connect(beside)) as target:
                 source.backup(target)
     except sqlite3.Error as error:
         raise ReviewError(f"{backup_file} is no backup of a review: {error}") from error
-    for ending in ("-wal", "-shm"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+    path.chmod(OWNER_ONLY)
+
+
+def _refuse_in_use(path: Path) -> None:
+    """Raise ``ReviewError`` when a program has the database open; without one its log is folded into the file itself.
+
+    Leaving WAL mode needs the file alone, so that it succeeds only when nobody else has it open.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=0)) as there:
+            alone = there.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete"
+    except sqlite3.OperationalError:
+        alone = False
+    except sqlite3.DatabaseError:
+        return  # damaged: that is what a backup is for
+    if not alone:
+        raise ReviewError(f"{path} is in use: stop the review first (Ctrl-C), then restore again")
 
 
 def _engine(url: str) -> Engine:

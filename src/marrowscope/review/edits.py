@@ -183,6 +183,13 @@ class Appoint(_Edit):
         return self
 
 
+class Dismiss(_Edit):
+    """End the reading by two observers: the case is read together again, as it was before."""
+
+    kind: Literal["dismiss"] = "dismiss"
+    reason: Annotated[str, StringConstraints(min_length=3, max_length=2000, strip_whitespace=True)]
+
+
 class Finish(_Edit):
     """An observer has read the case to the end."""
 
@@ -200,7 +207,7 @@ CellEdit = Retype | Confirm | Delete | Add | Move
 """Edits of cells: those that can be undone."""
 
 Edit = Annotated[
-    Retype | Confirm | Delete | Add | Move | Undo | Redo | Describe | Appoint | Finish | Amend,
+    Retype | Confirm | Delete | Add | Move | Undo | Redo | Describe | Appoint | Dismiss | Finish | Amend,
     Field(discriminator="kind"),
 ]
 """What a person can ask for by the interface; ``open``, ``add_slide`` and ``sign`` have their own."""

@@ -174,7 +174,11 @@ class EditLog:
         return None if row is None else Document(*row)
 
     def _reading(self) -> Connection:
-        return self.engine.connect().execution_options(reads=True)
+        """What is read in one block is of one moment, whatever others write meanwhile."""
+        options: dict[str, Any] = {"reads": True}
+        if self.engine.dialect.name != "sqlite":
+            options["isolation_level"] = "REPEATABLE READ"
+        return self.engine.connect().execution_options(**options)
 
     @staticmethod
     def _head(connection: Connection, case: int, *, lock: bool = False) -> Head:

@@ -20,11 +20,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from marrowscope.review.access.guard import protect
+from marrowscope.review.access.identity import LOCAL
 from marrowscope.review.access.login import login_router
 from marrowscope.review.access.pages import page_owner
 from marrowscope.review.access.rules import Rules, is_loopback, local_rules, users_rules
 from marrowscope.review.access.sessions import Sessions, Tokens
-from marrowscope.review.access.users import Users
+from marrowscope.review.access.users import Role, Users
 from marrowscope.review.api.app import add_interface, new_app
 from marrowscope.review.counting import CountQueue
 from marrowscope.review.database import ReviewError
@@ -50,6 +51,7 @@ def build_app(
     add_interface(app, workstation, shelf, queue, uploads)
     app.state.counts = queue
     engine = workstation.log.engine
+    workstation.people = (lambda: _reviewers(Users(engine))) if rules.users else lambda: {LOCAL.name}
     if rules.users:
         app.include_router(login_router(Users(engine), Sessions(engine), rules))
     app.add_api_route("/health", _health, include_in_schema=False)
@@ -68,6 +70,10 @@ def build_app(
     )
     nicegui_app.config.socket_io_js_transports = ["websocket"]  # the guard refuses polling where people log in
     return app
+
+
+def _reviewers(users: Users) -> set[str]:
+    return {user.name for user in users.all() if user.disabled is None and user.role.may(Role.REVIEWER)}
 
 
 def guarded(app: FastAPI, workstation: Workstation, rules: Rules) -> ASGIApp:

@@ -15,25 +15,22 @@ from typing import Any
 
 from marrowscope.differential.references import ReferenceRanges
 from marrowscope.differential.result import Differential
-from marrowscope.review.case import ADJUDICATED, MAIN, CaseState, SlideOfCase, blind
+from marrowscope.review.allowed import Conflict, People, Refused, allowed, reading_of
+from marrowscope.review.case import MAIN, CaseState, SlideOfCase, blind
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays, CountedSlide, Places, find_counts
 from marrowscope.review.database import FILE_NAME, Missing, ReviewError, StorageError, open_database
-from marrowscope.review.edits import Add, Amend, Appoint, CellEdit, Describe, Edit, Finish, Redo, Undo
+from marrowscope.review.edits import (
+    Edit,
+)
 from marrowscope.review.log import Document, EditLog, Head, Stale
 from marrowscope.review.reading import Reading, Touched
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
 
+__all__ = ["ACTOR", "Conflict", "Done", "Refused", "Workstation", "open_workstation"]
+
 ACTOR = "marrowscope"
 """Who opens the cases of a folder of results."""
-
-
-class Refused(ReviewError):
-    """The edit cannot be made as the case stands; nothing was written."""
-
-
-class Conflict(Refused):
-    """Somebody else changed the same cells meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,7 @@ class _Open:
     state: CaseState
     lock: RLock = field(default_factory=RLock)
     history: list[Done] = field(default_factory=list)
+    by_key: dict[tuple[str, str], Done] = field(default_factory=dict)
     differentials: dict[str, tuple[int, Differential]] = field(default_factory=dict)
     opened: bool = False
     """Its log was read to the end once: the slides are known, and stay."""
@@ -70,6 +68,8 @@ class Workstation:
         self.log = log
         self.references = references
         self.listeners: list[Listener] = []
+        self.people: People | None = None
+        """Who may be an observer; None where nobody keeps a list."""
         self.not_taken_up: dict[str, str] = {}
         """Folders of results that no case could be opened for, and why."""
         self.places = places or Places()
@@ -193,10 +193,14 @@ class Workstation:
             self._catch_up(found, seen)
             return found.history[since:]
 
-    def edit(self, number: int, actor: str, reading: str, edit: Edit, known_n: int | None = None) -> Done:
+    def edit(
+        self, number: int, actor: str, reading: str, edit: Edit, known_n: int | None = None, key: str | None = None
+    ) -> Done:
         """Make an edit and answer when it is kept.
 
-        ``known_n``: the last row that the person had seen. Raises ``Refused`` when the case does not allow it,
+        ``known_n``: the last row that the person had seen. ``key``: a word that is the same only when the same edit is
+        asked for again, as its answer was lost: it is made once, and the answer is that of the first time. Raises
+        ``Refused`` when the case does not allow it,
         ``Conflict`` when somebody else changed the same cells after ``known_n``, ``StorageError`` when it could not be
         written.
         """
@@ -204,7 +208,11 @@ class Workstation:
         with found.lock:
             while True:
                 self._catch_up(found)
-                payload = self._checked(found.state, actor, reading, edit, known_n)
+                if key is not None and (actor, key) in found.by_key:
+                    return found.by_key[actor, key]
+                payload = {**allowed(found.state, actor, reading, edit, known_n, self.people)}
+                if key is not None:
+                    payload["key"] = key
                 try:
                     entry = self.log.add(
                         number, actor, reading, edit.kind, payload, expected_n=found.state.n, status="in review"
@@ -269,9 +277,7 @@ class Workstation:
     @staticmethod
     def reading(state: CaseState, name: str) -> Reading:
         """Raises ``Missing`` when the case has no such reading."""
-        if name not in state.readings:
-            raise Missing(f"the case has no reading {name!r}; it has {', '.join(state.readings)}")
-        return state.readings[name]
+        return reading_of(state, name)
 
     @staticmethod
     def may_see(state: CaseState, reading: str, actor: str) -> bool:
@@ -320,77 +326,13 @@ class Workstation:
     def _take(found: _Open, entry: Entry) -> Done:
         done = Done(entry, found.state.apply(entry))
         found.history.append(done)
+        if key := entry.content.get("key"):
+            found.by_key[entry.actor, key] = done
         return done
 
     def _tell(self, number: int) -> None:
         for listener in list(self.listeners):
             listener(number)
-
-    def _checked(
-        self, state: CaseState, actor: str, reading: str, edit: Edit, known_n: int | None
-    ) -> Mapping[str, Any]:
-        """The payload of an edit that the case allows now; raises ``Refused`` or ``Conflict``."""
-        if state.frozen and not isinstance(edit, Amend):
-            raise Refused(f"version {state.version} is signed: amend the case to change it")
-        match edit:
-            case Amend():
-                if not state.frozen:
-                    raise Refused("the case is not signed, so there is nothing to amend")
-                return edit.payload()
-            case Describe():
-                n, writer = state.worded.get(edit.field, (0, actor))
-                if known_n is not None and n > known_n and writer != actor:
-                    raise Conflict(f"{writer} has written into this field meanwhile: look at it, then decide")
-                return edit.payload()
-            case Appoint():
-                if state.observers:
-                    raise Refused(f"the observers are {' and '.join(state.observers)} already")
-                if state.readings[MAIN].may_undo(actor) is not None or state.touched_by_hand:
-                    raise Refused("two observers read from the beginning: this case has been worked on")
-                return edit.payload()
-            case Finish():
-                if reading != blind(actor) or actor not in state.observers:
-                    raise Refused("only an observer finishes a reading, the own one")
-                if actor in state.finished:
-                    raise Refused("this reading is finished")
-                return {}
-        view = self._may_edit(state, actor, reading)
-        match edit:
-            case Undo():
-                of = view.may_undo(actor)
-                if of is None:
-                    raise Refused("there is nothing to take back")
-                return {"of": of}
-            case Redo():
-                of = view.may_redo(actor)
-                if of is None:
-                    raise Refused("there is nothing to do again")
-                if refusal := view.refuse_redo(actor):
-                    raise (Conflict if refusal.conflict else Refused)(refusal.words)
-                return {"of": of}
-        return self._checked_cells(view, edit, actor, known_n)
-
-    def _may_edit(self, state: CaseState, actor: str, reading: str) -> Reading:
-        view = self.reading(state, reading)
-        if state.observers:
-            if reading == MAIN:
-                raise Refused(f"this case is read by {' and '.join(state.observers)}, each for himself")
-            if reading != ADJUDICATED and reading != blind(actor):
-                raise Refused("a blind reading is its observer's alone")
-            if reading == blind(actor) and actor in state.finished:
-                raise Refused("this reading is finished")
-        return view
-
-    @staticmethod
-    def _checked_cells(view: Reading, edit: CellEdit, actor: str, known_n: int | None) -> Mapping[str, Any]:
-        payload = edit.payload()
-        if "cells" in payload:
-            payload["cells"] = {str(slide): rows for slide, rows in payload["cells"].items()}
-        if refusal := view.refuse(edit.kind, payload, actor, known_n):
-            raise (Conflict if refusal.conflict else Refused)(refusal.words)
-        if isinstance(edit, Add):
-            payload["cell"] = len(view.slides[edit.slide])
-        return payload
 
 
 def open_workstation(

@@ -38,6 +38,8 @@ class EditRequest(BaseModel):
     edit: Edit
     reading: str = Field(default=MAIN, max_length=160)
     known_n: int | None = Field(default=None, ge=0)
+    key: str | None = Field(default=None, min_length=8, max_length=64)
+    """The same only when the same edit is asked for again: it is made once."""
 
 
 def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
@@ -98,7 +100,7 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
     @routes.post("/cases/{case}/edits", status_code=201)
     def edit(case: int, request: EditRequest, identity: Reviewer) -> dict[str, Any]:
         """Make an edit. The answer comes when it is kept."""
-        done = workstation.edit(case, identity.name, request.reading, request.edit, request.known_n)
+        done = workstation.edit(case, identity.name, request.reading, request.edit, request.known_n, request.key)
         with workstation.case(case) as state:
             change = change_view(done, state.readings.get(request.reading))
         return {"change": change, **_now(case, identity, request.reading)}
