@@ -16,6 +16,10 @@ from marrowscope.review.database import Missing, ReviewError, StorageError, stor
 from marrowscope.review.tables import cases, documents, log
 
 
+LARGEST = 2**31 - 1
+"""Number of a case or a row: what every database keeps in an integer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The last row of a case's log, and the status of the case."""
@@ -179,7 +183,8 @@ class EditLog:
     @staticmethod
     def _head(connection: Connection, case: int, *, lock: bool = False) -> Head:
         query = _HEADS.where(cases.c.id == case)
-        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        known = 0 <= case <= LARGEST
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none() if known else None
         if row is None:
             raise Missing(f"there is no case {case}: choose one of the list")
         return Head(*row)

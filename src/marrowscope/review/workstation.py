@@ -32,6 +32,10 @@ class Refused(ReviewError):
     """The edit cannot be made as the case stands; nothing was written."""
 
 
+class Hidden(Refused):
+    """A blind reading is another observer's."""
+
+
 class Conflict(Refused):
     """Somebody else changed the same cells meanwhile."""
 
@@ -350,7 +354,8 @@ class Workstation:
                 return edit.payload()
             case Finish():
                 if reading != blind(actor) or actor not in state.observers:
-                    raise Refused("only an observer finishes a reading, the own one")
+                    refusal = Hidden if reading in map(blind, state.observers) else Refused
+                    raise refusal("only an observer finishes a reading, the own one")
                 if actor in state.finished:
                     raise Refused("this reading is finished")
                 return {}
@@ -374,7 +379,7 @@ class Workstation:
             if reading == MAIN:
                 raise Refused(f"this case is read by {' and '.join(state.observers)}, each for himself")
             if reading != ADJUDICATED and reading != blind(actor):
-                raise Refused("a blind reading is its observer's alone")
+                raise Hidden("a blind reading is its observer's alone")
             if reading == blind(actor) and actor in state.finished:
                 raise Refused("this reading is finished")
         return view
