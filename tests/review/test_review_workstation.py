@@ -129,9 +129,50 @@ def test_two_reviewers_on_one_cell(workstation: Workstation) -> None:
         workstation.edit(case, "ben", "main", Retype(cells={0: [4, 5]}, to="monocyte"), seen)
     assert types(workstation, case)[5] == "blast"
     workstation.edit(case, "ben", "main", Retype(cells={0: [4, 5]}, to="monocyte"), seen + 1)
-    taken_back = workstation.edit(case, "ann", "main", Undo())
-    assert taken_back.touched[0].tolist() == [], "ben's word stands: ann takes back only what is still hers"
-    assert types(workstation, case)[4:6] == ["monocyte", "monocyte"]
+    workstation.edit(case, "ann", "main", Undo())
+    assert types(workstation, case)[4:6] == ["monocyte", "monocyte"], "ben's word stands"
+
+
+def test_what_was_taken_back_never_comes_back_through_somebody_else(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    was = types(workstation, case)[5]
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="blast"))
+    workstation.edit(case, "ben", "main", Retype(cells={0: [5]}, to="plasma_cell"))
+    workstation.edit(case, "ann", "main", Undo())
+    assert types(workstation, case)[5] == "plasma_cell"
+    workstation.edit(case, "ben", "main", Undo())
+    with workstation.case(case) as state:
+        assert not state.readings["main"].slides[0].looked[5]
+    assert types(workstation, case)[5] == was
+
+
+def test_what_was_confirmed_is_the_type_that_was_seen(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="plasma_cell"))
+    workstation.edit(case, "ben", "main", Confirm(cells={0: [5]}))
+    workstation.edit(case, "ann", "main", Undo())
+    assert types(workstation, case)[5] == "plasma_cell"
+
+
+def test_taking_back_is_a_change_that_others_are_told_of(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    seen = workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="plasma_cell")).entry.n
+    workstation.edit(case, "ann", "main", Undo())
+    with pytest.raises(Conflict, match="ann has changed"):
+        workstation.edit(case, "ben", "main", Confirm(cells={0: [5]}), seen)
+
+
+def test_doing_again_overwrites_nobody(workstation: Workstation) -> None:
+    case = case_of(workstation)
+    workstation.edit(case, "ann", "main", Retype(cells={0: [5]}, to="plasma_cell"))
+    workstation.edit(case, "ann", "main", Undo())
+    workstation.edit(case, "ben", "main", Retype(cells={0: [5]}, to="blast"))
+    with pytest.raises(Conflict, match="ben has changed"):
+        workstation.edit(case, "ann", "main", Redo())
+    assert types(workstation, case)[5] == "blast"
+    workstation.edit(case, "ben", "main", Delete(cells={0: [5]}))
+    with pytest.raises(Conflict, match="ben has changed"):
+        workstation.edit(case, "ann", "main", Redo())
 
 
 def test_two_programs_on_one_database_see_each_other(workstation: Workstation, results: Path) -> None:
@@ -321,9 +362,9 @@ deeds = st.lists(
 )
 
 
-@given(deeds)
+@given(deeds, st.lists(st.booleans(), min_size=8, max_size=8))
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_undoing_everything_one_person_did_gives_the_count_again(told: list[Any]) -> None:
+def test_undoing_everything_in_any_order_gives_the_count_again(told: list[Any], turns: list[bool]) -> None:
     reading = Reading({0: SlideState.of(arrays())})
     n = 0
 
@@ -333,12 +374,12 @@ def test_undoing_everything_one_person_did_gives_the_count_again(told: list[Any]
         entry: Entry = next_entry(1, n, "2026-11-27", actor, "main", kind, payload, BEGINNING)
         reading.apply(entry)
 
-    for _, (kind, rows), to in told:
+    for actor, (kind, rows), to in told:
         payload: dict[str, Any]
         match kind:
             case "undo" | "redo":
-                of = reading.may_undo("ann") if kind == "undo" else reading.may_redo("ann")
-                if of is None:
+                of = reading.may_undo(actor) if kind == "undo" else reading.may_redo(actor)
+                if of is None or (kind == "redo" and reading.refuse_redo(actor)):
                     continue
                 payload = {"of": of}
             case "add":
@@ -347,11 +388,13 @@ def test_undoing_everything_one_person_did_gives_the_count_again(told: list[Any]
                 payload = {"slide": 0, "cell": rows[0], "box": [5, 6, 7, 8]}
             case _:
                 payload = {"cells": {"0": sorted(rows)}, **({"to": to} if kind == "retype" else {})}
-        if kind not in ("undo", "redo") and reading.refuse(kind, payload, "ann", None):
+        if kind not in ("undo", "redo") and reading.refuse(kind, payload, actor, None):
             continue
-        write("ann", kind, payload)
-    while (of := reading.may_undo("ann")) is not None:
-        write("ann", "undo", {"of": of})
+        write(actor, kind, payload)
+    for turn in [*turns, True, False] * (n + 1):
+        actor = "ann" if turn else "ben"
+        if (of := reading.may_undo(actor)) is not None:
+            write(actor, "undo", {"of": of})
     state, fresh = reading.slides[0], SlideState.of(arrays())
     assert state.types[:CELLS].tolist() == fresh.types.tolist()
     assert state.boxes[:CELLS].tolist() == fresh.boxes.tolist()

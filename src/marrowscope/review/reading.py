@@ -9,94 +9,149 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marrowscope.review.chain import Entry
+from marrowscope.review.chain import Entry, canonical
 from marrowscope.review.counted import CODES, CellArrays
+from marrowscope.review.database import ReviewError
 
 Numbers = NDArray[np.int64]
 Touched = dict[int, Numbers]
 """Cells that an edit changed: their numbers by number of the slide."""
 
 
-@dataclass(slots=True)
 class SlideState:
     """The ``n`` cells of one slide now, those that were added at the end.
 
     ``types (n,)`` codes; ``boxes (n, 4)`` level-0 pixels; ``removed``, ``looked``, ``differs (n,)``: no cell any more,
-    looked at by a person, called differently by two observers; ``changed (n,)`` the row of the log that last changed
-    the cell, 0 for none.
+    looked at by a person, called differently by two observers; ``changed (n,)`` the last row of the log that had to do
+    with the cell, 0 for none. ``counted``: cells that the count found; those from there on were added by people.
     """
 
-    types: NDArray[np.int16]
-    boxes: NDArray[np.float64]
-    removed: NDArray[np.bool_]
-    looked: NDArray[np.bool_]
-    differs: NDArray[np.bool_]
-    changed: NDArray[np.int32]
-    counted: int
-    """Cells that the count found; those from here on were added by people."""
+    __slots__ = ("_base", "_boxes", "_changed", "_differs", "_looked", "_n", "_removed", "_types", "counted")
+
+    def __init__(
+        self,
+        types: NDArray[np.int16],
+        boxes: NDArray[np.float64],
+        *,
+        removed: NDArray[np.bool_] | None = None,
+        looked: NDArray[np.bool_] | None = None,
+        differs: NDArray[np.bool_] | None = None,
+        counted: int | None = None,
+    ) -> None:
+        n = len(types)
+        no = np.zeros(n, np.bool_)
+        removed, looked = (no if given is None else given for given in (removed, looked))
+        self._base = types, boxes, removed, looked
+        self._types, self._boxes = types.copy(), boxes.copy()
+        self._removed, self._looked = removed.copy(), looked.copy()
+        self._differs = no.copy() if differs is None else differs.copy()
+        self._changed = np.zeros(n, np.int32)
+        self._n = n
+        self.counted = n if counted is None else counted
 
     @classmethod
     def of(cls, cells: CellArrays) -> SlideState:
         """As the count left them."""
-        n = len(cells)
-        no = np.zeros(n, np.bool_)
-        return cls(cells.types.copy(), cells.boxes.copy(), no, no.copy(), no.copy(), np.zeros(n, np.int32), counted=n)
+        return cls(cells.types, cells.boxes)
 
     def __len__(self) -> int:
-        return len(self.types)
+        return self._n
 
-    def take(self, rows: Numbers) -> _Kept:
-        return _Kept(
-            rows, self.types[rows], self.boxes[rows], self.removed[rows], self.looked[rows], self.changed[rows]
-        )
+    @property
+    def types(self) -> NDArray[np.int16]:
+        return self._types[: self._n]
 
-    def put(self, kept: _Kept, still: NDArray[np.bool_]) -> Numbers:
-        """Bring back the cells for which ``still`` holds; their numbers."""
-        rows = kept.rows[still]
-        self.types[rows], self.boxes[rows] = kept.types[still], kept.boxes[still]
-        self.removed[rows], self.looked[rows] = kept.removed[still], kept.looked[still]
-        self.changed[rows] = kept.changed[still]
-        return rows
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        return self._boxes[: self._n]
 
-    def append(self, code: int, box: NDArray[np.float64], n: int) -> int:
-        """Add a cell that edit ``n`` saw; its number."""
-        self.types = np.append(self.types, np.int16(code))
-        self.boxes = np.concatenate([self.boxes, box[None]])
-        self.removed, self.differs = np.append(self.removed, False), np.append(self.differs, False)
-        self.looked, self.changed = np.append(self.looked, True), np.append(self.changed, np.int32(n))
-        return len(self.types) - 1
+    @property
+    def removed(self) -> NDArray[np.bool_]:
+        return self._removed[: self._n]
+
+    @property
+    def looked(self) -> NDArray[np.bool_]:
+        return self._looked[: self._n]
+
+    @property
+    def differs(self) -> NDArray[np.bool_]:
+        return self._differs[: self._n]
+
+    @property
+    def changed(self) -> NDArray[np.int32]:
+        return self._changed[: self._n]
+
+    def append(self, code: int, box: NDArray[np.float64]) -> int:
+        """Make room for an added cell, which is none yet; its number."""
+        if self._n == len(self._types):
+            room = self._n // 4 + 64
+            for name in ("_types", "_boxes", "_removed", "_looked", "_differs", "_changed"):
+                values = getattr(self, name)
+                setattr(self, name, np.concatenate([values, np.zeros((room, *values.shape[1:]), values.dtype)]))
+        row = self._n
+        self._types[row], self._boxes[row], self._removed[row] = code, box, True
+        self._n += 1
+        return row
+
+    def set(self, rows: Numbers, kind: str, payload: Mapping[str, Any]) -> None:
+        """What an edit of ``kind`` makes of these cells."""
+        self.looked[rows] = True
+        match kind:
+            case "retype":
+                self.types[rows] = CODES[payload["to"]]
+            case "delete":
+                self.removed[rows] = True
+            case "add":
+                self.removed[rows] = False
+                self.types[rows], self.boxes[rows] = CODES[payload["to"]], payload["box"]
+            case "move":
+                self.boxes[rows] = payload["box"]
+
+    def reset(self, rows: Numbers) -> None:
+        """As the cells were before anybody edited them; a cell that was added since is none."""
+        types, boxes, removed, looked = self._base
+        first, later = rows[rows < len(types)], rows[rows >= len(types)]
+        self.types[first], self.boxes[first] = types[first], boxes[first]
+        self.removed[first], self.looked[first] = removed[first], looked[first]
+        self.removed[later], self.looked[later] = True, False
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """What some cells were before an edit."""
+class _Deed:
+    """An edit of cells, and the cells that it is about; ``types``: of those that were confirmed, what they were."""
 
-    rows: Numbers
-    types: NDArray[np.int16]
-    boxes: NDArray[np.float64]
-    removed: NDArray[np.bool_]
-    looked: NDArray[np.bool_]
-    changed: NDArray[np.int32]
+    entry: Entry
+    content: Mapping[str, Any]
+    touched: Touched
+    types: Mapping[int, NDArray[np.int16]]
 
 
 @dataclass(slots=True)
 class _Stacks:
-    """Edits of one person: done, and taken back."""
+    """Edits of one person: done, and taken back with the row that took them back."""
 
     done: list[int] = field(default_factory=list)
-    undone: list[int] = field(default_factory=list)
+    undone: list[tuple[int, int]] = field(default_factory=list)
+
+
+BULK = 1000
+"""Edits of more cells are looked through one by one; of smaller ones each cell knows which it has."""
 
 
 class Reading:
-    """One pass over the cells of a case.
+    """One pass over the cells of a case: the count, and every edit that was not taken back, in order.
 
-    :meth:`apply` takes rows of the log in order and never fails on a row that :meth:`refuse` let through.
+    :meth:`apply` takes rows of the log in order and never fails on a row that :meth:`refuse` let through. An edit that
+    is taken back is as if it had never been made; what others did to the same cells stays.
     """
 
     def __init__(self, slides: Mapping[int, SlideState]) -> None:
         self.slides = dict(slides)
-        self._kept: dict[int, dict[int, _Kept]] = {}
-        self._entries: dict[int, Entry] = {}
+        self._deeds: dict[int, _Deed] = {}
+        self._undone: dict[int, _Deed] = {}
+        self._bulk: set[int] = set()
+        self._of_cell: dict[tuple[int, int], list[int]] = {}
+        self._actors: dict[int, str] = {}
         self._stacks: dict[str, _Stacks] = {}
 
     def may_undo(self, actor: str) -> int | None:
@@ -107,107 +162,140 @@ class Reading:
     def may_redo(self, actor: str) -> int | None:
         """The edit that ``actor`` would do again next."""
         stacks = self._stacks.get(actor)
-        return stacks.undone[-1] if stacks and stacks.undone else None
+        return stacks.undone[-1][0] if stacks and stacks.undone else None
 
-    def refuse(self, kind: str, payload: Mapping[str, Any], actor: str, known_n: int | None) -> str | None:
-        """Why an edit of cells cannot be made now, in words; None when it can.
+    def refuse(self, kind: str, payload: Mapping[str, Any], actor: str, known_n: int | None) -> Refusal | None:
+        """Why an edit of cells cannot be made now; None when it can.
 
         ``known_n`` is the last row that the person had seen: cells that another one changed after it are in conflict.
         """
-        if kind in ("retype", "confirm", "delete"):
-            wanted = {int(slide): np.asarray(rows, np.int64) for slide, rows in payload["cells"].items()}
-        elif kind == "move":
-            wanted = {payload["slide"]: np.array([payload["cell"]])}
-        else:
-            return None if payload["slide"] in self.slides else f"the case has no slide {payload['slide']}"
-        for slide, rows in wanted.items():
+        if kind == "add":
+            return None if payload["slide"] in self.slides else Refusal(f"the case has no slide {payload['slide']}")
+        for slide, rows in _cells_of(kind, payload).items():
             if slide not in self.slides:
-                return f"the case has no slide {slide}"
+                return Refusal(f"the case has no slide {slide}")
             state = self.slides[slide]
             if rows.max() >= len(state):
-                return f"the slide has {len(state):,} cells, there is no cell {rows.max():,}"
+                return Refusal(f"the slide has {len(state):,} cells, there is no cell {rows.max():,}")
+            if conflict := self._changed_by_others(slide, rows, actor, known_n):
+                return conflict
             if state.removed[rows].any():
-                return f"cell {rows[state.removed[rows]][0]:,} was deleted by now"
-            for n in np.unique(state.changed[rows]) if known_n is not None else ():
-                if n > (known_n or 0) and self._entries[int(n)].actor != actor:
-                    return f"{self._entries[int(n)].actor} has changed cells of these meanwhile: look at them again"
+                return Refusal(f"cell {rows[state.removed[rows]][0]:,} was deleted by now")
+        return None
+
+    def refuse_redo(self, actor: str) -> Refusal | None:
+        """Why ``actor`` cannot do again what was taken back: others changed the cells meanwhile."""
+        of, taken_back = self._stacks[actor].undone[-1]
+        deed = self._undone[of]
+        if deed.entry.kind != "add":
+            return self.refuse(deed.entry.kind, deed.content, actor, taken_back)
+        for slide, rows in deed.touched.items():
+            if conflict := self._changed_by_others(slide, rows, actor, taken_back):
+                return conflict
         return None
 
     def apply(self, entry: Entry) -> Touched:
-        """Take up one row; which cells it changed."""
+        """Take up one row; the cells that it is about. Raises ``ReviewError`` for a row of an unknown kind."""
+        self._actors[entry.n] = entry.actor
         stacks = self._stacks.setdefault(entry.actor, _Stacks())
         match entry.kind:
             case "undo":
                 of = int(entry.content["of"])
                 stacks.done.remove(of)
-                stacks.undone.append(of)
-                return self._take_back(of)
+                stacks.undone.append((of, entry.n))
+                return self._take_back(of, entry.n)
             case "redo":
                 of = int(entry.content["of"])
-                stacks.undone.remove(of)
-                again = Entry(**{name: getattr(entry, name) for name in _SAME} | _deed(self._entries[of]))
+                stacks.undone = [pair for pair in stacks.undone if pair[0] != of]
+                again = self._undone[of]
                 stacks.done.append(entry.n)
-                return self._do(again)
-            case _:
+                return self._do(entry, again.entry.kind, again.content)
+            case "retype" | "confirm" | "delete" | "add" | "move":
                 stacks.done.append(entry.n)
                 stacks.undone.clear()
-                return self._do(entry)
+                return self._do(entry, entry.kind, entry.content)
+            case _:
+                raise ReviewError(
+                    f"row {entry.n} of the log is of the kind {entry.kind!r}, which this marrowscope does not know: "
+                    "install a newer one"
+                )
 
     def changed_by(self, slide: int, cell: int) -> Entry | None:
-        """The row that last changed a cell."""
-        return self._entries.get(int(self.slides[slide].changed[cell]))
+        """The edit that last changed a cell and holds."""
+        of_cell = [n for n in self._of_cell.get((slide, cell), ()) if n in self._deeds]
+        bulk = [n for n in self._bulk if n in self._deeds and cell in self._deeds[n].touched.get(slide, ())]
+        last = max((*of_cell, *bulk), default=None)
+        return None if last is None else self._deeds[last].entry
 
-    def _do(self, entry: Entry) -> Touched:
-        payload = entry.content
-        self._entries[entry.n] = entry
-        match entry.kind:
-            case "retype" | "confirm" | "delete":
-                touched = {int(slide): np.asarray(rows, np.int64) for slide, rows in payload["cells"].items()}
-            case "add":
-                touched = {payload["slide"]: self._added(entry.n, payload)}
-            case "move":
-                touched = {payload["slide"]: np.array([payload["cell"]])}
-            case _:
-                raise ValueError(f"row {entry.n} of the log is of the unknown kind {entry.kind!r}")
-        kept = {}
+    def _changed_by_others(self, slide: int, rows: Numbers, actor: str, known_n: int | None) -> Refusal | None:
+        if known_n is None:
+            return None
+        changed = self.slides[slide].changed[rows]
+        for n in np.unique(changed[changed > known_n]):
+            if (other := self._actors[int(n)]) != actor:
+                return Refusal(f"{other} has changed cells of these meanwhile: look at them again", conflict=True)
+        return None
+
+    def _do(self, entry: Entry, kind: str, content: Mapping[str, Any]) -> Touched:
+        touched = _cells_of(kind, content)
+        if kind == "add":
+            (slide,), cell = touched, int(content["cell"])
+            if cell == len(self.slides[slide]):
+                self.slides[slide].append(CODES[content["to"]], np.asarray(content["box"], np.float64))
+        told = Entry(**{name: getattr(entry, name) for name in _SAME}, kind=kind, payload=canonical(content))
+        confirmed = {slide: self.slides[slide].types[rows] for slide, rows in touched.items() if kind == "confirm"}
+        self._deeds[entry.n] = _Deed(told, content, touched, confirmed)
+        if sum(map(len, touched.values())) > BULK:
+            self._bulk.add(entry.n)
+        else:
+            for slide, rows in touched.items():
+                for row in rows.tolist():
+                    self._of_cell.setdefault((slide, row), []).append(entry.n)
         for slide, rows in touched.items():
-            state = self.slides[slide]
-            kept[slide] = state.take(rows)
-            state.changed[rows], state.looked[rows] = entry.n, True
-            match entry.kind:
-                case "retype":
-                    state.types[rows] = CODES[payload["to"]]
-                case "delete":
-                    state.removed[rows] = True
-                case "add":
-                    state.removed[rows] = False
-                    state.types[rows] = CODES[payload["to"]]
-                    state.boxes[rows] = payload["box"]
-                case "move":
-                    state.boxes[rows] = payload["box"]
-        self._kept[entry.n] = kept
+            self.slides[slide].set(rows, kind, content)
+            self.slides[slide].changed[rows] = entry.n
         return touched
 
-    def _added(self, n: int, payload: Mapping[str, Any]) -> Numbers:
-        """The row of an added cell: a new one, or that of the same cell when it is added again."""
-        state, cell = self.slides[payload["slide"]], int(payload["cell"])
-        if cell == len(state):
-            state.append(CODES[payload["to"]], np.asarray(payload["box"], np.float64), n)
-            state.removed[cell], state.looked[cell], state.changed[cell] = True, False, 0
-        return np.array([cell])
+    def _take_back(self, of: int, n: int) -> Touched:
+        """Make the cells of edit ``of`` what the count and all other edits make of them."""
+        taken = self._undone[of] = self._deeds.pop(of)
+        for slide, rows in taken.touched.items():
+            state = self.slides[slide]
+            state.reset(rows)
+            for other in self._others(of, slide, rows):
+                deed = self._deeds[other]
+                mine = np.isin(deed.touched[slide], rows)
+                both = deed.touched[slide][mine]
+                state.set(both, deed.entry.kind, deed.content)
+                if slide in deed.types:  # what was confirmed is the type that was seen, whoever had given it
+                    state.types[both] = deed.types[slide][mine]
+            state.changed[rows] = n
+        return taken.touched
 
-    def _take_back(self, n: int) -> Touched:
-        return {
-            slide: self.slides[slide].put(kept, self.slides[slide].changed[kept.rows] == n)
-            for slide, kept in self._kept.pop(n).items()
-        }
+    def _others(self, of: int, slide: int, rows: Numbers) -> list[int]:
+        """The edits that hold and have to do with these cells, in order."""
+        if of in self._bulk:
+            return sorted(n for n, deed in self._deeds.items() if slide in deed.touched)
+        found = {n for row in rows.tolist() for n in self._of_cell.get((slide, row), ())} | self._bulk
+        return sorted(n for n in found if n in self._deeds and slide in self._deeds[n].touched)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an edit cannot be made, in words; ``conflict``: as somebody else changed the same cells."""
+
+    words: str
+    conflict: bool = False
 
 
 _SAME = ("case", "n", "at", "actor", "reading", "previous", "hash")
 
 
-def _deed(entry: Entry) -> dict[str, str]:
-    return {"kind": entry.kind, "payload": entry.payload}
+def _cells_of(kind: str, payload: Mapping[str, Any]) -> Touched:
+    """The cells that an edit is about."""
+    if kind in ("add", "move"):
+        return {int(payload["slide"]): np.array([payload["cell"]], np.int64)}
+    return {int(slide): np.asarray(rows, np.int64) for slide, rows in payload["cells"].items()}
 
 
 def adjudicated(one: Reading, other: Reading) -> Reading:
@@ -231,20 +319,37 @@ def _joined(one: SlideState, other: SlideState) -> SlideState:
     differs = gone | (~removed & (types != other.types[:n]))
     looked = one.looked[:n] & other.looked[:n] & ~differs
     boxes = np.where((one.boxes[:n] == other.boxes[:n]).all(axis=1)[:, None], one.boxes[:n], _middle(one, other, n))
-    joined = SlideState(types, boxes, removed, looked, differs, np.zeros(n, np.int32), counted=n)
-    taken: set[int] = set()
-    extra = [row for row in range(n, len(other)) if not other.removed[row]]
-    for row in (row for row in range(n, len(one)) if not one.removed[row]):
-        match = next((b for b in extra if b not in taken and _iou(one.boxes[row], other.boxes[b]) >= SAME_CELL), None)
-        number = joined.append(int(one.types[row]), one.boxes[row], 0)
-        same = match is not None and one.types[row] == other.types[match]
-        joined.looked[number], joined.differs[number] = same, not same
-        if match is not None:
-            taken.add(match)
-    for row in (row for row in extra if row not in taken):
-        number = joined.append(int(other.types[row]), other.boxes[row], 0)
-        joined.looked[number], joined.differs[number] = False, True
-    return joined
+    added = _added_by_both(one, other)
+    more = len(added)
+    return SlideState(
+        np.concatenate([types, np.array([code for code, _, _ in added], np.int16)]),
+        np.concatenate([boxes, np.array([box for _, box, _ in added]).reshape(-1, 4)]),
+        removed=np.concatenate([removed, np.zeros(more, np.bool_)]),
+        looked=np.concatenate([looked, np.array([same for _, _, same in added], np.bool_)]),
+        differs=np.concatenate([differs, np.array([not same for _, _, same in added], np.bool_)]),
+        counted=n,
+    )
+
+
+def _added_by_both(one: SlideState, other: SlideState) -> list[tuple[int, NDArray[np.float64], bool]]:
+    """Type, box and whether both agree, of every cell that either observer added.
+
+    Of all pairs that overlap enough those of one type are matched first, then the ones that overlap most: the order in
+    which cells were added makes no difference.
+    """
+    mine, theirs = ([row for row in range(s.counted, len(s)) if not s.removed[row]] for s in (one, other))
+    pairs = [
+        (one.types[a] != other.types[b], -overlap, a, b)
+        for a in mine
+        for b in theirs
+        if (overlap := _iou(one.boxes[a], other.boxes[b])) >= SAME_CELL
+    ]
+    match: dict[int, int] = {}
+    for _, _, a, b in sorted(pairs):
+        if a not in match and b not in match.values():
+            match[a] = b
+    found = [(int(one.types[a]), one.boxes[a], a in match and one.types[a] == other.types[match[a]]) for a in mine]
+    return found + [(int(other.types[b]), other.boxes[b], False) for b in theirs if b not in match.values()]
 
 
 def _middle(one: SlideState, other: SlideState, n: int) -> NDArray[np.float64]:

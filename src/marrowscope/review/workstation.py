@@ -370,6 +370,8 @@ class Workstation:
                 of = view.may_redo(actor)
                 if of is None:
                     raise Refused("there is nothing to do again")
+                if refusal := view.refuse_redo(actor):
+                    raise (Conflict if refusal.conflict else Refused)(refusal.words)
                 return {"of": of}
         return self._checked_cells(view, edit, actor, known_n)
 
@@ -390,7 +392,7 @@ class Workstation:
         if "cells" in payload:
             payload["cells"] = {str(slide): rows for slide, rows in payload["cells"].items()}
         if refusal := view.refuse(edit.kind, payload, actor, known_n):
-            raise (Conflict if "meanwhile" in refusal else Refused)(refusal)
+            raise (Conflict if refusal.conflict else Refused)(refusal.words)
         if isinstance(edit, Add):
             payload["cell"] = len(view.slides[edit.slide])
         return payload

@@ -92,10 +92,8 @@ def test_words_are_kept_and_a_signed_case_is_frozen_until_amended(page: Page, se
     page.get_by_text("✔ kept").wait_for()
     assert asked(page, served, "/cases/1")["words"]["conclusion"] == "Normal marrow."
     served_words = {"edit": {"kind": "describe", "field": "dysplasia", "text": "Theirs"}}
-    page.get_by_label("Dysplasia").fill("Mine")
-    page.request.post(f"{served.url}api/v1/cases/1/edits", data=served_words)
-    page.get_by_label("Dysplasia").blur()
-    page.get_by_text("✔ kept").nth(1).wait_for()  # a page with words that are not kept asks before it is left
+    page.reload()  # a page of a server that was started anew loads itself again: be sure that it has
+    page.wait_for_function("document.querySelector('[name=conclusion]')?.value === 'Normal marrow.'")
 
     cells = {str(one["slide"]): list(range(one["cells"])) for one in asked(page, served, "/cases/1")["slides"]}
     page.request.post(f"{served.url}api/v1/cases/1/edits", data={"edit": {"kind": "confirm", "cells": cells}})
