@@ -15,7 +15,6 @@ from marrowscope.review.chain import BEGINNING, Entry, first_fault, next_entry
 from marrowscope.review.database import Missing, ReviewError, StorageError, storage_errors
 from marrowscope.review.tables import cases, documents, log
 
-
 LARGEST = 2**31 - 1
 """Number of a case or a row: what every database keeps in an integer."""
 
