@@ -30,6 +30,10 @@ class Refused(ReviewError):
     """The edit cannot be made as the case stands; nothing was written."""
 
 
+class Hidden(Refused):
+    """A blind reading is another observer's."""
+
+
 class Conflict(Refused):
     """Somebody else changed the same cells meanwhile."""
 
@@ -109,7 +113,7 @@ def _may_edit(state: CaseState, actor: str, reading: str) -> Reading:
         if reading == MAIN:
             raise Refused(f"this case is read by {' and '.join(state.observers)}, each for himself")
         if reading != ADJUDICATED and reading != blind(actor):
-            raise Refused("a blind reading is its observer's alone")
+            raise Hidden("a blind reading is its observer's alone")
         if reading == blind(actor) and actor in state.finished:
             raise Refused("this reading is finished")
     return view

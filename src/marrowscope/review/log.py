@@ -15,6 +15,9 @@ from marrowscope.review.chain import BEGINNING, Entry, first_fault, next_entry
 from marrowscope.review.database import Missing, ReviewError, StorageError, storage_errors
 from marrowscope.review.tables import cases, documents, log
 
+LARGEST = 2**31 - 1
+"""Number of a case or a row: what every database keeps in an integer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -183,7 +186,8 @@ class EditLog:
     @staticmethod
     def _head(connection: Connection, case: int, *, lock: bool = False) -> Head:
         query = _HEADS.where(cases.c.id == case)
-        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        known = 0 <= case <= LARGEST
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none() if known else None
         if row is None:
             raise Missing(f"there is no case {case}: choose one of the list")
         return Head(*row)

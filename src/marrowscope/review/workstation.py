@@ -15,7 +15,7 @@ from typing import Any
 
 from marrowscope.differential.references import ReferenceRanges
 from marrowscope.differential.result import Differential
-from marrowscope.review.allowed import Conflict, People, Refused, allowed, reading_of
+from marrowscope.review.allowed import Conflict, Hidden, People, Refused, allowed, reading_of
 from marrowscope.review.case import MAIN, CaseState, SlideOfCase, blind
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays, CountedSlide, Places, find_counts
@@ -27,7 +27,7 @@ from marrowscope.review.log import Document, EditLog, Head, Stale
 from marrowscope.review.reading import Reading, Touched
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
 
-__all__ = ["ACTOR", "Conflict", "Done", "Refused", "Workstation", "open_workstation"]
+__all__ = ["ACTOR", "Conflict", "Done", "Hidden", "Refused", "Workstation", "open_workstation"]
 
 ACTOR = "marrowscope"
 """Who opens the cases of a folder of results."""

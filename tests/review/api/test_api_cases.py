@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from marrowscope.review.database import Missing
 from marrowscope.review.workstation import Workstation, open_workstation
 
 from .conftest import Interface
@@ -109,3 +111,18 @@ def test_roles(people: Callable[[str], Interface]) -> None:
     anna.post("/cases/count", {"paths": ["/x.tif"], "pack": "phantom-16"}, status=403)
     anna.edit(1, {"kind": "describe", "field": "conclusion", "text": "x"}, status=403)
     people("rita").post("/cases/1/sign", {"name": "Rita", "role": "Biologist"}, status=403)
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 2**63, 10**23])
+def test_numbers_that_no_database_keeps_are_refused(
+    interface: Interface, workstation: Workstation, number: int
+) -> None:
+    paths = ("", "/slides/0", "/slides/0/cells", "/differential", "/changes", "/log", "/checks", "/agreement")
+    for path in paths:
+        assert interface.get(f"/cases/{number}{path}", 422)["error"] == "request"
+    for path in (f"/slides/{number}", f"/slides/{number}/cells", f"/slides/0/cells/{number}", f"/versions/{number}/x"):
+        assert interface.get(f"/cases/1{path}", 422)["error"] == "request"
+    interface.edit(number, {"kind": "undo"}, status=422)
+    interface.post(f"/counts/{number}/stop", status=422)
+    with pytest.raises(Missing, match="there is no case"):
+        workstation.log.head(number)  # what the pages say in words

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from marrowscope.review.edits import Delete
 from marrowscope.review.workstation import open_workstation
 
@@ -16,10 +18,16 @@ def kept(response) -> bool:
 
 def test_browsers_keep_pictures_of_this_slide_and_count_only(interface):
     version = interface.get(SLIDE)["version"]
-    for path in ("/tiles/0/0/0.jpg", "/regions/0/0/0.png", "/sheets/0.jpg"):
+    for path in ("/tiles/0/0/0.jpg", "/regions/0/0/0.png", "/sheets/0.jpg", "/cells/0/explanation.jpg"):
         assert kept(interface.get(f"{SLIDE}{path}?v={version}"))
         assert not kept(interface.get(f"{SLIDE}{path}?v=another"))
         assert not kept(interface.get(SLIDE + path))
+
+
+@pytest.mark.parametrize("x", ["nan", "inf", "-inf", "1e300"])
+def test_a_point_that_is_none_is_refused(interface, x):
+    assert interface.get(f"{SLIDE}/nearest?x={x}&y=0", status=422)["error"] == "request"
+    assert interface.get(f"{SLIDE}/nearest?x=0&y={x}", status=422)["error"] == "request"
 
 
 def test_the_cells_are_drawn_as_of_the_row_that_was_seen(interface):

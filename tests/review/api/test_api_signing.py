@@ -79,11 +79,12 @@ def test_two_observers_read_blind_and_are_compared(people: Callable[[str], Inter
     types = [row["type"] for row in rita.get("/cases/1/differential?reading=blind:rita")["differential"]["rows"]]
     rolf.edit(1, {"kind": "retype", "cells": {"0": [0, 1], "1": [0]}, "to": "mast_cell"}, "blind:rolf")
     assert "mast_cell" in types
-    rolf.get("/cases/1/differential?reading=blind:rita", 409)
+    rolf.get("/cases/1/differential?reading=blind:rita", 403)
+    assert rolf.edit(1, {"kind": "undo"}, "blind:rita", 403)["error"] == "refused"
     assert "must finish" in rita.get("/cases/1/agreement", 409)["message"]
     assert "still read" in rita.get("/cases/1/preview.html", 409)["message"]
     rita.edit(1, {"kind": "finish"}, "blind:rita")
-    rolf.edit(1, {"kind": "finish"}, "blind:rita", 409)
+    rolf.edit(1, {"kind": "finish"}, "blind:rita", 403)
     rolf.edit(1, {"kind": "finish"}, "blind:rolf")
 
     found = people("anna").get("/cases/1/agreement")

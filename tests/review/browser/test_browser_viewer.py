@@ -148,7 +148,9 @@ def test_a_cell_is_chosen_named_and_taken_back(page, address, smear):
 
 
 def test_a_missed_cell_is_added_moved_and_deleted(page, address, smear):
-    show(page, address)
+    with page.expect_request("**/changes?*") as asked:
+        show(page, address)
+    assert asked.value.headers["x-background"] == "1"
     page.get_by_role("button", name="As a 40× objective shows it").click()
     page.wait_for_function("() => document.querySelector('.zoom output').textContent === '40×'")
     x, y = middle(page)
@@ -158,9 +160,19 @@ def test_a_missed_cell_is_added_moved_and_deleted(page, address, smear):
     page.mouse.move(x + 30, y + 20, steps=3)
     page.mouse.up()
     page.get_by_role("heading", name="New cell").wait_for()
+    full = {"status": 503, "json": {"error": "storage", "message": "the database is full"}}
+    page.route("**/edits", lambda route: route.fulfill(**full))
     page.keyboard.press("c")
+    page.get_by_text("Not kept: the database is full").wait_for()
+    page.get_by_role("heading", name="New cell").wait_for()  # the box is there again
+    page.unroute("**/edits")
+    page.evaluate(  # a key that is pressed twice and then held
+        "() => { for (const repeat of [false, false, true, true]) document.body.dispatchEvent("
+        "new KeyboardEvent('keydown', { key: 'c', repeat, bubbles: true })); }"
+    )
     page.wait_for_selector(".now:has-text('Plasma cell')")
     added = log(page, address)[-1]
+    assert [row["kind"] for row in log(page, address)].count("add") == 1
     x0, y0, x1, y1 = added["payload"]["box"]
     assert (added["kind"], added["payload"]["to"]) == ("add", "plasma_cell")
     assert (x1 - x0, y1 - y0) == pytest.approx((60, 40), abs=1)
@@ -204,3 +216,7 @@ def test_a_moved_slide_is_said_in_words(page, address):
     assert told.get_by_role("link").get_attribute("href") == "/cases/1?slide=1"
     page.goto(f"{address}/cases/1/slides/7")
     assert "there is no slide 7" in page.get_by_role("alert").inner_text()
+    for path in ("", "/slides/0", "/report", "/observers"):
+        page.goto(f"{address}/cases/{10**23}{path}")
+        assert f"there is no case {10**23}" in page.get_by_role("alert").inner_text()
+    assert page.goto(f"{address}/cases/1?slide={10**23}&cell={10**23}").ok

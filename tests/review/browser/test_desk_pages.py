@@ -124,6 +124,32 @@ def test_words_are_kept_and_a_signed_case_is_frozen_until_amended(page: Page, se
     page.frame_locator("dialog iframe").get_by_text("Normal marrow.").first.wait_for()
 
 
+def test_an_older_answer_that_comes_late_is_not_shown(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}cases/1/report")
+    page.get_by_label("Conclusion", exact=True).wait_for()
+    held: list[Any] = []
+
+    def hold_the_first(route: Any) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.extend((route, route.fetch()))
+
+    page.route("**/api/v1/cases/1", hold_the_first)
+    again = "document.dispatchEvent(new Event('visibilitychange'))"
+    with page.expect_request("**/api/v1/cases/1"):
+        page.evaluate(again)
+    edit = {"kind": "describe", "field": "conclusion", "text": "Newer"}
+    assert page.request.post(f"{served.url}api/v1/cases/1/edits", data={"edit": edit}).ok
+    page.evaluate(again)
+    conclusion = page.get_by_label("Conclusion", exact=True)
+    page.wait_for_function("(field) => field.value === 'Newer'", arg=conclusion.element_handle())
+    with page.expect_response("**/api/v1/cases/1"):
+        held[0].fulfill(response=held[1])
+    page.evaluate("() => new Promise((told) => requestAnimationFrame(() => requestAnimationFrame(told)))")
+    assert conclusion.input_value() == "Newer"
+
+
 @pytest.fixture
 def with_login(results: Path) -> Iterator[Served]:
     """A review whose people log in: rita and rolf review."""

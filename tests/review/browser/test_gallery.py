@@ -177,6 +177,45 @@ def test_what_another_person_changed_meanwhile_is_said_and_stands(page: Page, se
     assert "Osteoclast" in under_cursor(page)
 
 
+def test_a_change_between_two_edits_that_wait_is_not_overwritten(page: Page, served: Served) -> None:
+    with page.expect_request("**/changes?*") as asked:
+        open_gallery(page, served)
+    assert asked.value.headers["x-background"] == "1"
+    held: list[Any] = []
+    page.route("**/edits", lambda route: held.append(route))
+    page.keyboard.press("x")
+    found = re.search(r"slide (\d), cell (\d+)", under_cursor(page))
+    assert found is not None
+    page.keyboard.press("x")  # waits for the first
+    other = open_workstation(served.root)
+    other.edit(1, "ben", "main", Retype(cells={int(found[1]) - 1: [int(found[2])]}, to="osteoclast"))
+    status(page, "ben gave 1 cell the type Osteoclast.")
+    page.unroute("**/edits")
+    held[0].continue_()
+    page.get_by_role("alert").filter(has_text="ben has changed cells of these meanwhile").wait_for()
+
+
+def test_an_edit_without_an_answer_is_asked_again_and_kept_once(page: Page, served: Served) -> None:
+    open_gallery(page, served)
+    edits, asked = len(kinds(page, served)), []
+
+    def lose_the_first(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        if len(asked) == 1:
+            route.fetch()  # it is kept, and the page does not hear of it
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/edits", lose_the_first)
+    page.keyboard.press("u")
+    status(page, "1 cell: Smudged or bare nucleus. Kept.")
+    assert len(asked) == 2
+    assert asked[0] == asked[1]
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", asked[0]["key"])
+    assert len(kinds(page, served)) == edits + 1
+
+
 def test_when_the_server_goes_away_nothing_stays_half(page: Page, serve: Serve, results: Path) -> None:
     served = serve(results)
     open_gallery(page, served)

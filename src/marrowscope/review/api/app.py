@@ -21,12 +21,13 @@ from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
 from marrowscope.review.uploads import TooLarge, Uploads
-from marrowscope.review.workstation import Conflict, Refused, Workstation
+from marrowscope.review.workstation import Conflict, Hidden, Refused, Workstation
 
 PREFIX = "/api/v1"
 
 _STATUS: tuple[tuple[type[MarrowscopeError], int, str], ...] = (
     (Conflict, 409, "conflict"),
+    (Hidden, 403, "refused"),
     (Refused, 409, "refused"),
     (Missing, 404, "missing"),
     (NoTile, 404, "missing"),

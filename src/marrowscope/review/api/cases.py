@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
 from marrowscope.review.api.columns import cell_columns
+from marrowscope.review.api.numbers import Place
 from marrowscope.review.api.views import (
     case_view,
     change_view,
@@ -22,8 +23,9 @@ from marrowscope.review.api.views import (
 from marrowscope.review.case import MAIN, CaseState
 from marrowscope.review.edits import Edit
 from marrowscope.review.listing import Listing
+from marrowscope.review.log import LARGEST
 from marrowscope.review.pictures.shelf import Shelf
-from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.review.workstation import Hidden, Workstation
 
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 Reviewer = Annotated[Identity, Depends(require(Role.REVIEWER))]
@@ -37,7 +39,7 @@ class EditRequest(BaseModel):
 
     edit: Edit
     reading: str = Field(default=MAIN, max_length=160)
-    known_n: int | None = Field(default=None, ge=0)
+    known_n: int | None = Field(default=None, ge=0, le=LARGEST)
     key: str | None = Field(default=None, min_length=8, max_length=64)
     """The same only when the same edit is asked for again: it is made once."""
 
@@ -50,7 +52,7 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
     def visible(state: CaseState, reading: str, identity: Identity) -> None:
         workstation.reading(state, reading)
         if not workstation.may_see(state, reading, identity.name):
-            raise Refused("a blind reading is its observer's alone until both have finished")
+            raise Hidden("a blind reading is its observer's alone until both have finished")
 
     @routes.get("/types")
     def types(_: Reader) -> list[dict[str, Any]]:
@@ -63,13 +65,13 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         return [asdict(row) for row in listing.rows()]
 
     @routes.get("/cases/{case}")
-    def one_case(case: int, identity: Reader) -> dict[str, Any]:
+    def one_case(case: Place, identity: Reader) -> dict[str, Any]:
         """A case: slides, readings, words, signed versions."""
         with workstation.case(case) as state:
             return case_view(state, workstation, identity.name)
 
     @routes.get("/cases/{case}/slides/{slide}/cells", response_class=Response)
-    def cells(case: int, slide: int, identity: Reader, reading: ReadingName = MAIN) -> Response:
+    def cells(case: Place, slide: Place, identity: Reader, reading: ReadingName = MAIN) -> Response:
         """The cells of a slide as typed columns (see the documentation of ``columns``)."""
         with workstation.case(case) as state:
             visible(state, reading, identity)
@@ -80,7 +82,7 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         return Response(block, media_type="application/octet-stream")
 
     @routes.get("/cases/{case}/differential")
-    def differential(case: int, identity: Reader, reading: ReadingName = MAIN) -> dict[str, Any]:
+    def differential(case: Place, identity: Reader, reading: ReadingName = MAIN) -> dict[str, Any]:
         """The differential of a reading as it is now."""
         return _now(case, identity, reading)
 
@@ -98,7 +100,7 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
             }
 
     @routes.post("/cases/{case}/edits", status_code=201)
-    def edit(case: int, request: EditRequest, identity: Reviewer) -> dict[str, Any]:
+    def edit(case: Place, request: EditRequest, identity: Reviewer) -> dict[str, Any]:
         """Make an edit. The answer comes when it is kept."""
         done = workstation.edit(case, identity.name, request.reading, request.edit, request.known_n, request.key)
         with workstation.case(case) as state:
@@ -107,7 +109,7 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
 
     @routes.get("/cases/{case}/changes")
     def changes(
-        case: int, identity: Reader, reading: ReadingName = MAIN, since: Annotated[int, Query(ge=0)] = 0
+        case: Place, identity: Reader, reading: ReadingName = MAIN, since: Annotated[int, Query(ge=0, le=LARGEST)] = 0
     ) -> dict[str, Any]:
         """What was changed in a reading after row ``since`` of the log, and the differential now."""
         now = _now(case, identity, reading)
@@ -119,7 +121,7 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         return {"changes": rows, **now}
 
     @routes.get("/cases/{case}/log")
-    def log(case: int, identity: Reader) -> dict[str, Any]:
+    def log(case: Place, identity: Reader) -> dict[str, Any]:
         """The log of a case (of other people's blind readings only once both are finished), and whether it is whole."""
         with workstation.case(case) as state:
             rows = [

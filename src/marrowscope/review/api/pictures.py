@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from marrowscope.cells.explain import explain
 from marrowscope.cells.gallery import read_missing
@@ -13,22 +13,25 @@ from marrowscope.geometry import Box
 from marrowscope.report.evidence import MEANING, overlay
 from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
+from marrowscope.review.api.numbers import Place
 from marrowscope.review.api.views import entry_view
 from marrowscope.review.case import MAIN, CaseState
 from marrowscope.review.counted import TYPE_NAMES, CountedSlide
 from marrowscope.review.database import Missing
+from marrowscope.review.log import LARGEST
 from marrowscope.review.pictures.encoding import encode_jpeg
 from marrowscope.review.pictures.shelf import By, Shelf, SlidePictures
 from marrowscope.review.pictures.sprites import SHEET
 from marrowscope.review.reading import SlideState
-from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.review.workstation import Hidden, Workstation
 from marrowscope.slides import require_spacing
 
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 ReadingName = Annotated[str, Query(max_length=160)]
-Place = Annotated[int, Path(ge=0, le=2**31 - 1)]
 Version = Annotated[str | None, Query(max_length=64, description="`version` of the slide")]
-Seen = Annotated[int | None, Query(ge=0, description="a row of the log that was seen: cells as of then, or later")]
+Seen = Annotated[
+    int | None, Query(ge=0, le=LARGEST, description="a row of the log that was seen: cells as of then, or later")
+]
 
 KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 """Pictures of a slide never change: for requests that name the version of it."""
@@ -52,7 +55,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
     def visible(state: CaseState, reading: str, identity: Identity) -> None:
         workstation.reading(state, reading)
         if not workstation.may_see(state, reading, identity.name):
-            raise Refused("a blind reading is its observer's alone until both have finished")
+            raise Hidden("a blind reading is its observer's alone until both have finished")
 
     @routes.get("/cases/{case}/slides/{slide}")
     def about(case: Place, slide: Place, _: Reader) -> dict[str, Any]:
@@ -118,8 +121,8 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         case: Place,
         slide: Place,
         identity: Reader,
-        x: float,
-        y: float,
+        x: Annotated[float, Query(ge=-1e9, le=1e9)],
+        y: Annotated[float, Query(ge=-1e9, le=1e9)],
         within: Annotated[float, Query(gt=0, le=1e6)] = 50.0,
         reading: ReadingName = MAIN,
     ) -> dict[str, int | None]:

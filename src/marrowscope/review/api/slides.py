@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from marrowscope.errors import MarrowscopeError
 from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
+from marrowscope.review.api.numbers import Place
 from marrowscope.review.counting import CountQueue, Job
 from marrowscope.review.database import ReviewError
 from marrowscope.review.offered import load_offered, offered_packs
@@ -82,7 +83,7 @@ def slide_routes(workstation: Workstation, queue: CountQueue, uploads: Uploads) 
         return [job_view(job) for job in queue.jobs()]
 
     @routes.post("/counts/{number}/stop")
-    def stop(number: int, _: Reviewer) -> list[dict[str, Any]]:
+    def stop(number: Place, _: Reviewer) -> list[dict[str, Any]]:
         """Take a count out of the queue, or end it."""
         queue.stop(number)
         return [job_view(job) for job in queue.jobs()]

@@ -16,7 +16,7 @@ from marrowscope.review.case import CaseState
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of
+from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of, within_reach
 
 _AS_BROWSERS = "!'()*"
 """What ``encodeURIComponent`` leaves as it is besides letters, digits and ``-_.~``: both must ask for one address."""
@@ -56,7 +56,7 @@ def add_gallery_page(desk: Desk) -> None:
         if found is None:  # the server is being stopped
             return
         tabs, given = found
-        given["cell"] = None if cell is None else {"slide": slide, "row": cell}
+        given["cell"] = None if cell is None else {"slide": within_reach(slide), "row": within_reach(cell)}
         _begin_early(case, given["reading"], given["slides"], sheets=cell is None)
         with frame(desk, request, tabs.title, tabs):
             Gallery(given)

@@ -5,9 +5,15 @@ from __future__ import annotations
 from marrowscope.review.access.identity import Identity
 from marrowscope.review.access.users import Role
 from marrowscope.review.case import ADJUDICATED, MAIN, CaseState, blind
+from marrowscope.review.log import LARGEST
 from marrowscope.review.pages.frame import CaseTabs
 from marrowscope.review.texts import Texts
-from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.review.workstation import Hidden, Workstation
+
+
+def within_reach(number: int | None) -> int | None:
+    """A number of an address, made small enough for a script: that there is none so large is said there."""
+    return None if number is None else max(-1, min(number, LARGEST))
 
 
 def reading_for(state: CaseState, identity: Identity) -> str:
@@ -22,12 +28,12 @@ def reading_for(state: CaseState, identity: Identity) -> str:
 def reading_asked(state: CaseState, asked: str | None, identity: Identity, texts: Texts) -> str:
     """The reading of an address, or the one that the person comes to.
 
-    Raises ``Missing`` when there is none of that name, ``Refused`` when it is another observer's alone.
+    Raises ``Missing`` when there is none of that name, ``Hidden`` when it is another observer's alone.
     """
     name = asked or reading_for(state, identity)
     Workstation.reading(state, name)
     if not Workstation.may_see(state, name, identity.name):
-        raise Refused(texts("reading.hidden"))
+        raise Hidden(texts("reading.hidden"))
     return name
 
 

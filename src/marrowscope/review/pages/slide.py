@@ -14,7 +14,7 @@ from marrowscope.review.api.views import types_view
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of
+from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of, within_reach
 
 FIRST_OPENING = 120.0
 """Seconds that reading the cells of a case for the first time may take: a million need a few."""
@@ -51,7 +51,7 @@ def add_slide_page(desk: Desk) -> None:
                 "reading": reading,
                 "asked": asked,
                 "locked": locked_for(state, reading, identity, texts),
-                "cell": cell,
+                "cell": within_reach(cell),
                 "types": types_view(),
                 "flags": list(FLAG_BITS),
                 "words": {**texts.part("viewer"), **texts.part("errors")},

@@ -45,23 +45,33 @@ export function request(path, options = {}) {
   return fetch(BASE + path, { credentials: "same-origin", ...options });
 }
 
+// An answer that breaks off is none.
+async function json(path, options) {
+  const response = await answer(path, options);
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(0, "offline", "");
+  }
+}
+
 export async function get(path) {
-  return (await answer(path)).json();
+  return json(path);
 }
 
 // For what a page asks by itself, again and again: it does not keep a session alive.
 export async function poll(path, options = {}) {
-  return (await answer(path, { headers: { "X-Background": "1" }, ...options })).json();
+  return json(path, { headers: { "X-Background": "1" }, ...options });
 }
 
 export async function post(path, body) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": token() };
   const signal = AbortSignal.timeout(PATIENCE);
-  return (await answer(path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
+  return json(path, { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 
 export async function upload(path, form) {
-  return (await answer(path, { method: "POST", headers: { "X-CSRF-Token": token() }, body: form })).json();
+  return json(path, { method: "POST", headers: { "X-CSRF-Token": token() }, body: form });
 }
 
 const ARRAYS = { uint8: Uint8Array, uint32: Uint32Array, float32: Float32Array };

@@ -1,7 +1,8 @@
 // Two observers of a case: who they are, how far each has read, and then how they agree.
 
-import { get, poll, post } from "marrowscope-review/api.js";
+import { get, poll } from "marrowscope-review/api.js";
 import { fill, number, percent, repeatedly, told } from "marrowscope-review/desk/words.js";
+import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
 const EACH = 6000;
 const MOST = 8;
@@ -55,6 +56,7 @@ export default {
           this.types = Object.fromEntries((await get("/types")).map((type) => [type.name, type.title]));
         }
         const found = await poll(`/cases/${this.caseNumber}`);
+        if (found.n < this.found?.n) return; // asked for before what is shown, and came late
         this.found = found;
         if (this.both) this.agreement = await poll(`/cases/${this.caseNumber}/agreement`);
         if (this.reads) {
@@ -69,7 +71,7 @@ export default {
     async edit(edit, reading, words) {
       Object.assign(this, { busy: true, said: "" });
       try {
-        await post(`/cases/${this.caseNumber}/edits`, { edit, reading });
+        await sendEdit(`/cases/${this.caseNumber}`, newEdit(edit, reading));
         await this.load();
         this.said = words;
       } catch (error) {

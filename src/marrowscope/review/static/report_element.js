@@ -38,10 +38,11 @@ export default {
     async load(again = false) {
       try {
         const found = await poll(`/cases/${this.caseNumber}`);
-        if (again || found.n !== this.found?.n) {
+        const older = () => found.n < this.found?.n; // than what is shown: it was asked for before, and came late
+        if (!older() && (again || found.n !== this.found?.n)) {
           const reading = found.readings.includes(found.final) ? found.final : "main";
-          this.now = await poll(`/cases/${this.caseNumber}/differential?reading=${encodeURIComponent(reading)}`);
-          this.found = found;
+          const now = await poll(`/cases/${this.caseNumber}/differential?reading=${encodeURIComponent(reading)}`);
+          if (!older()) Object.assign(this, { found, now });
         }
         this.fault = "";
       } catch (error) {

@@ -293,11 +293,14 @@ export default {
     },
     async addAs(to) {
       const box = this.draft;
+      if (!box) return;
+      Object.assign(this, { draft: null, adding: false }); // before it is sent: a key pressed twice adds one cell
+      this.drawn.stop();
+      const turn = (this.turn = {});
       const change = await this.edit({ kind: "add", slide: this.given.slide, box, to }, this.say("done_add", { type: this.titleOf(to) }), [box]);
-      if (!change) return;
-      const { note } = this;
-      this.leave();
-      this.note = note;
+      if (turn !== this.turn) return; // something else was begun meanwhile
+      if (!change) return this.add(), this.drew(box); // the box is there again
+      this.chosen.hide();
       const own = change.cells.find((part) => part.slide === this.given.slide);
       if (own) await this.choose(own.rows[0]);
     },
@@ -326,7 +329,7 @@ export default {
     },
     nudge(across, down, resize) {
       const box = this.chosen.box;
-      if (!box || this.locked) return;
+      if (!box || this.locked || !(this.cell || this.draft)) return;
       const far = Math.max(1, Math.round(this.slide.step));
       const moved = box.map((value, place) => value + (resize && place < 2 ? 0 : far * (place % 2 ? down : across)));
       if (moved[2] - moved[0] < 4 || moved[3] - moved[1] < 4) return;

@@ -2,6 +2,7 @@
 
 import { poll, post, url } from "marrowscope-review/api.js";
 import { fill, told, when } from "marrowscope-review/desk/words.js";
+import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
 export default {
   props: { texts: Object, found: Object, person: Object, flush: Function },
@@ -49,7 +50,7 @@ export default {
     },
     async amend() {
       await this.does(async () => {
-        await post(`/cases/${this.found.case}/edits`, { edit: { kind: "amend", reason: this.reason } });
+        await sendEdit(`/cases/${this.found.case}`, newEdit({ kind: "amend", reason: this.reason }, "main"));
         this.said = this.texts.amended_now;
         this.reason = "";
       });

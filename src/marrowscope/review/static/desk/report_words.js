@@ -1,13 +1,14 @@
 // Words about the case: identifiers, comments, conclusion. Each field keeps itself; what is not kept says so and stays.
 
-import { get, post } from "marrowscope-review/api.js";
+import { get } from "marrowscope-review/api.js";
 import { fill, told } from "marrowscope-review/desk/words.js";
+import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
 const PAUSE = 1200;
 const AGAIN = 5000;
 
 // state: kept, changed, saving, failed (tried again), refused (not tried again), conflict (`theirs` stands against it).
-const fresh = (text, n) => ({ text, kept: text, n, state: "kept", saved: false, words: "", theirs: "", timer: 0 });
+const fresh = (text, n) => ({ text, kept: text, n, state: "kept", saved: false, words: "", theirs: "", timer: 0, asked: null });
 
 export default {
   props: { texts: Object, found: Object, comments: Array, identifiers: Array, days: Array, others: Array, locked: Boolean },
@@ -69,9 +70,12 @@ export default {
       const text = field.text;
       Object.assign(field, { state: "saving", words: "" });
       try {
-        const edit = { kind: "describe", field: name, text };
-        const { change } = await post(`/cases/${this.found.case}/edits`, { edit, known_n: field.n });
-        Object.assign(field, { kept: text, n: change.n, saved: true, state: field.text === text ? "kept" : "changed" });
+        // The same words are asked again as the same edit: the server may have kept them without our having heard.
+        if (field.asked?.edit.text !== text || field.asked.known_n !== field.n) {
+          field.asked = newEdit({ kind: "describe", field: name, text }, "main", field.n);
+        }
+        const { change } = await sendEdit(`/cases/${this.found.case}`, field.asked);
+        Object.assign(field, { asked: null, kept: text, n: change.n, saved: true, state: field.text === text ? "kept" : "changed" });
         if (field.state === "changed") this.save(name);
         this.$emit("kept");
       } catch (error) {

@@ -3,7 +3,8 @@
 // An edit is shown at once and sent after the one before it has been answered. When it is refused, or the server does not
 // answer, it and those behind it are taken off the page again, and said so: nothing stays half.
 
-import { ApiError, poll, post } from "../api.js";
+import { ApiError, poll } from "../api.js";
+import { newEdit, sendEdit } from "../edit_request.js";
 import { LOOKED, REMOVED, bySlide } from "./cells.js";
 
 const EVERY = 3000;
@@ -23,8 +24,9 @@ export class Edits {
   // `edit`: as the interface wants it, without the cells; `cells`: their numbers on the page.
   make(edit, cells = []) {
     const shown = { edit, cells: new Set(cells), type: edit.type, bits: LOOKED | (edit.kind === "delete" ? REMOVED : 0) };
-    shown.body = edit.kind === "retype" ? { kind: "retype", to: edit.to } : { kind: edit.kind };
-    if (cells.length) shown.body.cells = bySlide(cells);
+    const asked = edit.kind === "retype" ? { kind: "retype", to: edit.to } : { kind: edit.kind };
+    if (cells.length) asked.cells = bySlide(cells);
+    shown.asked = newEdit(asked, this.reading, this.n); // what the person sees now, not when its turn comes
     if (cells.length) this.cells.show(shown);
     shown.kept = new Promise((resolve) => (shown.resolve = resolve));
     this.waiting.push(shown);
@@ -42,7 +44,7 @@ export class Edits {
     while (this.waiting.length) {
       const shown = this.waiting[0];
       try {
-        const answer = await post(`${this.base}/edits`, { edit: shown.body, reading: this.reading, known_n: this.n });
+        const answer = await sendEdit(this.base, shown.asked);
         this.waiting.shift();
         let touched = [];
         const changed = this.cells.changes(() => {

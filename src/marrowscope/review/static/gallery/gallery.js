@@ -65,7 +65,7 @@ export class Gallery {
     this.canvas.resize();
     this.arrange();
     const { cell } = this.given;
-    if (cell && this.cells.has(cellOf(cell.slide, cell.row))) this.goTo(cellOf(cell.slide, cell.row));
+    if (cell?.slide >= 0 && cell.row >= 0 && this.cells.has(cellOf(cell.slide, cell.row))) this.goTo(cellOf(cell.slide, cell.row));
     else if (this.layout.ids.length) this.point(this.layout.ids[0]);
     this.edits.poll();
   }

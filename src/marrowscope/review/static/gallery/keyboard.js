@@ -16,6 +16,7 @@ export function onKey(event, gallery, { openTypes, openHelp, cancelDrag, draggin
   function command() {
     if (!(event.ctrlKey || event.metaKey) || event.altKey) return false;
     const letter = event.key.toLowerCase();
+    if (event.repeat && (letter === "z" || letter === "y")) return true; // a key held down takes back one edit
     if (letter === "z" && !event.shiftKey) gallery.undo();
     else if (letter === "y" || (letter === "z" && event.shiftKey)) gallery.redo();
     else if (letter === "a" && atCells()) chooseGroup();

@@ -32,6 +32,7 @@ export function onKey(event, view) {
   if (event.defaultPrevented || target.closest?.(TYPING)) return false;
   const control = event.ctrlKey || event.metaKey;
   if (control && !event.altKey) {
+    if (event.repeat && /^[zy]$/i.test(key)) return true; // a key held down changes one thing once
     if (/^z$/i.test(key)) event.shiftKey ? view.redo() : view.undo();
     else if (/^y$/i.test(key)) view.redo();
     else return false;
@@ -56,6 +57,9 @@ export function onKey(event, view) {
     case "Home":
       view.slide.whole();
       return true;
+  }
+  if (event.repeat) return !pressing && !event.shiftKey;
+  switch (key) {
     case "Delete":
     case "Backspace":
       view.remove();

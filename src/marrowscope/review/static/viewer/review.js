@@ -1,6 +1,7 @@
 // A reading of a case as this page knows it: edits to the server, and what others changed meanwhile.
 
-import { get, post } from "../api.js";
+import { poll } from "../api.js";
+import { newEdit, sendEdit } from "../edit_request.js";
 
 const EVERY = 3000; // ms between two questions for changes
 const NONE_YET = 2 ** 31 - 1; // "since" this row nothing was changed: only the answer's own number is wanted
@@ -8,7 +9,7 @@ const NONE_YET = 2 ** 31 - 1; // "since" this row nothing was changed: only the 
 export class Review {
   // `on`: { changed(rows, mine, boxes), now(answer), offline(bool), failed(error) }.
   constructor(base, reading, on) {
-    Object.assign(this, { base, reading, on, n: 0, busy: 0 });
+    Object.assign(this, { base, reading, on, n: 0, waiting: [], sending: false });
   }
 
   async start() {
@@ -24,21 +25,38 @@ export class Review {
   }
 
   // The change as the server kept it; raises ApiError when it was not kept. `boxes`: where it shows, null for anywhere.
-  async edit(edit, boxes = null) {
-    this.busy++;
-    try {
-      const answer = await post(`${this.base}/edits`, { edit, reading: this.reading, known_n: this.n });
-      const { change } = answer;
+  edit(edit, boxes = null) {
+    const asked = newEdit(edit, this.reading, this.n); // what the person sees now, not when its turn comes
+    return new Promise((kept, lost) => {
+      this.waiting.push({ asked, boxes, kept, lost });
+      this.send();
+    });
+  }
+
+  // One after the other. Those behind one that is not kept were made upon what it showed: they are lost with it, the last
+  // one first, so that each finds what it was made upon.
+  async send() {
+    if (this.sending) return;
+    this.sending = true;
+    while (this.waiting.length) {
+      const { asked, boxes, kept } = this.waiting[0];
+      let answer;
+      try {
+        answer = await sendEdit(this.base, asked);
+      } catch (error) {
+        for (const { lost } of this.waiting.splice(0).reverse()) lost(error);
+        continue;
+      }
+      this.waiting.shift();
       this.on.offline(false);
-      if (change.n === this.n + 1) {
-        this.n = change.n;
-        this.on.changed([change], true, boxes);
+      if (answer.change.n === this.n + 1) {
+        this.n = answer.change.n;
+        this.on.changed([answer.change], true, boxes);
         this.on.now(answer);
       } else await this.poll();
-      return change;
-    } finally {
-      this.busy--;
+      kept(answer.change);
     }
+    this.sending = false;
   }
 
   async poll() {
@@ -58,12 +76,12 @@ export class Review {
 
   later() {
     this.timer = setTimeout(async () => {
-      if (!this.busy && !document.hidden) await this.poll();
+      if (!this.sending && !document.hidden) await this.poll();
       if (!this.stopped) this.later();
     }, EVERY);
   }
 
   ask(since) {
-    return get(`${this.base}/changes?reading=${encodeURIComponent(this.reading)}&since=${since}`);
+    return poll(`${this.base}/changes?reading=${encodeURIComponent(this.reading)}&since=${since}`);
   }
 }
