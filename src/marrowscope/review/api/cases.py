@@ -20,7 +20,7 @@ from marrowscope.review.api.views import (
     types_view,
 )
 from marrowscope.review.case import MAIN, CaseState
-from marrowscope.review.edits import Edit
+from marrowscope.review.edits import Amend, Edit
 from marrowscope.review.listing import Listing
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.workstation import Refused, Workstation
@@ -97,7 +97,9 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
 
     @routes.post("/cases/{case}/edits", status_code=201)
     def edit(case: int, request: EditRequest, identity: Reviewer) -> dict[str, Any]:
-        """Make an edit. The answer comes when it is kept."""
+        """Make an edit. The answer comes when it is kept. To amend needs the role that signing needs."""
+        if isinstance(request.edit, Amend):
+            require(Role.SIGNER)(identity)
         done = workstation.edit(case, identity.name, request.reading, request.edit, request.known_n)
         with workstation.case(case) as state:
             change = change_view(done, state.readings.get(request.reading))

@@ -15,7 +15,7 @@ function token() {
   return document.querySelector('meta[name="csrf"]')?.content ?? "";
 }
 
-// An answer to an edit that does not come in this time does not come.
+// An answer to an edit that does not come in this time does not come; who asks for more says how long that takes.
 const PATIENCE = 20000;
 
 async function answer(path, options = {}) {
@@ -54,9 +54,9 @@ export async function poll(path, options = {}) {
   return (await answer(path, { headers: { "X-Background": "1" }, ...options })).json();
 }
 
-export async function post(path, body) {
+export async function post(path, body, patience = PATIENCE) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": token() };
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = AbortSignal.timeout(patience);
   return (await answer(path, { method: "POST", headers, body: JSON.stringify(body), signal })).json();
 }
 

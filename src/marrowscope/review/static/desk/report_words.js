@@ -35,6 +35,9 @@ export default {
       },
     },
   },
+  created() {
+    this.own = new Set();
+  },
   mounted() {
     this.leave = (event) => this.open && event.preventDefault();
     this.hide = () => document.visibilityState === "hidden" && this.flush();
@@ -62,6 +65,11 @@ export default {
       await Promise.all(this.names.filter((name) => ["changed", "failed"].includes(this.fields[name].state)).map(this.save));
       return !this.open;
     },
+    // The row that the case is at when nobody but this page wrote after row `n`: what others wrote was not seen here.
+    known(n) {
+      while (this.own.has(n + 1)) n += 1;
+      return n;
+    },
     async save(name) {
       const field = this.fields[name];
       clearTimeout(field.timer);
@@ -71,6 +79,7 @@ export default {
       try {
         const edit = { kind: "describe", field: name, text };
         const { change } = await post(`/cases/${this.found.case}/edits`, { edit, known_n: field.n });
+        this.own.add(change.n);
         Object.assign(field, { kept: text, n: change.n, saved: true, state: field.text === text ? "kept" : "changed" });
         if (field.state === "changed") this.save(name);
         this.$emit("kept");
