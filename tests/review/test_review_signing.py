@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 from pypdf import PdfReader
+from sqlalchemy import text
 
 from marrowscope.cells.table import cell_schema
 from marrowscope.review.chain import Entry
+from marrowscope.review.contents import Contents, Taken, draw, review_of, take
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Retype
-from marrowscope.review.signing import ALWAYS, checks, content_of, review_of, sign
+from marrowscope.review.signing import ALWAYS, Rendered, checks, preview, sign
 from marrowscope.review.workstation import Refused, Workstation
 
 PASSED = frozenset({"cells", "anomalous", "conclusion"})
@@ -153,7 +157,7 @@ def test_a_change_while_signing_is_told_and_nothing_signed(
 
     other, render = open_workstation(results), signing.render
 
-    def meanwhile(contents: signing.Contents) -> signing.Rendered:
+    def meanwhile(contents: Contents) -> Rendered:
         other.edit(case, "ben", "main", Retype(cells={0: [0]}, to="blast"))
         return render(contents)
 
@@ -178,7 +182,119 @@ def test_the_draft_says_that_nobody_signed(workstation: Workstation, fresh: int)
     with workstation.case(case) as state:
         review = review_of(workstation, state, None)
         assert (review.work.looked_at, review.signature) == (3, None)
-        content = content_of(workstation, state)
+        content = draw(take(workstation, state)).case
         assert content.review == review
         looked = content.cells["flags"].list.contains("reviewed").to_numpy()
     assert int(np.sum(looked)) == 3
+
+
+def test_only_what_was_seen_is_signed(workstation: Workstation, case: int) -> None:
+    with workstation.case(case) as state:
+        seen = state.n
+    workstation.edit(case, "ben", "main", Retype(cells={0: [0]}, to="blast"))
+    with pytest.raises(Refused, match="since you looked: look at it again"):
+        sign(workstation, case, "ann", "Ann", "haematologist", PASSED, seen_n=seen)
+    sign(workstation, case, "ann", "Ann", "haematologist", PASSED, seen_n=seen + 1)
+
+
+def content(workstation: Workstation, case: int, version: int, name: str) -> str:
+    document = workstation.log.document(case, version, name)
+    assert document is not None
+    return document.content.decode()
+
+
+def filler(message: str) -> str:
+    return next(segment for segment in message.split("\r") if segment.startswith("OBR")).split("|")[3]
+
+
+def test_an_amendment_is_matched_with_what_it_amends_and_names_the_account(workstation: Workstation, case: int) -> None:
+    signed(workstation, case)
+    workstation.edit(case, "ann", "main", Amend(reason="the wrong patient"))
+    signed(workstation, case)
+    other = workstation.heads()[1].case
+    with workstation.case(other) as state:
+        rows = {slide.number: list(range(slide.cells)) for slide in state.slides}
+    workstation.edit(other, "local", "main", Confirm(cells=rows))
+    sign(workstation, other, "local", "Ann Other", "haematologist", PASSED)
+    first, second, third = (content(workstation, *which, "report.hl7") for which in ((case, 1), (case, 2), (other, 1)))
+    assert filler(first) == filler(second) != filler(third)
+    assert len({message.split("|")[9] for message in (first, second, third)}) == 3
+    assert "Signed with the account ann" in first
+    assert "Signed with the account" not in third
+    bundles = [
+        json.loads(content(workstation, *which, "report.fhir.json")) for which in ((case, 1), (case, 2), (other, 1))
+    ]
+    numbers = [bundle["entry"][0]["resource"]["identifier"][0]["value"] for bundle in bundles]
+    assert numbers[0] == numbers[1] != numbers[2]
+    assert len({bundle["identifier"]["value"] for bundle in bundles}) == 3
+    assert bundles[0]["entry"][0]["resource"]["resultsInterpreter"][0]["identifier"] == {"value": "ann"}
+
+
+def test_people_work_on_while_a_report_is_made(
+    workstation: Workstation, case: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from marrowscope.review import signing
+
+    worked: list[int] = []
+    draw = signing.draw
+
+    def slowly(taken: Taken) -> Contents:
+        edit = Confirm(cells={0: [len(worked)]})
+        with ThreadPoolExecutor(1) as another:
+            worked.append(another.submit(workstation.edit, case, "ben", "main", edit).result(timeout=20).entry.n)
+        return draw(taken)
+
+    monkeypatch.setattr(signing, "draw", slowly)
+    assert "not signed" in preview(workstation, case)
+    with pytest.raises(Refused, match="changed the case while it was being signed"):
+        signed(workstation, case)
+    assert len(worked) == 2
+
+
+def test_a_case_whose_log_was_changed_is_not_signed(workstation: Workstation, case: int) -> None:
+    with workstation.case(case) as state:
+        last = state.n
+    with workstation.log.engine.begin() as connection:
+        for trigger in (
+            connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
+        ):
+            connection.execute(text(f"DROP TRIGGER {trigger}"))
+        connection.execute(
+            text("UPDATE log SET actor = 'eve' WHERE case_id = :case AND n = :n"), {"case": case, "n": last}
+        )
+    with pytest.raises(Refused, match=f"not signed: row {last} of the log was changed"):
+        signed(workstation, case)
+
+
+def test_an_earlier_case_is_a_signed_one_and_two_that_name_each_other_do_not_wait(
+    workstation: Workstation, case: int
+) -> None:
+    other = workstation.heads()[1].case
+
+    def earlier(of: int, number: str) -> None:
+        workstation.edit(of, "ann", "main", Describe(field="earlier_case", text=number))
+
+    for number, words in ((str(case), "its own earlier"), ("999999999", "no earlier case"), (str(other), "not signed")):
+        earlier(case, number)
+        with pytest.raises(Refused, match=words):
+            preview(workstation, case)
+    for number in ("²", "0", "-1", "1" * 30, "1.5", "one"):
+        with pytest.raises(ValidationError, match="at most 9 digits"):
+            Describe(field="earlier_case", text=number)
+    earlier(case, "")
+    signed(workstation, case)
+    earlier(other, str(case))
+    workstation.edit(case, "ann", "main", Amend(reason="an earlier result"))
+    frozen = json.loads(content(workstation, case, 1, "differential.json"))
+    workstation.edit(case, "ann", "main", Delete(cells={0: list(range(20))}))
+    with workstation.case(other) as state:
+        review = review_of(workstation, state, None)
+        assert review.earlier is not None
+        assert review.earlier.total == frozen["total"]  # as it was signed, not as it is now
+        rows = {slide.number: list(range(slide.cells)) for slide in state.slides}
+    workstation.edit(other, "ann", "main", Confirm(cells=rows))
+    signed(workstation, other)
+    earlier(case, str(other))
+    with ThreadPoolExecutor(2) as people:
+        pages = [people.submit(preview, workstation, one) for one in (case, other)]
+        assert all("not signed" in page.result(timeout=60) for page in pages)

@@ -174,6 +174,7 @@ def _signature(review: Review, content: ReportContent) -> tuple[FactView, ...]:
         facts = [
             FactView("Signed by", printable(signature.name.strip())),
             FactView("Role", printable(signature.role.strip())),
+            FactView("Account", printable(signature.account)),
             FactView("Signed on", moment_words(signature.at)),
             FactView("Version", str(signature.version)),
             FactView("Reason of the amendment", printable(signature.reason.strip())),

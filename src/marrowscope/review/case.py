@@ -64,6 +64,8 @@ class CaseState:
     title: str = ""
     n: int = 0
     hash: str = ""
+    origin: str = ""
+    """The hash of its first row: it stays, and no other case has it."""
     slides: list[SlideOfCase] = field(default_factory=list)
     readings: dict[str, Reading] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class CaseState:
         payload = entry.content
         match entry.kind:
             case "open":
-                self.title = payload["title"]
+                self.title, self.origin = payload["title"], entry.hash
                 self.readings[MAIN] = Reading({})
             case "add_slide":
                 self._add_slide(SlideOfCase.of(payload))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +28,9 @@ CONCLUSION = "conclusion"
 
 EARLIER_CASE = "earlier_case"
 """The number of the case that holds the patient's earlier result."""
+
+CASE_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+"""What may stand there, if anything."""
 
 FIELDS: tuple[str, ...] = (
     *(name.lower().replace(" ", "_") for name in COMMENT_FIELDS),
@@ -167,6 +171,12 @@ class Describe(_Edit):
             except ValueError:
                 words = "is no date: write year, month and day, as in 2026-11-27"
                 raise ValueError(f"{self.field.replace('_', ' ')} {words}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _is_a_case(self) -> Self:
+        if self.field == EARLIER_CASE and (text := self.text.strip()) and not CASE_NUMBER.fullmatch(text):
+            raise ValueError("the earlier case is a number of the list of cases, of at most 9 digits, or nothing")
         return self
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,10 @@ class Last:
 
 class Stale(ReviewError):
     """Somebody else's edit came in between: look at it, then decide again."""
+
+
+class NotAsSigned(ReviewError):
+    """A frozen file is not the one that was signed: somebody changed the database by hand."""
 
 
 class EditLog:
@@ -168,13 +172,23 @@ class EditLog:
         return None
 
     def document(self, case: int, version: int, name: str) -> Document | None:
-        """A frozen file, or None."""
+        """A frozen file, or None. Raises ``NotAsSigned`` when it, or the log up to its signature, was changed."""
         query = select(documents.c.version, documents.c.name, documents.c.sha256, documents.c.content).where(
             documents.c.case_id == case, documents.c.version == version, documents.c.name == name
         )
         with storage_errors("the file cannot be read"), self._reading() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else Document(*row)
+            entries = [] if row is None else self._since(connection, case, 0)
+        if row is None:
+            return None
+        found = Document(*row)
+        signed = [entry for entry in entries if entry.kind == "sign" and entry.content["version"] == version]
+        told = signed[0].content["files"].get(name) if signed else None
+        if hashlib.sha256(found.content).hexdigest() != told:
+            raise NotAsSigned(f"the file {name} of version {version} is not the one that was signed")
+        if fault := first_fault(entries[: signed[0].n], signed[0].n, signed[0].hash):
+            raise NotAsSigned(f"version {version} is not the one that was signed: {fault}")
+        return replace(found, sha256=told)
 
     def _reading(self) -> Connection:
         """What is read in one block is of one moment, whatever others write meanwhile."""

@@ -239,6 +239,7 @@ class Workstation:
         """
         found = self._open(number)
         with found.lock:
+            self._catch_up(found)
             entry = self.log.add(
                 number, actor, reading, "sign", payload, expected_n=expected_n, status="signed", files=files
             )

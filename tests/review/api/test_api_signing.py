@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from marrowscope.review import signing
+from marrowscope.review.workstation import Workstation
 
 from .conftest import Interface
 
@@ -23,9 +30,14 @@ def test_sign_freeze_amend(people: Callable[[str], Interface]) -> None:
     unmet = {check["code"]: check["needed"] for check in rita.get("/cases/1/checks") if not check["met"]}
     assert "conclusion" in unmet
     assert not any(unmet.values())
-    body["accept"] = sorted(unmet.keys() - {"conclusion"})
+    seen = rita.get("/cases/1")["n"]
+    assert "body.n" in sven.post("/cases/1/sign", body, 422)["message"]
+    body |= {"accept": sorted(unmet.keys() - {"conclusion"}), "n": seen}
     assert sven.post("/cases/1/sign", body, 409)["message"] == "not signed: There is no conclusion."
     rita.post("/cases/1/sign", body, 403)
+    rita.edit(1, {"kind": "describe", "field": "dysplasia", "text": "None."})
+    assert "since you looked" in sven.post("/cases/1/sign", {**body, "accept": sorted(unmet)}, 409)["message"]
+    body["n"] = seen + 1
     told = sven.post("/cases/1/sign", {**body, "accept": sorted(unmet)}, 201)
     assert told["status"] == "signed"
     (version,) = told["signed"]
@@ -44,12 +56,15 @@ def test_sign_freeze_amend(people: Callable[[str], Interface]) -> None:
         assert answer.headers["cache-control"] == "no-store"
     assert {"report.html", "report.pdf"} <= set(frozen)
     assert "Erika Mustermann" in frozen["report.html"].decode()
+    assert re.search(r"Account.{1,40}sven", frozen["report.html"].decode(), re.DOTALL)
     assert sven.client.get("/api/v1/cases/1/versions/1/report.pdf").headers["content-type"] == "application/pdf"
     sven.get("/cases/1/versions/2/report.pdf", 404)
     sven.get("/cases/1/versions/1/other.txt", 404)
 
-    rita.edit(1, {"kind": "amend", "reason": "a second smear came"})
+    rita.edit(1, {"kind": "amend", "reason": "a second smear came"}, status=403)
+    sven.edit(1, {"kind": "amend", "reason": "a second smear came"})
     rita.edit(1, {"kind": "retype", "cells": {"0": [1]}, "to": "blast"})
+    body["n"] = sven.get("/cases/1")["n"]
     told = sven.post("/cases/1/sign", {**body, "accept": sorted(unmet)}, 201)
     assert [one["version"] for one in told["signed"]] == [1, 2]
     assert sven.client.get("/api/v1/cases/1/versions/1/report.html").content == frozen["report.html"]
@@ -69,6 +84,41 @@ def test_the_preview_is_a_draft_that_may_run_nothing(interface: Interface) -> No
     assert "<script>alert(1)" not in answer.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; so on" in answer.text
     assert "not signed" in answer.text
+
+
+def test_a_file_that_was_changed_by_hand_is_not_given_out(interface: Interface, workstation: Workstation) -> None:
+    look_at_all(interface)
+    accept = [check["code"] for check in interface.get("/cases/1/checks") if not check["met"]]
+    n = interface.get("/cases/1")["n"]
+    interface.post("/cases/1/sign", {"name": "Ann", "role": "MD", "accept": accept, "n": n}, 201)
+    page = interface.get("/cases/1/versions/1/report.html")
+    assert "Account" not in page.text  # nobody logs in here
+    change_document(workstation, "report.html", b"<p>normal</p>")
+    told = interface.get("/cases/1/versions/1/report.html", 409)
+    assert told == {"error": "changed", "message": "the file report.html of version 1 is not the one that was signed"}
+    interface.get("/cases/1/versions/1/report.pdf")
+
+
+def change_document(workstation: Workstation, name: str, content: bytes) -> None:
+    """As somebody with the database can: without its triggers, the hash beside the content fitted."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    with workstation.log.engine.begin() as connection:
+        triggers = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
+        for trigger in triggers:
+            connection.execute(text(f"DROP TRIGGER {trigger}"))
+        change = text("UPDATE documents SET content = :content, sha256 = :sha256 WHERE name = :name")
+        connection.execute(change, {"content": content, "sha256": sha256, "name": name})
+
+
+def test_while_a_report_is_made_another_one_is_told_to_come_again(
+    interface: Interface, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "RENDERING_SECONDS", 0.01)
+    with signing._one_at_a_time():
+        told = interface.get("/cases/1/preview.html", 503)
+        assert told == {"error": "busy", "message": "a report is being made: try again in a moment"}
+        interface.edit(1, {"kind": "confirm", "cells": {"0": [0]}})
+    interface.get("/cases/1/preview.html")
 
 
 def test_two_observers_read_blind_and_are_compared(people: Callable[[str], Interface]) -> None:
@@ -102,7 +152,8 @@ def test_two_observers_read_blind_and_are_compared(people: Callable[[str], Inter
     rita.edit(1, {"kind": "confirm", "cells": {"0": [0, 1], "1": [0]}}, "adjudicated")
     assert rita.get("/cases/1/agreement")["left"] == 0
     accept = [check["code"] for check in sven.get("/cases/1/checks") if not check["met"]]
-    sven.post("/cases/1/sign", {"name": "S", "role": "R", "accept": accept}, 201)
+    n = sven.get("/cases/1")["n"]
+    sven.post("/cases/1/sign", {"name": "S", "role": "R", "accept": accept, "n": n}, 201)
 
 
 def test_cells_to_train_on_are_for_reviewers(people: Callable[[str], Interface]) -> None:

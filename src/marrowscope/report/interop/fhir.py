@@ -74,7 +74,10 @@ def _bundle(content: ReportContent) -> Resource:
     if issued:
         common["issued"] = issued.isoformat(timespec="seconds")
     if signature := signature_of(content):
-        common["performer"] = [{"display": ", ".join(filter(None, map(printable, (signature.name, signature.role))))}]
+        who: Resource = {"display": ", ".join(filter(None, map(printable, (signature.name, signature.role))))}
+        if signature.account:
+            who = {"type": "Practitioner", "identifier": {"value": printable(signature.account)}, **who}
+        common["performer"] = [who]
     measured = common | {"specimen": _reference(named, "specimen"), "device": _reference(named, "pack")}
     observations = {result.code.code: _observation(result, measured) for result in results(content)}
     observations |= {code.code: _said(code, text, measured) for code, text in comments(content)}
@@ -100,7 +103,7 @@ def _bundle(content: ReportContent) -> Resource:
 def _report(content: ReportContent, named: Named, common: Resource, names: list[str]) -> Resource:
     report: Resource = {
         "resourceType": "DiagnosticReport",
-        "identifier": [{"system": "urn:ietf:rfc:3986", "value": named("report").urn}],
+        "identifier": [{"system": "urn:ietf:rfc:3986", "value": named("order").urn}],
         **common,
         "category": [{"coding": [_coding(f"{TERMS}v2-0074", "HM", "Hematology")]}],
         "code": _concept(CODES["differential"]),

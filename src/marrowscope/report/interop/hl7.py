@@ -55,7 +55,7 @@ def hl7_message(content: ReportContent) -> str:
     segments = [_header(content, named("message"), moment)]
     if identifiers.name_a_patient:
         segments.append(_patient(identifiers))
-    segments.append(_request(content, named("report"), identifiers, moment))
+    segments.append(_request(content, named("order"), identifiers, moment))
     segments += [_segment("NTE", str(n), "L", words) for n, words in enumerate(remarks(content), 1)]
     segments += _observations(content, identifiers.collected)
     segments.append(_specimen(identifiers))
@@ -99,11 +99,11 @@ def _patient(identifiers: Identifiers) -> str:
     return _segment("PID", "1", "", number, "", name, "", _day(identifiers.date_of_birth))
 
 
-def _request(content: ReportContent, report: UUID, identifiers: Identifiers, moment: str) -> str:
+def _request(content: ReportContent, order: UUID, identifiers: Identifiers, moment: str) -> str:
     signature = signature_of(content)
     fields: dict[int, Field] = {
         1: "1",
-        3: (report.hex[:20], "MARROWSCOPE"),
+        3: (order.hex[:20], "MARROWSCOPE"),
         4: _coded(CODES["differential"]),
         7: _day(identifiers.collected),
         22: moment,

@@ -147,6 +147,8 @@ def remarks(content: ReportContent) -> tuple[str, ...]:
     told += [*differential.notes, *content.quality]
     told.append(f"Pack {content.pack.name} {content.pack.version}, SHA-256 {content.pack_sha256}")
     if review is not None and review.signature is not None:
+        if review.signature.account:
+            told.append(f"Signed with the account {review.signature.account}")
         told.append(f"Log of the edits, SHA-256 {review.signature.log_sha256}")
     return tuple(dict.fromkeys(printable(words) for words in told if words))
 
@@ -163,11 +165,16 @@ def comments(content: ReportContent) -> tuple[tuple[Code, str], ...]:
 def identities(content: ReportContent) -> Callable[[str], UUID]:
     """UUIDs of the parts of the report by name: the same for equal reports, others for the next version.
 
-    They are made of a hash of all that the report says, so that they tell nobody the name of a slide or of a person.
+    Only ``order`` is the same for all versions of a reviewed case, so that a receiver finds what an amendment amends. They are made of a hash of all that the report says, so that they tell nobody the name of a slide or of a person.
     """
     parts = (content.slide.label, content.case, content.pack_sha256, content.differential, content.review)
     state = hashlib.sha256("\n".join(map(repr, parts)).encode(errors="replace")).hexdigest()
-    return lambda part: uuid5(NAMESPACE, f"report/{state}/{part}")
+    case = content.review.case_sha256 if content.review else ""
+
+    def named(part: str) -> UUID:
+        return uuid5(NAMESPACE, f"case/{case}/{part}" if case and part == "order" else f"report/{state}/{part}")
+
+    return named
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

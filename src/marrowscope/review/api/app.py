@@ -17,9 +17,11 @@ from marrowscope.review.api.slides import slide_routes
 from marrowscope.review.api.trying import try_routes
 from marrowscope.review.counting import CountQueue
 from marrowscope.review.database import Missing, StorageError
+from marrowscope.review.log import NotAsSigned
 from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
+from marrowscope.review.signing import Busy
 from marrowscope.review.uploads import TooLarge, Uploads
 from marrowscope.review.workstation import Conflict, Hidden, Refused, Workstation
 
@@ -29,10 +31,12 @@ _STATUS: tuple[tuple[type[MarrowscopeError], int, str], ...] = (
     (Conflict, 409, "conflict"),
     (Hidden, 403, "refused"),
     (Refused, 409, "refused"),
+    (NotAsSigned, 409, "changed"),
     (Missing, 404, "missing"),
     (NoTile, 404, "missing"),
     (NoCell, 404, "missing"),
     (StorageError, 503, "storage"),
+    (Busy, 503, "busy"),
     (TooLarge, 413, "large"),
     (MarrowscopeError, 422, "error"),
 )

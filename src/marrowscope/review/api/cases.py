@@ -21,7 +21,7 @@ from marrowscope.review.api.views import (
     types_view,
 )
 from marrowscope.review.case import MAIN, CaseState
-from marrowscope.review.edits import Edit
+from marrowscope.review.edits import Amend, Dismiss, Edit
 from marrowscope.review.listing import Listing
 from marrowscope.review.log import LARGEST
 from marrowscope.review.pictures.shelf import Shelf
@@ -101,7 +101,9 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
 
     @routes.post("/cases/{case}/edits", status_code=201)
     def edit(case: Place, request: EditRequest, identity: Reviewer) -> dict[str, Any]:
-        """Make an edit. The answer comes when it is kept."""
+        """Make an edit. The answer comes when it is kept. To amend, or to dismiss observers, needs a signer."""
+        if isinstance(request.edit, Amend | Dismiss):
+            require(Role.SIGNER)(identity)
         done = workstation.edit(case, identity.name, request.reading, request.edit, request.known_n, request.key)
         with workstation.case(case) as state:
             change = change_view(done, state.readings.get(request.reading))

@@ -11,20 +11,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.background import BackgroundTask
 
 from marrowscope.evaluation.redrawing import Estimate
-from marrowscope.report.html import render_html
 from marrowscope.review.access.headers import DOCUMENT
 from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
 from marrowscope.review.agreement import Pair, agreement_of
 from marrowscope.review.api.views import case_view
 from marrowscope.review.database import Missing
-from marrowscope.review.signing import checks, content_of, sign
+from marrowscope.review.signing import checks, preview, sign
 from marrowscope.review.training_set import write_training_set
-from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.review.workstation import Workstation
 
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 Reviewer = Annotated[Identity, Depends(require(Role.REVIEWER))]
@@ -45,13 +44,17 @@ MEDIA_TYPES: dict[str, str] = {
 
 
 class SignRequest(BaseModel):
-    """Who signs, as it is printed, and the codes of the checks that are passed over."""
+    """Who signs, as it is printed, the codes of the checks that are passed over, and what the signer looks at.
+
+    ``n`` is the ``n`` of the case that the signer saw: at another row of the log the case is not signed.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: Words
     role: Words
     accept: list[Annotated[str, StringConstraints(max_length=64)]] = []
+    n: int = Field(ge=0)
 
 
 def signing_routes(workstation: Workstation) -> APIRouter:
@@ -67,22 +70,20 @@ def signing_routes(workstation: Workstation) -> APIRouter:
     @routes.post("/cases/{case}/sign", status_code=201)
     def sign_case(case: Place, request: SignRequest, identity: Signer) -> dict[str, Any]:
         """Sign the case as its next version and freeze its files."""
-        sign(workstation, case, identity.name, request.name, request.role, frozenset(request.accept))
+        accept = frozenset(request.accept)
+        sign(workstation, case, identity.name, request.name, request.role, accept, seen_n=request.n)
         with workstation.case(case) as state:
             return case_view(state, workstation, identity.name)
 
     @routes.get("/cases/{case}/preview.html", response_class=Response)
-    def preview(case: Place, _: Reader) -> Response:
+    def preview_page(case: Place, _: Reader) -> Response:
         """The report as it would be signed now; a draft, and it says so."""
-        with workstation.case(case) as state:
-            if state.read_blind:
-                raise Refused("observers still read this case: there is no report before both have finished")
-            page = render_html(content_of(workstation, state))
+        page = preview(workstation, case)
         return Response(page, media_type=MEDIA_TYPES[".html"], headers={"Content-Security-Policy": DOCUMENT})
 
     @routes.get("/cases/{case}/versions/{version}/{name}", response_class=Response)
     def frozen(case: Place, version: Place, name: str, _: Reader) -> Response:
-        """A file of a signed version, byte for byte as it was signed."""
+        """A file of a signed version, byte for byte as it was signed; one that was changed is not given out."""
         document = workstation.log.document(case, version, name)
         if document is None:
             raise Missing(f"version {version} of case {case} has no file {name}")

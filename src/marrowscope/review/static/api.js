@@ -15,7 +15,7 @@ function token() {
   return document.querySelector('meta[name="csrf"]')?.content ?? "";
 }
 
-// An answer to an edit that does not come in this time does not come.
+// An answer to an edit that does not come in this time does not come; who asks for more says how long that takes.
 const PATIENCE = 20000;
 
 async function answer(path, options = {}) {
@@ -64,9 +64,9 @@ export async function poll(path, options = {}) {
   return json(path, { headers: { "X-Background": "1" }, ...options });
 }
 
-export async function post(path, body) {
+export async function post(path, body, patience = PATIENCE) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": token() };
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = AbortSignal.timeout(patience);
   return json(path, { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 

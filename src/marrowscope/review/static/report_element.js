@@ -12,10 +12,14 @@ const EACH = 6000;
 export default {
   components: { ReportLog, ReportSigning, ReportTable, ReportWords },
   props: { texts: Object, caseNumber: Number, person: Object, comments: Array, identifiers: Array, days: Array },
-  data: () => ({ found: null, now: null, types: {}, others: [], fault: "", page: "", previewing: false }),
+  data: () => ({ found: null, now: null, types: {}, cases: [], fault: "", page: "", previewing: false }),
   computed: {
     waiting() {
       return this.found.observers.length > this.found.finished.length;
+    },
+    // An earlier result is a signed one; what was chosen before is shown whatever it is now.
+    others() {
+      return this.cases.filter((one) => one.status === "signed" || String(one.case) === this.found.words.earlier_case);
     },
     training() {
       return url(`/cases/${this.caseNumber}/training.zip`);
@@ -25,7 +29,7 @@ export default {
     try {
       const [types, cases] = await Promise.all([get("/types"), get("/cases")]);
       this.types = Object.fromEntries(types.map((type) => [type.name, type]));
-      this.others = cases.filter((one) => one.case !== this.caseNumber && !one.fault);
+      this.cases = cases.filter((one) => one.case !== this.caseNumber);
     } catch (error) {
       this.fault = told(error, this.texts);
     }
@@ -51,6 +55,9 @@ export default {
     },
     flush() {
       return this.$refs.words.flush();
+    },
+    known(n) {
+      return this.$refs.words.known(n);
     },
     // The page is fetched and put into a frame of its own that may run nothing, so that no page may frame ours.
     async preview() {
@@ -90,7 +97,7 @@ export default {
           </div>
           <div class="stack">
             <report-words ref="words" :texts="texts" :found="found" :comments="comments" :identifiers="identifiers" :days="days" :others="others" :locked="found.status === 'signed' || !person.mayEdit" @kept="load()"></report-words>
-            <report-signing :texts="texts" :found="found" :person="person" :flush="flush" @changed="load(true)"></report-signing>
+            <report-signing :texts="texts" :found="found" :person="person" :flush="flush" :known="known" @changed="load(true)"></report-signing>
             <report-log :texts="texts" :found="found" :types="types"></report-log>
           </div>
         </div>

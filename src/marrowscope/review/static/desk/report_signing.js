@@ -4,8 +4,12 @@ import { poll, post, url } from "marrowscope-review/api.js";
 import { fill, told, when } from "marrowscope-review/desk/words.js";
 import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
+// Other reports may have to be made first.
+const PATIENCE = 150000;
+
+// `flush` keeps the words of the page; `known` tells which row they lead to from the one that is shown.
 export default {
-  props: { texts: Object, found: Object, person: Object, flush: Function },
+  props: { texts: Object, found: Object, person: Object, flush: Function, known: Function },
   emits: ["changed"],
   data: () => ({ checks: [], accepted: [], name: "", role: "", reason: "", busy: false, fault: "", said: "" }),
   computed: {
@@ -41,9 +45,10 @@ export default {
     },
     async sign() {
       await this.does(async () => {
+        const shown = this.found.n;
         if (!(await this.flush())) throw { message: this.texts.words_not_kept };
-        const body = { name: this.name, role: this.role, accept: this.accepted };
-        await post(`/cases/${this.found.case}/sign`, body);
+        const body = { name: this.name, role: this.role, accept: this.accepted, n: this.known(shown) };
+        await post(`/cases/${this.found.case}/sign`, body, PATIENCE);
         this.said = fill(this.texts.signed_now, { version: this.found.version });
         this.accepted = [];
       });
@@ -87,11 +92,12 @@ export default {
         </form>
         <p v-else class="quiet">{{ texts.no_signer }}</p>
       </template>
-      <form v-else-if="person.mayEdit" class="stack" @submit.prevent="amend">
+      <form v-else-if="person.maySign" class="stack" @submit.prevent="amend">
         <p class="quiet">{{ texts.frozen_words }}</p>
         <label class="field">{{ texts.reason }}<textarea v-model="reason" name="reason" rows="2" minlength="3" maxlength="2000" required></textarea></label>
         <div class="row"><button type="submit" class="plain" :disabled="busy || reason.trim().length < 3">{{ texts.amend }}</button></div>
       </form>
+      <p v-else class="quiet">{{ texts.frozen_words }} {{ texts.no_amender }}</p>
       <p class="bad notice" role="alert" v-if="fault">✘ {{ fault }}</p>
       <p class="good notice" role="status" aria-live="polite">{{ said }}</p>
       <template v-for="one in [...found.signed].reverse()" :key="one.version">

@@ -36,6 +36,9 @@ export default {
       },
     },
   },
+  created() {
+    this.own = new Set();
+  },
   mounted() {
     this.leave = (event) => this.open && event.preventDefault();
     this.hide = () => document.visibilityState === "hidden" && this.flush();
@@ -63,6 +66,11 @@ export default {
       await Promise.all(this.names.filter((name) => ["changed", "failed"].includes(this.fields[name].state)).map(this.save));
       return !this.open;
     },
+    // The row that the case is at when nobody but this page wrote after row `n`: what others wrote was not seen here.
+    known(n) {
+      while (this.own.has(n + 1)) n += 1;
+      return n;
+    },
     async save(name) {
       const field = this.fields[name];
       clearTimeout(field.timer);
@@ -75,6 +83,7 @@ export default {
           field.asked = newEdit({ kind: "describe", field: name, text }, "main", field.n);
         }
         const { change } = await sendEdit(`/cases/${this.found.case}`, field.asked);
+        this.own.add(change.n);
         Object.assign(field, { asked: null, kept: text, n: change.n, saved: true, state: field.text === text ? "kept" : "changed" });
         if (field.state === "changed") this.save(name);
         this.$emit("kept");

@@ -1,0 +1,187 @@
+"""The report of a case as its final reading stands: taken while the case is held, drawn from the slides afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from marrowscope.cases import beside_each_other
+from marrowscope.cells.gallery import read_missing
+from marrowscope.cells.table import REVIEWED, cell_schema
+from marrowscope.differential.result import Differential
+from marrowscope.geometry import Box
+from marrowscope.packs.contract import PackContract
+from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
+from marrowscope.report.content import ReportContent
+from marrowscope.report.signature import COMMENT_FIELDS, EarlierResult, Identifiers, Review, Signature, Work
+from marrowscope.review.case import CaseState
+from marrowscope.review.counted import TYPE_NAMES, CountedSlide
+from marrowscope.review.database import Missing
+from marrowscope.review.edits import CASE_NUMBER, CONCLUSION, EARLIER_CASE, IDENTIFIERS
+from marrowscope.review.reading import SlideState
+from marrowscope.review.reviewed import reviewed_contract, slide_tally
+from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.slides import overview
+
+
+def review_of(workstation: Workstation, state: CaseState, signature: Signature | None) -> Review:
+    """What people added to a case.
+
+    Raises ``DataError`` for a date that is none, ``Refused`` for an earlier case that cannot stand beside it.
+    """
+    done = workstation.looked(state, state.final)
+    titles = {heading.lower().replace(" ", "_"): heading for heading in COMMENT_FIELDS}
+    return Review(
+        work=Work(done.cells, done.looked, done.retyped, done.added, done.deleted, done.unsure),
+        signature=signature,
+        comments={
+            heading: state.words[field] for field, heading in titles.items() if state.words.get(field, "").strip()
+        },
+        conclusion=state.words.get(CONCLUSION, ""),
+        identifiers=Identifiers.from_texts({name: state.words.get(name, "") for name in IDENTIFIERS}),
+        earlier=_earlier(workstation, state),
+        observers=state.observers,
+        case_sha256=state.origin,
+    )
+
+
+def _earlier(workstation: Workstation, state: CaseState) -> EarlierResult | None:
+    """What was signed last of the earlier case, as it is frozen.
+
+    It is read from the database alone: to open that case here, while this one is held, would let two cases that name
+    each other wait for each other for good. And what nobody has signed is no result.
+    """
+    text = state.words.get(EARLIER_CASE, "").strip()
+    if not text:
+        return None
+    if not CASE_NUMBER.fullmatch(text):
+        raise Refused("the earlier case is no number of a case: choose one of the list, or none")
+    number = int(text)
+    if number == state.number:
+        raise Refused("a case is not its own earlier one: choose another earlier case, or none")
+    try:
+        workstation.log.head(number)
+    except Missing:
+        raise Refused(f"there is no earlier case {number}: choose one of the list, or none") from None
+    entries = workstation.log.since(number)
+    signed = [entry for entry in entries if entry.kind == "sign"]
+    if not signed:
+        raise Refused(f"the earlier case {number} is not signed: sign it first, or choose another one, or none")
+    document = workstation.log.document(number, signed[-1].content["version"], "differential.json")
+    try:
+        differential = Differential.model_validate_json(document.content if document else b"")
+    except ValidationError:
+        raise Refused(f"the signed differential of the earlier case {number} cannot be read: choose none") from None
+    return EarlierResult.of(differential, entries[0].content["title"], datetime.fromisoformat(signed[-1].at).date())
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The report of a case, and of each of its slides: a case of one slide is that slide."""
+
+    case: ReportContent
+    slides: tuple[tuple[ReportContent, Path | None], ...]
+    """With the file of each slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """All of a case that its report needs and that an edit could change, copied while the case was held."""
+
+    title: str
+    contract: PackContract
+    differential: Differential
+    review: Review
+    slides: tuple[tuple[CountedSlide, pl.DataFrame], ...]
+    """With the cells of each as people left them."""
+
+
+def take(workstation: Workstation, state: CaseState, signature: Signature | None = None) -> Taken:
+    """To be called while the case is held; takes no pixel. Raises as :func:`review_of` does."""
+    reading = state.readings[state.final]
+    review = review_of(workstation, state, signature)
+    slides = [workstation.counted(slide) for slide in state.slides]
+    states = [reading.slides[slide.number] for slide in state.slides]
+    counts = [slide_tally(one, slide.cells).counts for one, slide in zip(states, slides, strict=True)]
+    total = {name: sum(part.get(name, 0) for part in counts) for name in TYPE_NAMES}
+    done = workstation.looked(state, state.final)
+    contract = reviewed_contract(slides[0].pack.contract, total, complete=done.looked == done.cells > 0)
+    cells = [reviewed_cells(slide, one, contract) for slide, one in zip(slides, states, strict=True)]
+    differential = workstation.differential(state.number, state.final)
+    return Taken(state.title, contract, differential, review, tuple(zip(slides, cells, strict=True)))
+
+
+def draw(taken: Taken) -> Contents:
+    """The reports, with pictures of the slides. Raises ``ReviewError`` where a slide is not found."""
+    contents = [_slide_content(taken, slide, cells) for slide, cells in taken.slides]
+    case = contents[0] if len(contents) == 1 else beside_each_other(taken.title, contents, taken.differential)
+    files = [slide.slide.path for slide, _ in taken.slides]
+    return Contents(case, tuple(zip(contents, files, strict=True)))
+
+
+def _slide_content(taken: Taken, counted: CountedSlide, cells: pl.DataFrame) -> ReportContent:
+    slide, pack = counted.slide, counted.pack
+    spacing, side = pack.contract.cell_pictures
+    picture, downsample = overview(slide, OVERVIEW_PIXELS)
+    return ReportContent(
+        slide=slide_facts(slide, counted.label, str(counted.run.get("spacing_source", "file"))),
+        pack=taken.contract,
+        pack_sha256=pack.sha256,
+        differential=taken.differential,
+        cells=cells,
+        finding=counted.finding,
+        overview=picture,
+        overview_downsample=downsample,
+        crops=read_missing(slide, cells, {}, spacing, side),
+        crop_spacing=spacing,
+        run=counted.run,
+        quality=tuple(counted.run.get("quality", ())),
+        fields=tuple(Box(*corners) for corners in counted.run.get("fields", ())),
+        card=pack.card,
+        review=taken.review,
+    )
+
+
+def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContract) -> pl.DataFrame:
+    """The cells of a slide as people left them, in the schema of ``cells.parquet``.
+
+    A cell that was looked at has certainty 1 and the flag ``reviewed``, and is not unsure any more; an added one has
+    no probabilities, score 1 and field -1.
+    """
+    frame, added = counted.frame, len(state) - state.counted
+    schema = cell_schema(contract.classes)
+    given = np.flatnonzero(state.looked)
+    frame = frame.with_columns(pl.lit(0.0, pl.Float32).alias(name) for name in schema if name not in frame.columns)
+    if added:
+        blank: dict[str, Any] = {name: [0.0] * added for name in schema if name.startswith("p_")}
+        rows = {
+            "cell_id": list(range(state.counted, len(state))),
+            **{name: [0.0] * added for name in ("x0", "y0", "x1", "y1")},
+            "score": [1.0] * added,
+            "type": [""] * added,
+            "certainty": [1.0] * added,
+            "anomaly": [None] * added,
+            "region": ["added"] * added,
+            "field": [-1] * added,
+            "flags": [[] for _ in range(added)],
+            **blank,
+        }
+        frame = pl.concat([frame.select(*schema), pl.DataFrame(rows, schema=schema)])
+    looked = pl.Series(np.isin(np.arange(len(state)), given))
+    flags = pl.col("flags").list.set_difference(pl.lit(["unsure", REVIEWED])).list.concat([pl.lit(REVIEWED)])
+    boxes = {name: state.boxes[:, column] for column, name in enumerate(("x0", "y0", "x1", "y1"))}
+    return (
+        frame.select(*schema)
+        .with_columns(type=pl.Series([TYPE_NAMES[code] for code in state.types], dtype=pl.String), **boxes)
+        .with_columns(
+            certainty=pl.when(looked).then(1.0).otherwise(pl.col("certainty")).cast(pl.Float32),
+            flags=pl.when(looked).then(flags).otherwise(pl.col("flags")),
+        )
+        .filter(pl.Series(~state.removed))
+    )
