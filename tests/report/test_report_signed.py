@@ -59,18 +59,18 @@ def test_the_head_says_who_signed_before_any_number(outputs):
 def test_the_statement_tells_what_nobody_looked_at(signed_content):
     words = work_words(signed_content.review.work)
     assert words == (
-        "312 of 520 cells were looked at one by one; 41 were given another type, 3 that the program had missed were "
+        "312 of 520 cells were looked at by a person; 41 were given another type, 3 that the program had missed were "
         "added and 2 were deleted. The other 208 cells have the type that the pack gave. 17 cells are still unsure."
     )
     assert work_words(Work(cells=520, looked_at=520)) == (
-        "All of the 520 cells were looked at one by one. No cell is left unsure."
+        "All of the 520 cells were looked at by a person. No cell is left unsure."
     )
     assert work_words(Work(cells=2, looked_at=0, unsure=1)) == (
-        "None of the 2 cells was looked at one by one. The other 2 cells have the type that the pack gave. "
+        "None of the 2 cells was looked at by a person. The other 2 cells have the type that the pack gave. "
         "1 cell is still unsure."
     )
     assert work_words(Work(cells=9, looked_at=8, deleted=1)).startswith(
-        "8 of 9 cells were looked at one by one; 1 was deleted. The other 1 cell has the type"
+        "8 of 9 cells were looked at by a person; 1 was deleted. The other 1 cell has the type"
     )
 
 

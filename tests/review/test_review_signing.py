@@ -22,7 +22,7 @@ from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Descr
 from marrowscope.review.signing import ALWAYS, Rendered, checks, preview, sign
 from marrowscope.review.workstation import Refused, Workstation
 
-PASSED = frozenset({"cells", "anomalous", "conclusion"})
+PASSED = frozenset({"cells", "anomalous", "conclusion", "looked"})
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def test_what_must_be_settled_cannot_be_passed_over(workstation: Workstation, ca
 def test_what_is_only_asked_for_is_passed_over_by_name(workstation: Workstation, case: int) -> None:
     assert met(workstation, case)["cells"] is False
     with pytest.raises(Refused, match="ICSH asks for 300"):
-        sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"conclusion"}))
+        sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"conclusion", "looked"}))
     with pytest.raises(Refused, match="no conclusion"):
-        sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"cells"}))
+        sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"cells", "looked"}))
     workstation.edit(case, "ann", "main", Describe(field="conclusion", text="Reactive."))
-    entry = sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"cells"})).entry
-    assert entry.content["passed_over"] == ["cells"]
+    entry = sign(workstation, case, "ann", "Ann", "haematologist", frozenset({"cells", "looked"})).entry
+    assert entry.content["passed_over"] == ["cells", "looked"]
 
 
 def test_a_signed_case_is_frozen_with_all_its_files(workstation: Workstation, case: int) -> None:

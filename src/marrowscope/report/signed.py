@@ -109,11 +109,11 @@ def work_words(work: Work) -> str:
     """What the person did, and what nobody did: a count in which few cells were looked at is mostly the pack's."""
     if work.looked_at == work.cells:
         looked = "All of the" if work.cells != 1 else "The"
-        looked += f" {_cells(work.cells)} {_were(work.cells)} looked at one by one"
+        looked += f" {_cells(work.cells)} {_were(work.cells)} looked at by a person"
     elif work.looked_at:
-        looked = f"{whole(work.looked_at)} of {_cells(work.cells)} {_were(work.looked_at)} looked at one by one"
+        looked = f"{whole(work.looked_at)} of {_cells(work.cells)} {_were(work.looked_at)} looked at by a person"
     else:
-        looked = f"None of the {_cells(work.cells)} was looked at one by one"
+        looked = f"None of the {_cells(work.cells)} was looked at by a person"
     parts = [looked]
     if work.retyped:
         parts.append(f"{whole(work.retyped)} {_were(work.retyped)} given another type")

@@ -74,7 +74,15 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             False,
             f"{done.anomalous:,} anomalous cells were not looked at."
             if done.anomalous
-            else "All anomalous cells were looked at.",
+            else "No anomalous cell is left.",
+        ),
+        Check(
+            "looked",
+            done.looked == done.cells,
+            False,
+            "All cells were looked at."
+            if done.looked == done.cells
+            else f"{done.looked:,} of {done.cells:,} cells were looked at; the others have the type that the pack gave.",
         ),
         Check(
             "conclusion",
