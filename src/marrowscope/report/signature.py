@@ -34,7 +34,8 @@ class Signature:
 
     ``at`` is the moment of signing, UTC. ``log_sha256`` is the hash of the last edit in the case's log at that moment:
     with it anybody can check that the log was not changed afterwards. ``reason`` says why the version before was
-    amended. ``account`` is the login of who signed, beside the name as it was typed; empty where nobody logs in. Raises ``ValueError`` when a part is missing or contradicts another.
+    amended. ``account`` is the login of who signed, beside the name as it was typed; empty where nobody logs in. Raises
+    ``ValueError`` when a part is missing or contradicts another.
     """
 
     name: str
@@ -162,8 +163,8 @@ class Review:
     """All that a person added to a report; without a signature it is a draft, and every output says so.
 
     ``comments`` maps headings of :data:`COMMENT_FIELDS` to text of any number of lines. ``observers`` are those who
-    read the cells beside the one who signs. ``case_sha256`` is the same for all versions of a case and of no other case.
-    Raises ``ValueError`` for a heading that no report has.
+    read the cells beside the one who signs. ``case_sha256`` is the same for all versions of a case, and of that case
+    alone. Raises ``ValueError`` for a heading that no report has.
     """
 
     work: Work

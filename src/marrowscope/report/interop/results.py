@@ -165,7 +165,9 @@ def comments(content: ReportContent) -> tuple[tuple[Code, str], ...]:
 def identities(content: ReportContent) -> Callable[[str], UUID]:
     """UUIDs of the parts of the report by name: the same for equal reports, others for the next version.
 
-    Only ``order`` is the same for all versions of a reviewed case, so that a receiver finds what an amendment amends. They are made of a hash of all that the report says, so that they tell nobody the name of a slide or of a person.
+    Only ``order`` is the same for all versions of a reviewed case, so that a receiver finds what an amendment amends.
+    They are made of hashes, of all that the report says or of the case, so that they tell nobody the name of a slide or
+    of a person.
     """
     parts = (content.slide.label, content.case, content.pack_sha256, content.differential, content.review)
     state = hashlib.sha256("\n".join(map(repr, parts)).encode(errors="replace")).hexdigest()
