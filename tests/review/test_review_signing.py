@@ -47,6 +47,13 @@ def make_unsure(workstation: Workstation, case: int, cell: int) -> None:
         workstation.counted(state.slides[0]).cells.flags[cell] |= FLAG_BITS["unsure"]
 
 
+def another(workstation: Workstation) -> int:
+    """A second case, of one of the smears."""
+    opened = workstation.open_case("ann", "another", [workstation.root / "smear-3"])
+    assert opened is not None
+    return opened
+
+
 def met(workstation: Workstation, case: int) -> dict[str, bool]:
     with workstation.case(case) as state:
         return {check.code: check.met for check in checks(workstation, state)}
@@ -211,7 +218,7 @@ def test_an_amendment_is_matched_with_what_it_amends_and_names_the_account(works
     signed(workstation, case)
     workstation.edit(case, "ann", "main", Amend(reason="the wrong patient"))
     signed(workstation, case)
-    other = workstation.heads()[1].case
+    other = another(workstation)
     with workstation.case(other) as state:
         rows = {slide.number: list(range(slide.cells)) for slide in state.slides}
     workstation.edit(other, "local", "main", Confirm(cells=rows))
@@ -255,13 +262,11 @@ def test_a_case_whose_log_was_changed_is_not_signed(workstation: Workstation, ca
     with workstation.case(case) as state:
         last = state.n
     with workstation.log.engine.begin() as connection:
-        for trigger in (
-            connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
-        ):
+        triggers = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
+        for trigger in triggers:
             connection.execute(text(f"DROP TRIGGER {trigger}"))
-        connection.execute(
-            text("UPDATE log SET actor = 'eve' WHERE case_id = :case AND n = :n"), {"case": case, "n": last}
-        )
+        change = text("UPDATE log SET actor = 'eve' WHERE case_id = :case AND n = :n")
+        connection.execute(change, {"case": case, "n": last})
     with pytest.raises(Refused, match=f"not signed: row {last} of the log was changed"):
         signed(workstation, case)
 
@@ -269,7 +274,7 @@ def test_a_case_whose_log_was_changed_is_not_signed(workstation: Workstation, ca
 def test_an_earlier_case_is_a_signed_one_and_two_that_name_each_other_do_not_wait(
     workstation: Workstation, case: int
 ) -> None:
-    other = workstation.heads()[1].case
+    other = another(workstation)
 
     def earlier(of: int, number: str) -> None:
         workstation.edit(of, "ann", "main", Describe(field="earlier_case", text=number))

@@ -64,7 +64,7 @@ def entry_view(entry: Entry) -> dict[str, Any]:
         "actor": entry.actor,
         "reading": entry.reading,
         "kind": entry.kind,
-        "payload": entry.content,
+        "payload": {name: value for name, value in entry.content.items() if name != "key"},
         "hash": entry.hash,
     }
 
