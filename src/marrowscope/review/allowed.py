@@ -86,7 +86,8 @@ def allowed(
             return edit.payload()
         case Finish():
             if reading != blind(actor) or actor not in state.observers:
-                raise Refused("only an observer finishes a reading, the own one")
+                theirs = reading in map(blind, state.observers)
+                raise (Hidden if theirs else Refused)("only an observer finishes a reading, the own one")
             if actor in state.finished:
                 raise Refused("this reading is finished")
             return {}

@@ -82,7 +82,7 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             False,
             "All cells were looked at."
             if done.looked == done.cells
-            else f"{done.looked:,} of {done.cells:,} cells were looked at; the others are called as the pack called them.",
+            else f"{done.looked:,} of {done.cells:,} cells were looked at; the others are as the pack called them.",
         ),
         Check(
             "conclusion",

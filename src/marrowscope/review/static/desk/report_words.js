@@ -10,6 +10,10 @@ const AGAIN = 5000;
 // state: kept, changed, saving, failed (tried again), refused (not tried again), conflict (`theirs` stands against it).
 const fresh = (text, n) => ({ text, kept: text, n, state: "kept", saved: false, words: "", theirs: "", timer: 0, asked: null });
 
+// Words that are not kept yet outlive a page that is loaded anew, in this tab alone and until they are kept.
+const place = (number, name) => `marrowscope words ${number} ${name}`;
+const drafted = (number, name) => JSON.parse(sessionStorage.getItem(place(number, name)) ?? "null");
+
 export default {
   props: { texts: Object, found: Object, comments: Array, identifiers: Array, days: Array, others: Array, locked: Boolean },
   emits: ["kept"],
@@ -30,7 +34,7 @@ export default {
         for (const name of this.names) {
           const text = this.found.words[name] ?? "";
           const field = this.fields[name];
-          if (!field) this.fields[name] = fresh(text, this.found.n);
+          if (!field) this.fields[name] = this.begun(name, text);
           else if (field.state === "kept") Object.assign(field, { text, kept: text, n: this.found.n });
         }
       },
@@ -52,8 +56,23 @@ export default {
   },
   methods: {
     fill,
+    begun(name, text) {
+      const field = fresh(text, this.found.n);
+      const draft = this.locked ? null : drafted(this.found.case, name);
+      if (draft && draft.text !== text) {
+        Object.assign(field, { text: draft.text, n: draft.n, state: "changed" });
+        field.timer = setTimeout(() => this.save(name), PAUSE);
+      }
+      return field;
+    },
+    draft(name) {
+      const { text, kept, n } = this.fields[name];
+      if (text === kept) sessionStorage.removeItem(place(this.found.case, name));
+      else sessionStorage.setItem(place(this.found.case, name), JSON.stringify({ text, n }));
+    },
     typed(name) {
       const field = this.fields[name];
+      this.draft(name);
       if (field.state !== "conflict" && field.state !== "saving") field.state = field.text === field.kept ? "kept" : "changed";
       clearTimeout(field.timer);
       if (field.state === "changed") field.timer = setTimeout(() => this.save(name), PAUSE);
@@ -85,6 +104,7 @@ export default {
         const { change } = await sendEdit(`/cases/${this.found.case}`, field.asked);
         this.own.add(change.n);
         Object.assign(field, { asked: null, kept: text, n: change.n, saved: true, state: field.text === text ? "kept" : "changed" });
+        this.draft(name);
         if (field.state === "changed") this.save(name);
         this.$emit("kept");
       } catch (error) {
@@ -114,6 +134,7 @@ export default {
     useTheirs(name) {
       const field = this.fields[name];
       Object.assign(field, { text: field.theirs, kept: field.theirs, state: "kept", words: "" });
+      this.draft(name);
     },
     said(name) {
       const field = this.fields[name];
