@@ -82,7 +82,7 @@ export default {
     },
     // Everything that can be kept now; whether nothing is open after that.
     async flush() {
-      await Promise.all(this.names.filter((name) => ["changed", "failed"].includes(this.fields[name].state)).map(this.save));
+      await Promise.all(this.names.filter((name) => ["changed", "failed", "saving"].includes(this.fields[name].state)).map(this.save));
       return !this.open;
     },
     // The row that the case is at when nobody but this page wrote after row `n`: what others wrote was not seen here.
@@ -90,10 +90,15 @@ export default {
       while (this.own.has(n + 1)) n += 1;
       return n;
     },
-    async save(name) {
+    // One question at a time a field: who asks while it is being kept waits for that.
+    save(name) {
       const field = this.fields[name];
       clearTimeout(field.timer);
-      if (field.state === "saving") return;
+      if (field.state !== "saving") field.work = this.send(name);
+      return field.work;
+    },
+    async send(name) {
+      const field = this.fields[name];
       const text = field.text;
       Object.assign(field, { state: "saving", words: "" });
       try {
