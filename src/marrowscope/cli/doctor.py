@@ -24,6 +24,7 @@ from marrowscope.packs.loading import known_packs, load_pack, load_pack_folder
 
 MODULES = {
     "opencv-python-headless": "cv2",
+    "argon2-cffi": "argon2",
     "openslide-python": "openslide",
     "openslide-bin": "openslide_bin",
     "pillow": "PIL",

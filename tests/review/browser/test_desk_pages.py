@@ -96,7 +96,8 @@ def test_words_are_kept_and_a_signed_case_is_frozen_until_amended(page: Page, se
         page.wait_for_timeout(200)
     assert asked(page, served, "/cases/1")["words"]["conclusion"] == "Normal marrow."
     served_words = {"edit": {"kind": "describe", "field": "dysplasia", "text": "Theirs"}}
-    page.reload()  # a page of a server that was started anew loads itself again: be sure that it has
+    page.wait_for_timeout(3000)  # a page of a server that was started anew loads itself again, at a time of its own
+    page.goto(f"{served.url}cases/1/report", wait_until="load")
     page.wait_for_function("document.querySelector('[name=conclusion]')?.value === 'Normal marrow.'")
 
     cells = {str(one["slide"]): list(range(one["cells"])) for one in asked(page, served, "/cases/1")["slides"]}

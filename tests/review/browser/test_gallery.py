@@ -165,8 +165,8 @@ def test_what_another_person_changed_meanwhile_is_said_and_stands(page: Page, se
     before = now(page, served)
     other = open_workstation(served.root)
     other.edit(1, "ben", "main", Retype(cells={slide: [cell]}, to="osteoclast"))
-    page.unroute("**/changes?*")
     page.keyboard.press("k")
+    page.unroute("**/changes?*")
     alert = page.get_by_role("alert")
     alert.wait_for()
     told = alert.text_content() or ""
