@@ -35,10 +35,10 @@ from marrowscope.review.database import StorageError
 
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
+"""The field of a small form; uploads and everything else send the header."""
+
 BACKGROUND_HEADER = "x-background"
 """A page that asks by itself whether anything is new sends this: nobody is at work, so the session is not prolonged."""
-
-"""The field of a small form; uploads and everything else send the header."""
 
 CHECK_SECONDS = 5.0
 """How long a websocket may outlive its session."""
