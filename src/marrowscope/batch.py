@@ -169,6 +169,7 @@ def count_file(
             content = count_slide(
                 slide, pack, options, label=label, spacing_source=source, checkpoint=checkpoint, progress=progress
             )
+        content = replace(content, run={**content.run, "fingerprint": asked})
         progress("writing the report", 0.0, "")
         before_report = perf_counter()
         clear(folder)

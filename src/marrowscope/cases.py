@@ -177,8 +177,10 @@ def beside_each_other(name: str, smears: Sequence[ReportContent], differential: 
 
 
 def _run(smears: Sequence[ReportContent]) -> dict[str, Any]:
-    """What the runs of the smears share, and the time of the last."""
+    """What the runs of the smears share, the fingerprints of all, and the time of the last."""
     shared = {key: smears[0].run[key] for key in ("versions", "pack", "options") if key in smears[0].run}
+    if all("fingerprint" in smear.run for smear in smears):
+        shared["fingerprints"] = sorted(str(smear.run["fingerprint"]) for smear in smears)
     times = [smear.run["time"] for smear in smears if "time" in smear.run]
     return shared | ({"time": max(times, key=datetime.fromisoformat)} if times else {})
 

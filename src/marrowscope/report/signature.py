@@ -163,7 +163,8 @@ class Review:
     """All that a person added to a report; without a signature it is a draft, and every output says so.
 
     ``comments`` maps headings of :data:`COMMENT_FIELDS` to text of any number of lines. ``observers`` are those who
-    read the cells beside the one who signs. ``case_sha256`` is the same for all versions of a case, and of no other.
+    read the cells beside the one who signs. ``case_sha256`` is the same for all versions of a case, and of no other:
+    the number of its order is made of it. Without one it is made of the counts, so that their own reports have the same.
     Raises ``ValueError`` for a heading that no report has.
     """
 

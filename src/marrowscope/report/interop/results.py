@@ -165,17 +165,27 @@ def comments(content: ReportContent) -> tuple[tuple[Code, str], ...]:
 def identities(content: ReportContent) -> Callable[[str], UUID]:
     """UUIDs of the parts of the report by name: the same for equal reports, others for the next version.
 
-    Only ``order`` is the same for all versions of a reviewed case, so that a receiver finds what an amendment amends.
-    They are made of a hash of all that the report says, so that they tell nobody the name of a slide or of a person.
+    Only ``order`` is the same for the report of a count and all versions of its review, so that a receiver finds what a
+    final report or an amendment replaces. They are made of a hash of all that the report says, ``order`` of the
+    fingerprints of the counts, so that they tell nobody the name of a slide or of a person.
     """
     parts = (content.slide.label, content.case, content.pack_sha256, content.differential, content.review)
     state = hashlib.sha256("\n".join(map(repr, parts)).encode(errors="replace")).hexdigest()
-    case = content.review.case_sha256 if content.review else ""
+    order = _order(content) or f"report/{state}/order"
 
     def named(part: str) -> UUID:
-        return uuid5(NAMESPACE, f"case/{case}/{part}" if case and part == "order" else f"report/{state}/{part}")
+        return uuid5(NAMESPACE, order if part == "order" else f"report/{state}/{part}")
 
     return named
+
+
+def _order(content: ReportContent) -> str:
+    """What the number of the order is made of; empty where a report knows neither its case nor its counts."""
+    if content.review and content.review.case_sha256:
+        return f"case/{content.review.case_sha256}/order"
+    one = content.run.get("fingerprint")
+    counts = content.run.get("fingerprints") or ([one] if one else [])
+    return f"counts/{hashlib.sha256(' '.join(counts).encode()).hexdigest()}/order" if counts else ""
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
