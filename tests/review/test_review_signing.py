@@ -15,12 +15,15 @@ from pypdf import PdfReader
 from sqlalchemy import text
 
 from marrowscope.cells.table import cell_schema
+from marrowscope.report.interop.hl7 import hl7_message
+from marrowscope.review.case import Signed
 from marrowscope.review.chain import Entry
-from marrowscope.review.contents import Contents, Taken, draw, review_of, take
+from marrowscope.review.contents import Contents, Taken, draw, ordered_by, review_of, take
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Retype
 from marrowscope.review.signing import ALWAYS, Rendered, checks, preview, sign
 from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.stored import read_content
 
 PASSED = frozenset({"cells", "anomalous", "conclusion", "looked"})
 
@@ -225,6 +228,11 @@ def test_an_amendment_is_matched_with_what_it_amends_and_names_the_account(works
     sign(workstation, other, "local", "Ann Other", "haematologist", PASSED)
     first, second, third = (content(workstation, *which, "report.hl7") for which in ((case, 1), (case, 2), (other, 1)))
     assert filler(first) == filler(second) != filler(third)
+    with workstation.case(other) as state:
+        counted = workstation.counted(state.slides[0])
+    preliminary = read_content(counted.folder, counted.slide, counted.pack)
+    assert preliminary is not None
+    assert filler(hl7_message(preliminary)) == filler(third), "the final report replaces the one of the count"
     assert len({message.split("|")[9] for message in (first, second, third)}) == 3
     assert "Signed with the account ann" in first
     assert "Signed with the account" not in third
@@ -235,6 +243,16 @@ def test_an_amendment_is_matched_with_what_it_amends_and_names_the_account(works
     assert numbers[0] == numbers[1] != numbers[2]
     assert len({bundle["identifier"]["value"] for bundle in bundles}) == 3
     assert bundles[0]["entry"][0]["resource"]["resultsInterpreter"][0]["identifier"] == {"value": "ann"}
+
+
+def test_two_cases_of_the_same_slides_never_replace_each_other_nor_does_an_order_change(
+    workstation: Workstation, case: int
+) -> None:
+    first, twin = another(workstation), another(workstation)
+    with workstation.case(first) as one, workstation.case(twin) as other:
+        assert (ordered_by(workstation, one), ordered_by(workstation, other)) == ("count", "case")
+        one.signed.append(Signed(1, one.n, "", "ann", {"version": 1}))  # of before orders were those of the count
+        assert ordered_by(workstation, one) == "case"
 
 
 def test_people_work_on_while_a_report_is_made(

@@ -20,7 +20,8 @@ from marrowscope.review.edits import (
     Redo,
     Undo,
 )
-from marrowscope.review.reading import Reading
+from marrowscope.review.reading import Reading, Refusal
+from marrowscope.review.settling import settling
 
 People = Callable[[], set[str]]
 """Who may be an observer."""
@@ -97,6 +98,8 @@ def allowed(
             of = view.may_undo(actor)
             if of is None:
                 raise Refused("there is nothing to take back")
+            if other := view.agreed_to(of):
+                raise Refused(f"{other} has agreed to what you proposed: a third person can change it")
             return {"of": of}
         case Redo():
             of = view.may_redo(actor)
@@ -105,7 +108,13 @@ def allowed(
             if refusal := view.refuse_redo(actor):
                 raise (Conflict if refusal.conflict else Refused)(refusal.words)
             return {"of": of}
-    return _checked_cells(view, edit, actor, known_n)
+    payload = _checked_cells(view, edit, actor, known_n)
+    if reading != ADJUDICATED:
+        return payload
+    found = settling(state, view, edit.kind, payload, actor, people_log_in=people is not None)
+    if isinstance(found, Refusal):
+        raise Refused(found.words)
+    return found
 
 
 def _may_edit(state: CaseState, actor: str, reading: str) -> Reading:

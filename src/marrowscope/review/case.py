@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from marrowscope.review.adjudicating import adjudicated
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays
-from marrowscope.review.reading import Reading, SlideState, Touched, adjudicated
+from marrowscope.review.reading import Reading
+from marrowscope.review.slide_state import SlideState, Touched
 
 MAIN = "main"
 ADJUDICATED = "adjudicated"
@@ -127,7 +129,7 @@ class CaseState:
                 self.finished.add(entry.actor)
                 if not self.read_blind:
                     one, other = (self.readings[blind(observer)] for observer in self.observers)
-                    self.readings[ADJUDICATED] = adjudicated(one, other)
+                    self.readings[ADJUDICATED] = adjudicated(one, other, self.observers)
             case "sign":
                 self.signed.append(Signed(payload["version"], entry.n, entry.at, entry.actor, payload))
                 self.amending = None

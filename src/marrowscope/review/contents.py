@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -20,12 +21,12 @@ from marrowscope.packs.contract import PackContract
 from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
 from marrowscope.report.content import ReportContent
 from marrowscope.report.signature import COMMENT_FIELDS, EarlierResult, Identifiers, Review, Signature, Work
-from marrowscope.review.case import CaseState
+from marrowscope.review.case import CaseState, SlideOfCase
 from marrowscope.review.counted import TYPE_NAMES, CountedSlide
 from marrowscope.review.database import Missing
 from marrowscope.review.edits import CASE_NUMBER, CONCLUSION, EARLIER_CASE, IDENTIFIERS
-from marrowscope.review.reading import SlideState
 from marrowscope.review.reviewed import reviewed_contract, slide_tally
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Refused, Workstation
 from marrowscope.slides import overview
 
@@ -47,8 +48,28 @@ def review_of(workstation: Workstation, state: CaseState, signature: Signature |
         identifiers=Identifiers.from_texts({name: state.words.get(name, "") for name in IDENTIFIERS}),
         earlier=_earlier(workstation, state),
         observers=state.observers,
-        case_sha256=state.origin,
+        case_sha256=state.origin if ordered_by(workstation, state) == "case" else "",
     )
+
+
+def ordered_by(workstation: Workstation, state: CaseState) -> Literal["case", "count"]:
+    """What the number of the order of a case's reports is made of; the same for all its versions.
+
+    The count, so that the signed report replaces the one of the count in a receiver. The case itself, where an earlier
+    version was signed so, where the counts are of before there were fingerprints, and where an earlier case has the
+    same slides by the same pack: two signed cases never replace each other.
+    """
+    if state.signed:
+        return "count" if state.signed[0].content.get("order") == "count" else "case"
+    mine = _counts(state.slides)
+    others = workstation.slides().items()
+    twin = any(number < state.number and _counts(slides) == mine for number, slides in others)
+    known = all("fingerprint" in workstation.counted(slide).run for slide in state.slides)
+    return "count" if known and not twin else "case"
+
+
+def _counts(slides: Sequence[SlideOfCase]) -> set[tuple[str, str]]:
+    return {(slide.slide_sha256, slide.pack_sha256) for slide in slides}
 
 
 def _earlier(workstation: Workstation, state: CaseState) -> EarlierResult | None:
@@ -152,7 +173,7 @@ def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContr
     """The cells of a slide as people left them, in the schema of ``cells.parquet``.
 
     A cell that was looked at has certainty 1 and the flag ``reviewed``, and is not unsure any more; an added one has
-    no probabilities, score 1 and field -1.
+    no probabilities, score 1 and field -1. One that two observers differ about is left out until it is settled.
     """
     frame, added = counted.frame, len(state) - state.counted
     schema = cell_schema(contract.classes)
@@ -183,5 +204,5 @@ def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContr
             certainty=pl.when(looked).then(1.0).otherwise(pl.col("certainty")).cast(pl.Float32),
             flags=pl.when(looked).then(flags).otherwise(pl.col("flags")),
         )
-        .filter(pl.Series(~state.removed))
+        .filter(pl.Series(~state.removed & ~state.unsettled))
     )

@@ -17,6 +17,7 @@ import polars as pl
 from marrowscope.errors import MarrowscopeError
 from marrowscope.review.case import SlideOfCase
 from marrowscope.review.log import Head, Last
+from marrowscope.review.steps import Observed
 from marrowscope.review.workstation import Workstation
 from marrowscope.runs import read_run
 
@@ -28,8 +29,11 @@ DECIDED = ("above", "not decided")
 class Row:
     """One case in the list.
 
-    ``flags``: number of flags by verdict of :data:`DECIDED`; ``quality``: notes of the count; ``unsure`` cells left to
-    look at and ``looked`` at share (0..1), None where only the cells could tell; ``fault``: why it cannot be opened.
+    ``flags``: number of flags by verdict of :data:`DECIDED`; ``of_count``: they are those of the count, and people have
+    worked on the case since; ``quality``: notes of the count; ``unsure`` cells left to look at and ``looked`` at share
+    (0..1), None where only the cells could tell; ``fault``: why it cannot be opened. ``observers`` who read it blind,
+    those of them who have ``finished``, and differences left to settle: ``differing``, None where only the cells could
+    tell.
     """
 
     case: int
@@ -39,6 +43,7 @@ class Row:
     slides: tuple[str, ...]
     cells: int
     flags: Mapping[str, int]
+    of_count: bool
     quality: tuple[str, ...]
     unsure: int | None
     looked: float | None
@@ -46,6 +51,9 @@ class Row:
     last_actor: str
     fault: str | None
     phantom: bool
+    observers: tuple[str, ...]
+    finished: tuple[str, ...]
+    differing: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +71,37 @@ class _Broken:
     words: str
 
 
+_Stamps = tuple[tuple[int, int] | None, ...]
+"""When the files of a folder were written, and how large they are."""
+
+
 class Listing:
     """Lists the cases of a workstation; what files tell is kept until they change."""
 
     def __init__(self, workstation: Workstation) -> None:
         self._workstation = workstation
-        self._kept: dict[Path, tuple[tuple[tuple[int, int] | None, ...], _Counted | _Broken]] = {}
+        self._kept: dict[Path, tuple[_Stamps, _Counted | _Broken]] = {}
+        self._kept_pooled: dict[Path, tuple[_Stamps, Mapping[str, str] | None]] = {}
 
     def rows(self) -> list[Row]:
         """All cases, in the order in which they were opened."""
         titles, slides = self._workstation.titles(), self._workstation.slides()
         last = self._workstation.log.lasts()
+        observed: dict[int, Observed] = {}
+        for entry in self._workstation.log.of_observers():
+            observed.setdefault(entry.case, Observed()).take(entry)
         return [
-            self._row(head, titles[head.case][0], slides.get(head.case, ()), last[head.case])
+            self._row(
+                head,
+                titles[head.case][0],
+                slides.get(head.case, ()),
+                last[head.case],
+                observed.get(head.case, Observed()),
+            )
             for head in self._workstation.heads()
         ]
 
-    def _row(self, head: Head, title: str, slides: Sequence[SlideOfCase], last: Last) -> Row:
+    def _row(self, head: Head, title: str, slides: Sequence[SlideOfCase], last: Last, observed: Observed) -> Row:
         counted = [self._counted(slide) for slide in slides]
         good = [one for one in counted if isinstance(one, _Counted)]
         faults = [one.words for one in counted if isinstance(one, _Broken)]
@@ -88,11 +110,14 @@ class Listing:
             verdicts = {code: verdict for one in reversed(good) for code, verdict in one.verdicts.items()}
         unsure: int | None = None
         looked: float | None = None
+        differing: int | None = None
+        of_count = head.status != "counted"
         if head.status == "counted":
             unsure, looked = sum(one.unsure for one in good), 0.0
         try:
-            if (now := self._workstation.in_memory(head.case)) is not None:
+            if (now := self._workstation.in_memory(head.case, head.n)) is not None:
                 done, differential = now
+                of_count, differing = False, done.differing
                 unsure, looked = done.unsure, done.looked / done.cells if done.cells else 0.0
                 verdicts = {flag.code: flag.verdict for flag in differential.flags}
         except MarrowscopeError as error:
@@ -105,6 +130,7 @@ class Listing:
             slides=tuple(slide.label for slide in slides),
             cells=sum(slide.cells for slide in slides),
             flags={verdict: sum(found == verdict for found in verdicts.values()) for verdict in DECIDED},
+            of_count=of_count and bool(verdicts),
             quality=tuple(dict.fromkeys(note for one in good for note in one.quality)),
             unsure=None if faults else unsure,
             looked=None if faults else looked,
@@ -112,6 +138,9 @@ class Listing:
             last_actor=last.actor,
             fault=faults[0] if faults else None,
             phantom=any(one.phantom for one in good),
+            observers=observed.observers,
+            finished=tuple(observed.finished),
+            differing=differing,
         )
 
     def _counted(self, slide: SlideOfCase) -> _Counted | _Broken:
@@ -125,14 +154,24 @@ class Listing:
 
     def _pooled(self, title: str, slides: Sequence[SlideOfCase]) -> Mapping[str, str] | None:
         """The verdicts of the differential that the count pooled for several smears; None where it did not."""
-        folder = self._workstation.root / title
-        try:
-            run = read_run(folder) if Path(title).name == title else None
-            if run is None or run.get("case") != title or len(run.get("smears", ())) != len(slides):
-                return None
-            return _verdicts(json.loads((folder / "differential.json").read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError):
+        if Path(title).name != title:
             return None
+        folder = self._workstation.root / title
+        files = tuple(_stamp(folder / name) for name in ("run.json", "differential.json"))
+        kept = self._kept_pooled.get(folder)
+        if kept is None or kept[0] != files:
+            kept = self._kept_pooled[folder] = files, _pooled_verdicts(folder, len(slides))
+        return kept[1]
+
+
+def _pooled_verdicts(folder: Path, smears: int) -> Mapping[str, str] | None:
+    try:
+        run = read_run(folder)
+        if run is None or run.get("case") != folder.name or len(run.get("smears", ())) != smears:
+            return None
+        return _verdicts(json.loads((folder / "differential.json").read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:

@@ -130,6 +130,12 @@ class EditLog:
         with storage_errors("the cases cannot be read"), self._reading() as connection:
             return [Entry(*row) for row in connection.execute(query)]
 
+    def of_observers(self) -> list[Entry]:
+        """The rows that appoint and dismiss observers or say that one has finished, of all cases in order."""
+        query = select(log).where(log.c.kind.in_(("appoint", "dismiss", "finish"))).order_by(log.c.case_id, log.c.n)
+        with storage_errors("the cases cannot be read"), self._reading() as connection:
+            return [Entry(*row) for row in connection.execute(query)]
+
     def heads(self) -> list[Head]:
         """All cases, in the order in which they were opened."""
         with storage_errors("the cases cannot be read"), self._reading() as connection:

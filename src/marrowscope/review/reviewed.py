@@ -26,7 +26,7 @@ from marrowscope.differential.tally import NDC, NDC_WITH_MITOSES, Tally
 from marrowscope.packs.contract import Confusion, PackContract
 from marrowscope.pipeline import BLOOD
 from marrowscope.review.counted import FLAG_BITS, TYPE_NAMES, CellArrays, CountedSlide
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.taxonomy import CELL_TYPES
 
 
@@ -72,10 +72,11 @@ def looked(state: SlideState, cells: CellArrays) -> Looked:
     """What people did to the cells of one slide."""
     n = state.counted
     here, open_ = ~state.removed, ~state.removed[:n] & ~state.looked[:n]
+    typed = here & ~state.unsettled
     return Looked(
         cells=int(here.sum()),
         looked=int((here & state.looked).sum()),
-        retyped=int((here[:n] & (state.types[:n] != cells.types)).sum()),
+        retyped=int((typed[:n] & (state.types[:n] != cells.types)).sum()),
         added=int(here[n:].sum()),
         deleted=int(state.removed[:n].sum()),
         unsure=int((open_ & (cells.flags & FLAG_BITS["unsure"] > 0)).sum()),
@@ -85,9 +86,12 @@ def looked(state: SlideState, cells: CellArrays) -> Looked:
 
 
 def slide_tally(state: SlideState, cells: CellArrays) -> Tally:
-    """The cells of one slide as they are now. Doubts are of the cells that nobody has looked at."""
+    """The cells of one slide as they are now. Doubts are of the cells that nobody has looked at.
+
+    A cell that two observers differ about is in no count until somebody settles it.
+    """
     n = state.counted
-    here = ~state.removed
+    here = ~state.removed & ~state.unsettled
     open_ = here[:n] & ~state.looked[:n]
 
     def of(flag: str, among: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -143,10 +147,16 @@ def reviewed_differential(
         not_looked=why_not_looked(str(options.get("region", "auto"))),
         references=references,
         agreement=tested,
-        notes=(done.sentence, *(note for slide in slides for note in slide.run.get("quality", ()))),
+        notes=(done.sentence, *_unsettled(done), *(note for slide in slides for note in slide.run.get("quality", ()))),
         warnings=(BLOOD,) if options.get("specimen") == "blood" else (),
         not_corrected="cells were reviewed by a person",
     )
+
+
+def _unsettled(done: Looked) -> tuple[str, ...]:
+    if not done.differing:
+        return ()
+    return (f"{done.differing:,} cells that two observers call differently are in no row: nobody has settled them.",)
 
 
 class NamedBesides(PackContract):

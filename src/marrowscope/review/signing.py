@@ -23,10 +23,11 @@ from marrowscope.report.signature import Signature
 from marrowscope.report.writing import WRITERS
 from marrowscope.review.access.identity import LOCAL
 from marrowscope.review.case import CaseState
-from marrowscope.review.contents import Contents, draw, take
+from marrowscope.review.contents import Contents, draw, ordered_by, take
 from marrowscope.review.database import ReviewError
 from marrowscope.review.edits import CONCLUSION
 from marrowscope.review.log import Document, Stale
+from marrowscope.review.settling import settled_alone
 from marrowscope.review.workstation import Done, Refused, Workstation
 
 LEAST_CELLS = 300
@@ -65,6 +66,7 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             if done.differing
             else "No difference between observers is left.",
         ),
+        *_settled_alone(state),
         Check(
             "cells", total >= LEAST_CELLS, False, f"{total:,} cells were counted; ICSH asks for {LEAST_CELLS} or more."
         ),
@@ -91,6 +93,12 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             "A conclusion was written." if state.words.get(CONCLUSION, "").strip() else "There is no conclusion.",
         ),
     )
+
+
+def _settled_alone(state: CaseState) -> tuple[Check, ...]:
+    alone = settled_alone(state) if state.observers else 0
+    words = f"{alone:,} differences were settled by one observer alone, or by somebody who had not logged in."
+    return (Check("alone", False, False, words),) if alone else ()
 
 
 Writer = Callable[[ReportContent, Path], None]
@@ -227,6 +235,7 @@ def sign(
                 account=account,
             )
             taken, reading, n = take(workstation, state, signature), state.final, state.n
+            order = ordered_by(workstation, state)
         made = render(draw(taken))
     documents = [
         Document(signature.version, file, hashlib.sha256(content).hexdigest(), content)
@@ -241,6 +250,7 @@ def sign(
         "passed_over": sorted(check.code for check in open_checks),
         "files": {document.name: document.sha256 for document in documents},
         "left_out": dict(made.left_out),
+        "order": order,
     }
     try:
         return workstation.record_signature(number, actor, reading, payload, documents, n)

@@ -24,8 +24,9 @@ from marrowscope.review.edits import (
     Edit,
 )
 from marrowscope.review.log import Document, EditLog, Head, Stale
-from marrowscope.review.reading import Reading, Touched
+from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
+from marrowscope.review.slide_state import Touched
 
 __all__ = ["ACTOR", "Conflict", "Done", "Hidden", "Refused", "Workstation", "open_workstation"]
 
@@ -153,14 +154,14 @@ class Workstation:
                 told.setdefault(entry.case, []).append(SlideOfCase.of(entry.content))
         return told
 
-    def in_memory(self, number: int) -> tuple[Looked, Differential] | None:
-        """What people did to a case and its differential, if the case is in memory and nobody holds it."""
+    def in_memory(self, number: int, seen: int) -> tuple[Looked, Differential] | None:
+        """What people did to a case and its differential, if it is in memory, at row ``seen``, and nobody holds it."""
         with self._lock:
             found = self._cases.get(number)
         if found is None or not found.lock.acquire(timeout=0.1):  # somebody signs it, say
             return None
         try:
-            self._catch_up(found)
+            self._catch_up(found, seen)
             final = MAIN if found.state.read_blind else found.state.final
             return self.looked(found.state, final), self.differential(number, final)
         finally:

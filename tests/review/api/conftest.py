@@ -70,6 +70,7 @@ def people(workstation: Workstation) -> Callable[[str], Interface]:
     roles = {"anna": Role.READER, "rita": Role.REVIEWER, "rolf": Role.REVIEWER, "sven": Role.SIGNER}
     for name, role in roles.items():
         users.add(name, "correct horse battery", role)
+    workstation.people = lambda: {"rita", "rolf", "sven"}
     app = new_app()
     add_interface(app, workstation, Shelf(), CountQueue(workstation, [workstation.root]))
     app_behind = protect(app, users_rules("review.example", 8080), Sessions(engine), tokens)

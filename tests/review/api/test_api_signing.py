@@ -149,7 +149,16 @@ def test_two_observers_read_blind_and_are_compared(people: Callable[[str], Inter
     checks = {check["code"]: check for check in sven.get("/cases/1/checks")}
     assert checks["differing"]["met"] is False
     assert checks["differing"]["needed"] is True
-    rita.edit(1, {"kind": "confirm", "cells": {"0": [0, 1], "1": [0]}}, "adjudicated")
+    cell = rita.get("/cases/1/slides/0/cells/0?reading=adjudicated")
+    named = [(call["observer"], call["type"]) for call in cell["calls"]]
+    assert (cell["type"], cell["proposal"], named[1]) == (None, None, ("rolf", "mast_cell"))
+    three = {"0": [0, 1], "1": [0]}
+    rita.edit(1, {"kind": "retype", "cells": three, "to": "monocyte"}, "adjudicated")
+    assert rita.get("/cases/1/agreement")["left"] == 3
+    proposal = rolf.get("/cases/1/slides/0/cells/0?reading=adjudicated")["proposal"]
+    assert (proposal["actor"], proposal["payload"]["to"]) == ("rita", "monocyte")
+    assert "your own proposal" in rita.edit(1, {"kind": "confirm", "cells": three}, "adjudicated", 409)["message"]
+    rolf.edit(1, {"kind": "confirm", "cells": three}, "adjudicated")
     assert rita.get("/cases/1/agreement")["left"] == 0
     accept = [check["code"] for check in sven.get("/cases/1/checks") if not check["met"]]
     n = sven.get("/cases/1")["n"]

@@ -25,6 +25,7 @@ from marrowscope.review.edits import Amend, Dismiss, Edit
 from marrowscope.review.listing import Listing
 from marrowscope.review.log import LARGEST
 from marrowscope.review.pictures.shelf import Shelf
+from marrowscope.review.steps import step_of
 from marrowscope.review.workstation import Hidden, Workstation
 
 Reader = Annotated[Identity, Depends(require(Role.READER))]
@@ -60,9 +61,15 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         return types_view()
 
     @routes.get("/cases")
-    def cases(_: Reader) -> list[dict[str, Any]]:
-        """All cases: status, slides, cells, flags, quality, how far they were looked at, last edit, faults."""
-        return [asdict(row) for row in listing.rows()]
+    def cases(identity: Reader) -> list[dict[str, Any]]:
+        """All cases: status, slides, cells, flags, quality, how far they were looked at, last edit, faults.
+
+        ``step``: what a case that two observers read waits for, as the one who asks sees it.
+        """
+        return [
+            asdict(row) | {"step": step_of(row.observers, row.finished, row.status, identity.name)}
+            for row in listing.rows()
+        ]
 
     @routes.get("/cases/{case}")
     def one_case(case: Place, identity: Reader) -> dict[str, Any]:
@@ -97,6 +104,8 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
                 "looked": looked_view(workstation.looked(state, reading)),
                 "may_undo": found.may_undo(identity.name) is not None,
                 "may_redo": found.may_redo(identity.name) is not None,
+                "step": step_of(state.observers, state.finished, state.status, identity.name),
+                "waiting_for": [name for name in state.observers if name not in state.finished],
             }
 
     @routes.post("/cases/{case}/edits", status_code=201)

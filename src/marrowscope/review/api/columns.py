@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marrowscope.review.counted import CellArrays
-from marrowscope.review.reading import SlideState
+from marrowscope.review.counted import TYPE_NAMES, CellArrays
+from marrowscope.review.slide_state import SlideState
 
 REMOVED, LOOKED, DIFFERS = 1, 2, 4
-"""Bits of the column ``state``."""
+PROPOSED = 8
+"""Bits of the column ``state``; ``PROPOSED`` by the first observer, twice as much by the second."""
+
+UNSETTLED = len(TYPE_NAMES)
+"""In the column ``type``, one beyond the list: two observers differ about the cell, and nobody has settled it."""
 
 NO_SPRITE = 2**32 - 1
 """In the column ``sprite``: an added or moved cell, whose picture is asked for by itself."""
@@ -30,7 +34,8 @@ NO_TYPE = 255
 def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer[Any]] | None, n: int) -> bytes:
     """The cells of one slide in a reading at row ``n`` of the log.
 
-    ``order (counted,)``: place of each cell in the sprite sheets. Columns: ``type`` (place in the list of types),
+    ``order (counted,)``: place of each cell in the sprite sheets. Columns: ``type`` (place in the list of types, or
+    :data:`UNSETTLED`),
     ``model`` (the type that the pack gave), ``state`` and ``flags`` (bits), ``certainty`` (0..255), ``anomaly`` (32 is
     the threshold), ``sprite``, and the middle of the box ``x, y`` and its sides ``w, h`` in level-0 pixels.
     """
@@ -41,7 +46,7 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
         moved = (boxes[:counted] != cells.boxes).any(axis=1)
         sprite[:counted] = np.where(moved, np.uint32(NO_SPRITE), order)
     columns: dict[str, NDArray[Any]] = {
-        "type": state.types.astype(np.uint8),
+        "type": type_codes(state),
         "model": _padded(cells.types.astype(np.uint8), total, NO_TYPE),
         "state": state_bits(state),
         "flags": _padded(cells.flags, total),
@@ -59,7 +64,12 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
 def state_bits(state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:
     """The column ``state`` of some cells."""
     bits = state.removed[rows] * REMOVED + state.looked[rows] * LOOKED + state.differs[rows] * DIFFERS
-    return np.asarray(bits, np.uint8)
+    return np.asarray(bits + state.proposed[rows].astype(np.uint8) * PROPOSED, np.uint8)
+
+
+def type_codes(state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:
+    """The column ``type`` of some cells."""
+    return np.where(state.unsettled[rows], UNSETTLED, state.types[rows]).astype(np.uint8)
 
 
 def _padded(values: NDArray[np.uint8], total: int, fill: int = 0) -> NDArray[np.uint8]:

@@ -14,15 +14,15 @@ from marrowscope.report.evidence import MEANING, overlay
 from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
 from marrowscope.review.api.numbers import Place
-from marrowscope.review.api.views import entry_view
-from marrowscope.review.case import MAIN, CaseState
+from marrowscope.review.api.views import entry_view, settling_view
+from marrowscope.review.case import ADJUDICATED, MAIN, CaseState
 from marrowscope.review.counted import TYPE_NAMES, CountedSlide
 from marrowscope.review.database import Missing
 from marrowscope.review.log import LARGEST
 from marrowscope.review.pictures.encoding import encode_jpeg
 from marrowscope.review.pictures.shelf import By, Shelf, SlidePictures
 from marrowscope.review.pictures.sprites import SHEET
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Hidden, Workstation
 from marrowscope.slides import require_spacing
 
@@ -149,6 +149,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
                 if done.entry.reading == reading and cell in done.touched.get(slide, ())
             ]
             close = _closest(here, cell)
+            settling = settling_view(state, slide, cell) if reading == ADJUDICATED else {}
         cells = counted.cells
         own = cell < here.counted
         row = counted.frame.row(cell, named=True) if own else None
@@ -169,6 +170,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
             "last": entry_view(last) if last else None,
             "history": history[-20:],
             "neighbours": close,
+            **settling,
             "similar": _similar(here, cells.probabilities, cell) if own else [],
         }
 
@@ -239,7 +241,7 @@ def _there(state: SlideState, cell: int) -> SlideState:
 def _told(state: SlideState, cell: int) -> dict[str, Any]:
     return {
         "cell": cell,
-        "type": TYPE_NAMES[state.types[cell]],
+        "type": None if state.unsettled[cell] else TYPE_NAMES[state.types[cell]],
         "box": [round(value, 2) for value in state.boxes[cell].tolist()],
         "removed": bool(state.removed[cell]),
         "looked": bool(state.looked[cell]),

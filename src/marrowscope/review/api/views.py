@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from marrowscope.differential.result import Differential
-from marrowscope.review.api.columns import state_bits
-from marrowscope.review.case import CaseState
+from marrowscope.review.api.columns import state_bits, type_codes
+from marrowscope.review.case import ADJUDICATED, CaseState
 from marrowscope.review.chain import Entry
 from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked
+from marrowscope.review.settling import calls
 from marrowscope.review.workstation import Done, Workstation
 from marrowscope.taxonomy import CELL_TYPES
 
@@ -79,7 +81,7 @@ def change_view(done: Done, reading: Reading | None) -> dict[str, Any]:
             {
                 "slide": slide,
                 "rows": rows.tolist(),
-                "types": state.types[rows].tolist(),
+                "types": type_codes(state, rows).tolist(),
                 "states": state_bits(state, rows).tolist(),
                 "boxes": state.boxes[rows].round(2).tolist() if done.entry.kind not in _KEEP_BOXES else None,
             }
@@ -139,6 +141,15 @@ def case_view(state: CaseState, workstation: Workstation, actor: str) -> dict[st
             {"version": signed.version, "at": signed.at, "actor": signed.actor, **_public(signed.content)}
             for signed in state.signed
         ],
+    }
+
+
+def settling_view(state: CaseState, slide: int, cell: int) -> dict[str, Any]:
+    """Of a cell of the adjudicated reading: who called it what, and the word that waits for another's."""
+    proposal = state.readings[ADJUDICATED].proposal(slide, cell)
+    return {
+        "calls": [asdict(call) for call in calls(state, slide, cell)],
+        "proposal": entry_view(proposal) if proposal else None,
     }
 
 

@@ -16,7 +16,7 @@ from marrowscope.review.case import CaseState
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of, within_reach
+from marrowscope.review.pages.reading import locked_for, proposes, reading_asked, tabs_of, within_reach
 
 _AS_BROWSERS = "!'()*"
 """What ``encodeURIComponent`` leaves as it is besides letters, digits and ``-_.~``: both must ask for one address."""
@@ -69,9 +69,16 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "actor": identity.name,
         "locked": locked_for(state, reading, identity, desk.texts),
         "slides": [{"slide": slide.number, "label": slide.label} for slide in state.slides],
+        "observers": list(state.observers),
+        "proposes": proposes(state, reading, identity, desk.workstation),
         "types": types_view(),
         "bits": FLAG_BITS,
-        "words": {**desk.texts.part("gallery"), "locked_signed": desk.texts("reading.locked_signed")},
+        "steps": dict(desk.texts.part("steps")),
+        "words": {
+            **desk.texts.part("gallery"),
+            **desk.texts.part("settle"),
+            "locked_signed": desk.texts("reading.locked_signed"),
+        },
     }
 
 

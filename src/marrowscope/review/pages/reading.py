@@ -52,6 +52,12 @@ def locked_for(state: CaseState, reading: str, identity: Identity, texts: Texts)
     return ""
 
 
+def proposes(state: CaseState, reading: str, identity: Identity, workstation: Workstation) -> int:
+    """Which observer this person is (1 or 2), where an observer's word on a difference is a proposal; 0 elsewhere."""
+    mine = reading == ADJUDICATED and workstation.people is not None and identity.name in state.observers
+    return 1 + state.observers.index(identity.name) if mine else 0
+
+
 def tabs_of(state: CaseState, workstation: Workstation, here: str) -> CaseTabs:
     """The head of a page of a case."""
     return CaseTabs(

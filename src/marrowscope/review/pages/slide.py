@@ -14,7 +14,7 @@ from marrowscope.review.api.views import types_view
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
-from marrowscope.review.pages.reading import locked_for, reading_asked, tabs_of, within_reach
+from marrowscope.review.pages.reading import locked_for, proposes, reading_asked, tabs_of, within_reach
 
 FIRST_OPENING = 120.0
 """Seconds that reading the cells of a case for the first time may take: a million need a few."""
@@ -50,11 +50,14 @@ def add_slide_page(desk: Desk) -> None:
                 "label": told.label,
                 "reading": reading,
                 "asked": asked,
+                "actor": identity.name,
+                "observers": list(state.observers),
+                "proposes": proposes(state, reading, identity, desk.workstation),
                 "locked": locked_for(state, reading, identity, texts),
                 "cell": within_reach(cell),
                 "types": types_view(),
                 "flags": list(FLAG_BITS),
-                "words": {**texts.part("viewer"), **texts.part("errors")},
+                "words": {**texts.part("viewer"), **texts.part("settle"), **texts.part("errors")},
             }
             return tabs_of(state, desk.workstation, f"slide-{slide}"), given
 

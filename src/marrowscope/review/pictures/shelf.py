@@ -17,7 +17,7 @@ from marrowscope.review.pictures.outlines import RegionOverlay
 from marrowscope.review.pictures.overlay import CellOverlay
 from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Workstation
 from marrowscope.taxonomy import CELL_TYPES
 
@@ -28,6 +28,7 @@ By = Literal["type", "certainty"]
 """What the colour of a cell tells."""
 
 _LOOKED = (90, 90, 90)
+_UNSETTLED = (122, 130, 144)
 _OUTLINE = (91, 58, 142)
 _NO_CELL = 48.0
 """Side of a box where there are no cells to go by."""
@@ -84,7 +85,9 @@ class _Overlay:
 
     def _colours(self, state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:
         if self._by == "type":
-            return _TYPE_COLOURS[state.types[rows]]
+            by_type: NDArray[np.uint8] = _TYPE_COLOURS[state.types[rows]]
+            by_type[state.unsettled[rows]] = _UNSETTLED
+            return by_type
         certainty = np.full(len(state), 1.0, np.float32)
         certainty[: state.counted] = self._cells.certainty
         ramp = np.clip(certainty[rows] * 255, 0, 255).astype(np.uint8)

@@ -132,6 +132,23 @@ export default {
         this.looking = false;
       }
     },
+    // What a case that two observers read waits for, in words and with the page where it is done.
+    step(row) {
+      const waiting = row.observers.filter((name) => !row.finished.includes(name)).join(", ");
+      const start = `/cases/${row.case}`;
+      const left = { words: fill(this.texts.step_settle, { count: number(row.differing ?? 0) }), href: `${start}?queue=differing` };
+      return {
+        read: { words: this.texts.step_read, href: start, own: true },
+        wait: { words: fill(this.texts.step_wait, { others: waiting }), href: `${start}/observers` },
+        others_read: { words: fill(this.texts.step_others_read, { others: waiting }), href: `${start}/observers` },
+        settle:
+          row.differing === null
+            ? { words: this.texts.step_look, href: `${start}/observers`, own: true }
+            : row.differing
+              ? { ...left, own: true }
+              : { words: this.texts.step_settled, href: `${start}/observers` },
+      }[row.step];
+    },
     sort(name) {
       this.descending = this.order === name ? !this.descending : DESCENDING.has(name);
       this.order = name;
@@ -146,7 +163,7 @@ export default {
         event.preventDefault();
         this.$refs.search.focus();
       } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && (!typing || event.target === this.$refs.search)) {
-        const links = [...this.$el.querySelectorAll("tbody a")];
+        const links = [...this.$el.querySelectorAll("tbody .title > a")];
         if (!links.length) return;
         const now = links.indexOf(document.activeElement);
         const next = event.key === "ArrowDown" ? Math.min(now + 1, links.length - 1) : now - 1;
@@ -201,6 +218,7 @@ export default {
               <td class="title">
                 <a v-if="!row.fault" :href="'/cases/' + row.case">{{ row.title }}</a>
                 <template v-else><span>{{ row.title }}</span><div class="bad">⚠ {{ row.fault }}</div></template>
+                <div v-if="step(row) && !row.fault" class="step"><span aria-hidden="true" :class="step(row).own ? 'warn' : 'quiet'">{{ step(row).own ? "➜" : "◔" }}</span> <a :href="step(row).href">{{ step(row).words }}</a></div>
               </td>
               <td><span :class="['status', row.status.replace(' ', '-')]"><span aria-hidden="true">{{ sign(row.status) }}</span> {{ texts["status_" + row.status.replace(" ", "_")] }}</span></td>
               <td class="slides"><span :title="row.slides.join(', ')">{{ row.slides.length }}</span></td>
@@ -208,9 +226,10 @@ export default {
               <td class="flags">
                 <span v-if="row.flags.above" class="flag above" :title="fill(texts.above, { count: row.flags.above })"><span aria-hidden="true">▲</span>{{ row.flags.above }}<span class="unseen">{{ fill(texts.above, { count: row.flags.above }) }}</span></span>
                 <span v-if="row.flags['not decided']" class="flag undecided" :title="fill(texts.not_decided, { count: row.flags['not decided'] })"><span aria-hidden="true">◆</span>{{ row.flags["not decided"] }}<span class="unseen">{{ fill(texts.not_decided, { count: row.flags["not decided"] }) }}</span></span>
+                <span v-if="row.of_count" class="quiet of-count" :title="texts.of_count_words">{{ texts.of_count }}</span>
               </td>
               <td class="quality"><span v-if="row.quality.length" :title="row.quality.join('\\n')" class="warn"><span aria-hidden="true">!</span> {{ fill(texts.notes, { count: row.quality.length }) }}</span></td>
-              <td class="unsure" :title="row.unsure === null && !row.fault ? texts.not_open : ''">{{ row.unsure === null ? "–" : number(row.unsure) }}</td>
+              <td class="unsure" :title="row.unsure === null && !row.fault ? texts.not_open : ''"><a v-if="row.unsure && row.step !== 'others_read'" :href="'/cases/' + row.case + '?queue=unsure'" :aria-label="fill(texts.show_unsure, { title: row.title })">{{ number(row.unsure) }}</a><template v-else>{{ row.unsure === null ? "–" : number(row.unsure) }}</template></td>
               <td class="looked" :title="row.looked === null && !row.fault ? texts.not_open : ''">{{ row.looked === null ? "–" : percent(row.looked) }}</td>
               <td class="last_at"><time :datetime="row.last_at">{{ when(row.last_at) }}</time> <span class="quiet">{{ row.last_actor }}</span></td>
             </tr>

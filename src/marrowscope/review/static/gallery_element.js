@@ -8,13 +8,14 @@ import { onKey } from "marrowscope-review/gallery/keyboard.js";
 import { QUEUES } from "marrowscope-review/gallery/layout.js";
 import { Panel } from "marrowscope-review/gallery/panel.js";
 import { Pointer } from "marrowscope-review/gallery/pointer.js";
+import { Step } from "marrowscope-review/gallery/step.js";
 import { TypeMenu } from "marrowscope-review/gallery/type_menu.js";
 import { number, speaker } from "marrowscope-review/gallery/words.js";
 
 const BARS = [1, 2, 5, 10, 20, 50];
 
 export default {
-  components: { Detail, Help, Panel, TypeMenu },
+  components: { Detail, Help, Panel, Step, TypeMenu },
   props: { given: Object },
   template: `
     <div class="gallery" :data-state="state">
@@ -45,7 +46,8 @@ export default {
           <button type="button" class="plain" :disabled="!!ui.locked || !ui.now?.may_undo" @click="act('undo')">{{ say('undo') }}</button>
           <button type="button" class="plain" :disabled="!!ui.locked || !ui.now?.may_redo" @click="act('redo')">{{ say('redo') }}</button>
         </div>
-        <p v-if="ui.locked" class="banner">{{ ui.locked }}</p>
+        <Step :now="ui.now" :given="given" :counts="ui.counts" @queue="act('look', { queue: $event, slide: null })" />
+        <p v-if="ui.locked && !(ui.now && waits)" class="banner">{{ ui.locked }}</p>
         <p v-if="ui.offline" class="banner bad" role="alert">{{ say('offline') }}</p>
         <p v-if="ui.warning" class="banner bad" role="alert">{{ ui.warning }}
           <button type="button" class="plain" @click="ui.warning = ''; focus()">{{ say('dismiss') }}</button></p>
@@ -63,7 +65,8 @@ export default {
         </div>
         <p class="status" role="status">{{ ui.note }}</p>
       </section>
-      <Detail :given="given" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go" />
+      <Detail :given="given" :locked="!!ui.locked" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go"
+        @give="act('retype', given.types.findIndex((type) => type.name === $event))" @remove="act('remove')" @agree="act('confirm')" />
       <TypeMenu ref="types" :types="given.types" :words="given.words" @give="act('retype', $event)" @closed="focus" />
       <Help ref="help" :types="given.types" :words="given.words" />
       <div ref="ghost" class="ghost" hidden></div>
@@ -101,7 +104,12 @@ export default {
       return speaker(this.given.words);
     },
     queues() {
-      return QUEUES.filter((queue) => queue !== "differing" || this.given.reading === "adjudicated");
+      const ofTwo = ["differing", "proposed"];
+      return QUEUES.filter((queue) => !ofTwo.includes(queue) || this.given.reading === "adjudicated");
+    },
+    // The step says more than why one cannot change anything.
+    waits() {
+      return this.ui.now.step === "wait" && this.given.reading === `blind:${this.given.actor}`;
     },
     may() {
       return !this.ui.locked && (this.ui.chosen > 0 || this.ui.cursor !== null);
@@ -196,8 +204,12 @@ export default {
       const found = JSON.parse(sessionStorage.getItem(`marrowscope-cells-${this.given.case}`) ?? "null");
       const fits = found && this.queues.includes(found.view.queue) && found.view.slide < this.given.slides.length;
       if (fits) Object.assign(this.ui, found);
-      const asked = new URLSearchParams(location.search).get("queue"); // the page of two observers leads to one
-      if (this.queues.includes(asked)) Object.assign(this.ui.view, { queue: asked, slide: null });
+      const asked = new URLSearchParams(location.search).get("queue"); // list, report and observers lead to one
+      if (!this.queues.includes(asked)) return;
+      Object.assign(this.ui.view, { queue: asked, slide: null });
+      const to = new URL(location.href); // another queue that is chosen then stays when the page is loaded again
+      to.searchParams.delete("queue");
+      history.replaceState(history.state, "", to);
     },
     // The address leads back to the cell.
     address(cell) {

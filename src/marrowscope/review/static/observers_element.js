@@ -1,6 +1,8 @@
 // Two observers of a case: who they are, how far each has read, and then how they agree.
 
 import { get, poll } from "marrowscope-review/api.js";
+import EndReading from "marrowscope-review/desk/end_reading.js";
+import FinishReading from "marrowscope-review/desk/finish_reading.js";
 import { fill, number, percent, repeatedly, told } from "marrowscope-review/desk/words.js";
 import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
@@ -8,8 +10,9 @@ const EACH = 6000;
 const MOST = 8;
 
 export default {
+  components: { EndReading, FinishReading },
   props: { texts: Object, caseNumber: Number, person: Object, users: Array },
-  data: () => ({ found: null, agreement: null, own: null, types: {}, first: "", second: "", sure: false, busy: false, fault: "", said: "" }),
+  data: () => ({ found: null, agreement: null, own: null, types: {}, first: "", second: "", busy: false, fault: "", said: "" }),
   computed: {
     both() {
       return this.found.observers.length > 0 && this.found.observers.every((name) => this.found.finished.includes(name));
@@ -59,14 +62,30 @@ export default {
         if (found.n < this.found?.n) return; // asked for before what is shown, and came late
         this.found = found;
         if (this.both) this.agreement = await poll(`/cases/${this.caseNumber}/agreement`);
-        if (this.reads) {
-          const reading = encodeURIComponent(`blind:${this.person.name}`);
-          this.own = (await poll(`/cases/${this.caseNumber}/differential?reading=${reading}`)).looked;
-        }
+        if (this.reads) await this.loadOwn();
         this.fault = "";
       } catch (error) {
         this.fault = told(error, this.texts);
       }
+    },
+    async loadOwn() {
+      const reading = encodeURIComponent(`blind:${this.person.name}`);
+      this.own = (await poll(`/cases/${this.caseNumber}/differential?reading=${reading}`)).looked;
+    },
+    // With the numbers of now: what is asked is answered for good.
+    async askToFinish() {
+      this.busy = true;
+      try {
+        await this.loadOwn();
+        this.$refs.finish.ask(this.own);
+      } catch (error) {
+        this.fault = told(error, this.texts);
+      } finally {
+        this.busy = false;
+      }
+    },
+    end(reason) {
+      this.edit({ kind: "dismiss", reason }, "main", this.texts.ended_now);
     },
     async edit(edit, reading, words) {
       Object.assign(this, { busy: true, said: "" });
@@ -77,7 +96,7 @@ export default {
       } catch (error) {
         this.fault = told(error, this.texts);
       } finally {
-        this.busy = this.sure = false;
+        this.busy = false;
       }
     },
     appoint() {
@@ -117,14 +136,12 @@ export default {
             <p v-if="own">{{ fill(texts.own_progress, { looked: number(own.looked), cells: number(own.cells), unsure: number(own.unsure) }) }}</p>
             <div class="row">
               <a class="button" :href="mine">{{ texts.read }}</a>
-              <button v-if="!sure" type="button" class="plain" :disabled="busy" @click="sure = true">{{ texts.finish }}</button>
-              <template v-else><span class="warn">{{ texts.finish_sure }}</span>
-                <button type="button" class="plain strong" :disabled="busy" @click="finish">{{ texts.finish_yes }}</button>
-                <button type="button" class="plain" @click="sure = false">{{ texts.cancel }}</button>
-              </template>
+              <button type="button" class="plain" :disabled="busy" @click="askToFinish">{{ texts.finish }}</button>
             </div>
+            <finish-reading ref="finish" :texts="texts" @finish="finish"></finish-reading>
           </template>
           <p v-else-if="!both" class="quiet">{{ texts.waiting }}</p>
+          <end-reading v-if="person.maySign && found.status !== 'signed'" :texts="texts" @end="end"></end-reading>
         </section>
         <template v-if="both && agreement">
           <section class="card" :aria-label="texts.differences">
@@ -132,6 +149,7 @@ export default {
             <p v-if="agreement.left" class="warn">{{ fill(texts.left, { left: number(agreement.left), differing: number(agreement.differing) }) }}</p>
             <p v-else class="good">✔ {{ fill(texts.none_left, { differing: number(agreement.differing) }) }}</p>
             <p v-if="agreement.taken_out" class="quiet">{{ fill(texts.taken_out, { count: number(agreement.taken_out) }) }}</p>
+            <p class="quiet">{{ texts.who_settles }}</p>
             <div class="row"><a class="button" :href="queue">{{ texts.settle }}</a></div>
           </section>
           <div class="three">

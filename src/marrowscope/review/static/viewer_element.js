@@ -249,11 +249,13 @@ export default {
     },
     retype(to) {
       if (!this.cell) return;
-      const { cell, box } = this.cell;
-      this.edit({ kind: "retype", cells: this.only(cell), to }, this.say("done_type", { cell, type: this.titleOf(to) }), [box], { type: to, looked: true, last: null });
+      const { cell, box, type } = this.cell;
+      const shown = type === null && this.given.proposes ? {} : { type: to, looked: true, last: null };
+      this.edit({ kind: "retype", cells: this.only(cell), to }, this.say("done_type", { cell, type: this.titleOf(to) }), [box], shown);
     },
     confirm() {
       if (!this.cell) return;
+      if (this.cell.type === null && !this.cell.proposal) return (this.trouble = this.say("give_one"));
       const { cell, box } = this.cell;
       this.edit({ kind: "confirm", cells: this.only(cell) }, this.say("done_confirm", { cell }), [box], { looked: true, last: null });
     },

@@ -4,6 +4,9 @@ import { poll, post, url } from "marrowscope-review/api.js";
 import { fill, told, when } from "marrowscope-review/desk/words.js";
 import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
+// What is left to do is a queue of the gallery.
+const QUEUES = { unsure: "unsure", differing: "differing", anomalous: "anomalous", looked: "open" };
+
 // Other reports may have to be made first.
 const PATIENCE = 150000;
 
@@ -32,6 +35,9 @@ export default {
     when,
     href(version, name) {
       return url(`/cases/${this.found.case}/versions/${version}/${encodeURIComponent(name)}`);
+    },
+    queue(check) {
+      return !check.met && check.code in QUEUES ? `/cases/${this.found.case}?queue=${QUEUES[check.code]}` : "";
     },
     async load() {
       if (this.frozen) return;
@@ -80,7 +86,7 @@ export default {
         <ul class="checks">
           <li v-for="check in checks" :key="check.code">
             <span :class="check.met ? 'good' : check.needed ? 'bad' : 'warn'" aria-hidden="true">{{ check.met ? "✔" : check.needed ? "✘" : "!" }}</span>
-            <span>{{ check.words }} <span v-if="!check.met && check.needed" class="bad">{{ texts.needed }}</span></span>
+            <span>{{ check.words }} <a v-if="queue(check)" :href="queue(check)" :aria-label="texts.show_cells + ': ' + check.words">{{ texts.show_cells }}</a> <span v-if="!check.met && check.needed" class="bad">{{ texts.needed }}</span></span>
             <label v-if="!check.met && !check.needed && person.maySign" class="row"><input v-model="accepted" type="checkbox" :value="check.code"> {{ texts.pass_over }}</label>
           </li>
         </ul>

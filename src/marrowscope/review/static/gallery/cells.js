@@ -6,6 +6,7 @@
 export const REMOVED = 1;
 export const LOOKED = 2;
 export const DIFFERS = 4;
+export const PROPOSED = 8; // by the first observer, twice as much by the second
 export const NO_SPRITE = 2 ** 32 - 1;
 
 const MOST_ROWS = 2 ** 24;
@@ -25,7 +26,7 @@ export function bySlide(cells) {
 export class Cells {
   constructor(blocks) {
     this.slides = blocks.map((block) => ({ ...block, kept: { type: block.type.slice(), state: block.state.slice() } }));
-    this.pending = []; // edits that the server has not answered: { cells: Set, type?, bits }
+    this.pending = []; // edits that the server has not answered: { cells: Set, waits: Set of those that stay, type?, bits }
     this.orders = {};
     this.edition = 0; // grows whenever what is shown changes
   }
@@ -36,6 +37,12 @@ export class Cells {
 
   has(cell) {
     return slideOf(cell) < this.slides.length && rowOf(cell) < this.slides[slideOf(cell)].cells;
+  }
+
+  // Two observers differ about it, and nobody has settled that.
+  unsettled(cell) {
+    const state = this.get(cell, "state");
+    return (state & DIFFERS) > 0 && !(state & (LOOKED | REMOVED));
   }
 
   added(cell) {
@@ -123,7 +130,7 @@ export class Cells {
     let type = block.kept.type[row];
     let state = block.kept.state[row];
     for (const edit of this.pending) {
-      if (!edit.cells.has(cell)) continue;
+      if (!edit.cells.has(cell) || edit.waits.has(cell)) continue;
       type = edit.type ?? type;
       state |= edit.bits;
     }

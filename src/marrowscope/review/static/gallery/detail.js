@@ -1,6 +1,7 @@
 // The cell under the cursor, closely: pictures, what the pack and people say, cells near it and cells like it.
 
 import { get, url } from "../api.js";
+import { Calls, UNSETTLED } from "../settle.js";
 import { number, speaker, time } from "./words.js";
 
 // Milliseconds: cells that are only passed by are not asked for, nor are pictures of others while somebody works fast.
@@ -9,9 +10,10 @@ const RESTING = 700;
 const VIEWS = ["close", "around", "why"];
 
 export const Detail = {
+  components: { Calls },
   // `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures.
-  props: { given: Object, cell: Object, edition: Number, versions: Array },
-  emits: ["go"],
+  props: { given: Object, locked: Boolean, cell: Object, edition: Number, versions: Array },
+  emits: ["go", "give", "remove", "agree"],
   data: () => ({ told: null, view: "close", why: null, rested: false, missing: "" }),
   template: `
     <section class="gallery-detail" :aria-label="say('detail')">
@@ -38,6 +40,8 @@ export const Detail = {
           <dd>{{ people }}</dd>
           <template v-if="marks.length"><dt>{{ say('marks') }}</dt><dd>{{ marks.join(', ') }}</dd></template>
         </dl>
+        <Calls :told="told" :type="type" :say="say" :actor="given.actor" :other="other" :locked="locked"
+          @give="$emit('give', $event)" @remove="$emit('remove')" @agree="$emit('agree')" />
         <ul class="bars" v-if="bars.length" :aria-label="say('probabilities')">
           <li v-for="row in bars.slice(0, 5)" :key="row.name"><span>{{ row.title }}</span>
             <i><b :style="{ width: 100 * row.p + '%', background: row.colour }"></b></i><span class="figure">{{ percent(row.p) }} %</span></li>
@@ -61,6 +65,9 @@ export const Detail = {
   computed: {
     say() {
       return speaker(this.given.words);
+    },
+    other() {
+      return this.given.proposes ? this.given.observers[2 - this.given.proposes] : "";
     },
     views() {
       return this.told.added ? VIEWS.slice(0, 2) : VIEWS;
@@ -153,11 +160,12 @@ export const Detail = {
       return url(`${this.base}/cells/${row}/picture.jpg?${of}`);
     },
     type(name) {
-      return this.given.types.find((type) => type.name === name);
+      return this.given.types.find((type) => type.name === name) ?? { title: this.say("differs"), colour: UNSETTLED };
     },
     percent: (p) => number(100 * p),
     deed({ kind, actor, at, payload }) {
-      return this.say(`deed_${kind}`, { actor, at: time(at), type: payload.to ? this.type(payload.to).title : "" });
+      const proposed = payload.proposes?.[this.told.slide]?.includes(this.told.cell);
+      return this.say(proposed ? `deed_proposed_${kind}` : `deed_${kind}`, { actor, at: time(at), type: payload.to ? this.type(payload.to).title : "" });
     },
   },
 };

@@ -12,8 +12,9 @@ const EVERY = 3000;
 export class Edits {
   // `n`: the last row of the log that the columns hold. `on`: { changed(cells), now(answer), refused(error, edits),
   // others(change), offline(bool) }.
-  constructor({ base, reading, actor, cells, n, on }) {
-    Object.assign(this, { base, reading, actor, cells, n, on });
+  // `proposes`: this person's word on a difference is a proposal.
+  constructor({ base, reading, actor, proposes, cells, n, on }) {
+    Object.assign(this, { base, reading, actor, proposes, cells, n, on });
     this.newest = n; // of all answers that were taken up
     this.waiting = [];
     this.sending = false;
@@ -24,6 +25,7 @@ export class Edits {
   // `edit`: as the interface wants it, without the cells; `cells`: their numbers on the page.
   make(edit, cells = []) {
     const shown = { edit, cells: new Set(cells), type: edit.type, bits: LOOKED | (edit.kind === "delete" ? REMOVED : 0) };
+    shown.waits = new Set(this.proposes ? cells.filter((cell) => this.cells.unsettled(cell)) : []);
     const asked = edit.kind === "retype" ? { kind: "retype", to: edit.to } : { kind: edit.kind };
     if (cells.length) asked.cells = bySlide(cells);
     shown.asked = newEdit(asked, this.reading, this.n); // what the person sees now, not when its turn comes

@@ -2,10 +2,11 @@
 // (gallery_element.js) shows `ui`, which this writes; pointer and keyboard call the actions.
 
 import { columns, get } from "../api.js";
+import { UNSETTLED } from "../settle.js";
 import { Canvas } from "./canvas.js";
 import { Cells, cellOf, rowOf, slideOf } from "./cells.js";
 import { Edits } from "./edits.js";
-import { Layout } from "./layout.js";
+import { Layout, proposalsFor } from "./layout.js";
 import { Selection } from "./selection.js";
 import { Pictures } from "./sheets.js";
 
@@ -21,7 +22,8 @@ export class Gallery {
     this.band = this.drop = this.layout = this.told = null;
     this.focused = false;
     this.canvas = new Canvas(canvas, scroller, () => this.layout && this);
-    this.types = given.types;
+    this.types = [...given.types, { name: null, title: say("differs"), colour: UNSETTLED, counted: false, key: null }];
+    this.proposals = proposalsFor(given.proposes);
     this.bits = given.bits;
   }
 
@@ -51,6 +53,7 @@ export class Gallery {
       base: this.base,
       reading: this.given.reading,
       actor: this.given.actor,
+      proposes: this.given.proposes,
       cells: this.cells,
       n: Math.min(...blocks.map((block) => block.n)),
       on: {
@@ -83,7 +86,7 @@ export class Gallery {
   arrange(anchor = this.selection.cursor) {
     const before = this.layout && anchor !== null ? this.layout.indexOf(anchor) : -1;
     const stood = before < 0 ? null : this.layout.corner(before).y - this.scroller.scrollTop;
-    this.layout = new Layout(this.cells, this.ui.view, this.bits);
+    this.layout = new Layout(this.cells, this.ui.view, this.bits, this.proposals);
     this.selection.prune(this.layout);
     Object.assign(this.ui, { counts: this.layout.counts, perType: this.layout.perType, shown: this.layout.ids.length });
     this.measure();
@@ -207,6 +210,7 @@ export class Gallery {
       !(state & 2) && flags & bits.unsure && say("mark_unsure"),
       flags & bits.anomalous && say("mark_anomalous"),
       state & 4 && say("mark_differs"),
+      state & 24 && say("mark_proposed"),
       state & 1 && say("mark_deleted"),
       group && say("place_in_group", { at: layout.indexOf(cell) - group.from + 1, of: group.to - group.from }),
       several && say("slide_number", { slide: slideOf(cell) + 1 }),
@@ -227,10 +231,17 @@ export class Gallery {
   }
 
   retype(type, cells = this.selection.cells) {
+    if (!this.types[type].name) return; // the ones that have no type yet
     return this.edit({ kind: "retype", to: this.types[type].name, type }, cells);
   }
 
   confirm() {
+    const unsettled = this.selection.cells.filter((cell) => this.cells.unsettled(cell));
+    const proposed = (cell) => this.cells.get(cell, "state") & this.proposals;
+    if (this.allowed() && !unsettled.every(proposed)) {
+      const own = unsettled.some((cell) => !proposed(cell) && this.cells.get(cell, "state") & 24);
+      return this.warn(this.say(own ? "own_waits" : "give_one"));
+    }
     return this.edit({ kind: "confirm" }, this.selection.cells);
   }
 
@@ -252,7 +263,8 @@ export class Gallery {
     if (!done) return;
     performance.measure("gallery:kept", { start: asked });
     const what = { n: cells.length, type: edit.to ? this.types[edit.type].title : "" };
-    this.note(this.say(`done_${edit.kind}`, what));
+    const waits = done.touched.filter((cell) => this.cells.unsettled(cell)).length;
+    this.note(waits ? this.say("done_proposed", { n: waits }) : this.say(`done_${edit.kind}`, what));
   }
 
   // The cell that a queue goes on with after these, and where it stood.

@@ -1,33 +1,38 @@
 // Which cells are shown and where: a queue of cells in groups by type, in rows of a grid that is taller than the screen.
 
-import { DIFFERS, LOOKED, REMOVED, rowOf, slideOf } from "./cells.js";
+import { DIFFERS, LOOKED, PROPOSED, REMOVED, rowOf, slideOf } from "./cells.js";
 
 export const HEADER = 34;
 const MARGIN = 12;
 const GAP = 8;
 const BETWEEN = 14; // below a group
 
-export const QUEUES = ["all", "unsure", "anomalous", "open", "differing", "changed", "deleted"];
+export const QUEUES = ["all", "unsure", "anomalous", "open", "differing", "changed", "deleted", "proposed"];
+
+// Bits of the observers whose proposals a person may agree to: `own` is that observer, 1 or 2, 0 for a third person.
+export const proposalsFor = (own) => (3 * PROPOSED) & ~(own * PROPOSED);
 
 // The queues that a cell of a slide is in, as bits in the order of QUEUES.
-function queuesOf(block, row, bits) {
+function queuesOf(block, row, bits, proposals) {
   const state = block.state[row];
   if (state & REMOVED) return 64;
   const open = !(state & LOOKED);
   const flags = block.flags[row];
+  const differing = open && state & DIFFERS;
   return (
     1 |
     (open && flags & bits.unsure ? 2 : 0) |
     (open && flags & bits.anomalous ? 4 : 0) |
     (open ? 8 : 0) |
-    (open && state & DIFFERS ? 16 : 0) |
-    (block.type[row] !== block.model[row] ? 32 : 0) // an added cell has no type of the pack
+    (differing ? 16 : 0) |
+    (!differing && block.type[row] !== block.model[row] ? 32 : 0) | // an added cell has no type of the pack
+    (differing && state & proposals ? 128 : 0)
   );
 }
 
 export class Layout {
-  // `slide` null: those of all slides. `bits`: flag to bit.
-  constructor(cells, { queue, slide, sort }, bits) {
+  // `slide` null: those of all slides. `bits`: flag to bit; `proposals`: bits of those that this person may agree to.
+  constructor(cells, { queue, slide, sort }, bits, proposals) {
     const wanted = 1 << QUEUES.indexOf(queue);
     const byType = [];
     const inQueues = new Uint32Array(1 << QUEUES.length);
@@ -37,7 +42,7 @@ export class Layout {
       if (slide !== null && at !== slide) continue;
       const block = cells.slides[at];
       const row = rowOf(cell);
-      const queues = queuesOf(block, row, bits);
+      const queues = queuesOf(block, row, bits, proposals);
       const type = block.type[row];
       inQueues[queues]++;
       if (queues & 1) this.perType[type] = (this.perType[type] ?? 0) + 1;

@@ -1,5 +1,5 @@
 // The marks of a cell, told apart by their form: a dashed edge (unsure), a triangle (anomalous), a tick (looked at), an
-// unequal sign (two observers differ), a plus (added by a person), a cross (deleted). The list of keys shows them too.
+// unequal sign (two observers differ), three dots (a proposal that waits), a plus (added by a person), a cross (deleted). The list of keys shows them too.
 
 const TURN = 2 * Math.PI;
 
@@ -45,6 +45,10 @@ export const MARKS = {
   differs(ctx, x, y, r) {
     disc(ctx, x, y, r, "#a3123a");
     strokes(ctx, x, y, r, [[[-0.5, -0.22], [0.5, -0.22]], [[-0.5, 0.22], [0.5, 0.22]], [[0.28, -0.58], [-0.28, 0.58]]], 1.5);
+  },
+  proposed(ctx, x, y, r) {
+    disc(ctx, x, y, r, "#4a4a4a");
+    for (const u of [-0.45, 0, 0.45]) strokes(ctx, x, y, r, [[[u, 0], [u, 0.02]]]);
   },
   added(ctx, x, y, r) {
     disc(ctx, x, y, r, "#0b57d0");

@@ -1,5 +1,6 @@
 // The panel beside the slide: the chosen cell, a new cell that waits for its type, or what the colours mean.
 
+import { Calls, UNSETTLED } from "../settle.js";
 import TypeList from "./types.js";
 import { length, number, speaker } from "./words.js";
 
@@ -7,7 +8,7 @@ const PICTURE = 25; // um
 const MOST = 5; // probabilities that are shown
 
 export default {
-  components: { TypeList },
+  components: { Calls, TypeList },
   props: { cell: Object, draft: Array, given: Object, picture: String, gallery: String, locked: String, by: String, counts: Object, looked: Object },
   emits: ["retype", "confirm", "remove", "close", "add", "cancel"],
   template: `
@@ -36,6 +37,8 @@ export default {
           <button type="button" class="plain" :disabled="!!locked" @click="$emit('remove')">{{ say('delete') }} <kbd>Del</kbd></button>
           <a class="plain" :href="gallery">{{ say('in_gallery') }}</a>
         </div>
+        <Calls :told="cell" :type="known" :say="say" :actor="given.actor" :other="other" :locked="!!locked"
+          @give="$emit('retype', $event)" @remove="$emit('remove')" @agree="$emit('confirm')" />
         <template v-if="likely.length">
           <h3>{{ say('probabilities') }}</h3>
           <ul class="chances"><li v-for="[name, chance] in likely" :key="name">
@@ -61,6 +64,9 @@ export default {
     say() {
       return speaker(this.given.words);
     },
+    other() {
+      return this.given.proposes ? this.given.observers[2 - this.given.proposes] : "";
+    },
     present() {
       return this.given.types.filter((type) => this.counts?.[type.name]);
     },
@@ -80,11 +86,14 @@ export default {
     },
   },
   methods: {
+    known(name) {
+      return this.given.types.find((type) => type.name === name) ?? { title: this.say("differs"), colour: UNSETTLED };
+    },
     title(name) {
-      return this.given.types.find((type) => type.name === name)?.title ?? name;
+      return this.known(name).title;
     },
     colour(name) {
-      return this.given.types.find((type) => type.name === name)?.colour;
+      return this.known(name).colour;
     },
     percent(share) {
       const digits = (share > 0.99 && share < 0.9995) || share < 0.095 ? 1 : 0;
