@@ -164,7 +164,7 @@ class Review:
 
     ``comments`` maps headings of :data:`COMMENT_FIELDS` to text of any number of lines. ``observers`` are those who
     read the cells beside the one who signs. ``case_sha256`` is the same for all versions of a case, and of no other:
-    the number of its order is made of it. Without one it is made of the counts, so that their own reports have the same.
+    the number of its order is made of it. Without one it is made of the counts, as in their own reports.
     Raises ``ValueError`` for a heading that no report has.
     """
 
