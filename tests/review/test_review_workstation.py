@@ -32,7 +32,8 @@ from marrowscope.review.edits import (
     Retype,
     Undo,
 )
-from marrowscope.review.reading import Reading, SlideState
+from marrowscope.review.reading import Reading
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Conflict, Refused, Workstation, open_workstation
 
 

@@ -18,7 +18,7 @@ from marrowscope.evaluation.calls import kappa
 from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.review.case import ADJUDICATED, CaseState, blind
 from marrowscope.review.counted import TYPE_NAMES, CellArrays
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Refused
 
 MODEL = "model"

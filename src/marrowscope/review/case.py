@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from marrowscope.review.adjudication import adjudicated
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays
-from marrowscope.review.reading import Reading, SlideState, Touched, adjudicated
+from marrowscope.review.reading import Reading
+from marrowscope.review.slide_state import SlideState, Touched
 
 MAIN = "main"
 ADJUDICATED = "adjudicated"

@@ -24,8 +24,8 @@ from marrowscope.review.case import CaseState
 from marrowscope.review.counted import TYPE_NAMES, CountedSlide
 from marrowscope.review.database import Missing
 from marrowscope.review.edits import CASE_NUMBER, CONCLUSION, EARLIER_CASE, IDENTIFIERS
-from marrowscope.review.reading import SlideState
 from marrowscope.review.reviewed import reviewed_contract, slide_tally
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Refused, Workstation
 from marrowscope.slides import overview
 

@@ -1,4 +1,4 @@
-"""What the cells of a case are in one reading: arrays that the edits of the log change, each edit with its way back."""
+"""What the cells of a case are in one reading: the edits of the log one after the other, each with its way back."""
 
 from __future__ import annotations
 
@@ -10,110 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.review.chain import Entry, canonical
-from marrowscope.review.counted import CODES, CellArrays
+from marrowscope.review.counted import CODES
 from marrowscope.review.database import ReviewError
-
-Numbers = NDArray[np.int64]
-Touched = dict[int, Numbers]
-"""Cells that an edit changed: their numbers by number of the slide."""
-
-
-class SlideState:
-    """The ``n`` cells of one slide now, those that were added at the end.
-
-    ``types (n,)`` codes; ``boxes (n, 4)`` level-0 pixels; ``removed``, ``looked``, ``differs (n,)``: no cell any more,
-    looked at by a person, called differently by two observers; ``changed (n,)`` the last row of the log that had to do
-    with the cell, 0 for none. ``counted``: cells that the count found; those from there on were added by people.
-    """
-
-    __slots__ = ("_base", "_boxes", "_changed", "_differs", "_looked", "_n", "_removed", "_types", "counted")
-
-    def __init__(
-        self,
-        types: NDArray[np.int16],
-        boxes: NDArray[np.float64],
-        *,
-        removed: NDArray[np.bool_] | None = None,
-        looked: NDArray[np.bool_] | None = None,
-        differs: NDArray[np.bool_] | None = None,
-        counted: int | None = None,
-    ) -> None:
-        n = len(types)
-        no = np.zeros(n, np.bool_)
-        removed, looked = (no if given is None else given for given in (removed, looked))
-        self._base = types, boxes, removed, looked
-        self._types, self._boxes = types.copy(), boxes.copy()
-        self._removed, self._looked = removed.copy(), looked.copy()
-        self._differs = no.copy() if differs is None else differs.copy()
-        self._changed = np.zeros(n, np.int32)
-        self._n = n
-        self.counted = n if counted is None else counted
-
-    @classmethod
-    def of(cls, cells: CellArrays) -> SlideState:
-        """As the count left them."""
-        return cls(cells.types, cells.boxes)
-
-    def __len__(self) -> int:
-        return self._n
-
-    @property
-    def types(self) -> NDArray[np.int16]:
-        return self._types[: self._n]
-
-    @property
-    def boxes(self) -> NDArray[np.float64]:
-        return self._boxes[: self._n]
-
-    @property
-    def removed(self) -> NDArray[np.bool_]:
-        return self._removed[: self._n]
-
-    @property
-    def looked(self) -> NDArray[np.bool_]:
-        return self._looked[: self._n]
-
-    @property
-    def differs(self) -> NDArray[np.bool_]:
-        return self._differs[: self._n]
-
-    @property
-    def changed(self) -> NDArray[np.int32]:
-        return self._changed[: self._n]
-
-    def append(self, code: int, box: NDArray[np.float64]) -> int:
-        """Make room for an added cell, which is none yet; its number."""
-        if self._n == len(self._types):
-            room = self._n // 4 + 64
-            for name in ("_types", "_boxes", "_removed", "_looked", "_differs", "_changed"):
-                values = getattr(self, name)
-                setattr(self, name, np.concatenate([values, np.zeros((room, *values.shape[1:]), values.dtype)]))
-        row = self._n
-        self._types[row], self._boxes[row], self._removed[row] = code, box, True
-        self._n += 1
-        return row
-
-    def set(self, rows: Numbers, kind: str, payload: Mapping[str, Any]) -> None:
-        """What an edit of ``kind`` makes of these cells."""
-        self.looked[rows] = True
-        match kind:
-            case "retype":
-                self.types[rows] = CODES[payload["to"]]
-            case "delete":
-                self.removed[rows] = True
-            case "add":
-                self.removed[rows] = False
-                self.types[rows], self.boxes[rows] = CODES[payload["to"]], payload["box"]
-            case "move":
-                self.boxes[rows] = payload["box"]
-
-    def reset(self, rows: Numbers) -> None:
-        """As the cells were before anybody edited them; a cell that was added since is none."""
-        types, boxes, removed, looked = self._base
-        first, later = rows[rows < len(types)], rows[rows >= len(types)]
-        self.types[first], self.boxes[first] = types[first], boxes[first]
-        self.removed[first], self.looked[first] = removed[first], looked[first]
-        self.removed[later], self.looked[later] = True, False
+from marrowscope.review.slide_state import Numbers, SlideState, Touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,70 +195,3 @@ def _cells_of(kind: str, payload: Mapping[str, Any]) -> Touched:
     if kind in ("add", "move"):
         return {int(payload["slide"]): np.array([payload["cell"]], np.int64)}
     return {int(slide): np.asarray(rows, np.int64) for slide, rows in payload["cells"].items()}
-
-
-def adjudicated(one: Reading, other: Reading) -> Reading:
-    """What two observers agree on, and what they do not, as a reading of its own.
-
-    A cell that both call alike is looked at and is what they say; one that they call differently, or that only one of
-    them deleted, keeps the first one's type, is not looked at, and ``differs``. Added cells that overlap (IoU >= 0.5)
-    are one cell; one that only one of them added differs.
-    """
-    return Reading({slide: _joined(state, other.slides[slide]) for slide, state in one.slides.items()})
-
-
-SAME_CELL = 0.5
-"""IoU from which on a cell that two observers added is the same."""
-
-
-def _joined(one: SlideState, other: SlideState) -> SlideState:
-    n = one.counted
-    types, removed = one.types[:n].copy(), one.removed[:n] & other.removed[:n]
-    gone = one.removed[:n] != other.removed[:n]
-    differs = gone | (~removed & (types != other.types[:n]))
-    looked = one.looked[:n] & other.looked[:n] & ~differs
-    boxes = np.where((one.boxes[:n] == other.boxes[:n]).all(axis=1)[:, None], one.boxes[:n], _middle(one, other, n))
-    added = _added_by_both(one, other)
-    more = len(added)
-    return SlideState(
-        np.concatenate([types, np.array([code for code, _, _ in added], np.int16)]),
-        np.concatenate([boxes, np.array([box for _, box, _ in added]).reshape(-1, 4)]),
-        removed=np.concatenate([removed, np.zeros(more, np.bool_)]),
-        looked=np.concatenate([looked, np.array([same for _, _, same in added], np.bool_)]),
-        differs=np.concatenate([differs, np.array([not same for _, _, same in added], np.bool_)]),
-        counted=n,
-    )
-
-
-def _added_by_both(one: SlideState, other: SlideState) -> list[tuple[int, NDArray[np.float64], bool]]:
-    """Type, box and whether both agree, of every cell that either observer added.
-
-    Of all pairs that overlap enough those of one type are matched first, then the ones that overlap most: the order in
-    which cells were added makes no difference.
-    """
-    mine, theirs = ([row for row in range(s.counted, len(s)) if not s.removed[row]] for s in (one, other))
-    pairs = [
-        (one.types[a] != other.types[b], -overlap, a, b)
-        for a in mine
-        for b in theirs
-        if (overlap := _iou(one.boxes[a], other.boxes[b])) >= SAME_CELL
-    ]
-    match: dict[int, int] = {}
-    for _, _, a, b in sorted(pairs):
-        if a not in match and b not in match.values():
-            match[a] = b
-    found = [(int(one.types[a]), one.boxes[a], a in match and one.types[a] == other.types[match[a]]) for a in mine]
-    return found + [(int(other.types[b]), other.boxes[b], False) for b in theirs if b not in match.values()]
-
-
-def _middle(one: SlideState, other: SlideState, n: int) -> NDArray[np.float64]:
-    return (one.boxes[:n] + other.boxes[:n]) / 2
-
-
-def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    both = wide * high
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))

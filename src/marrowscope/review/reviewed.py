@@ -26,7 +26,7 @@ from marrowscope.differential.tally import NDC, NDC_WITH_MITOSES, Tally
 from marrowscope.packs.contract import Confusion, PackContract
 from marrowscope.pipeline import BLOOD
 from marrowscope.review.counted import FLAG_BITS, TYPE_NAMES, CellArrays, CountedSlide
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.taxonomy import CELL_TYPES
 
 

@@ -24,8 +24,9 @@ from marrowscope.review.edits import (
     Edit,
 )
 from marrowscope.review.log import Document, EditLog, Head, Stale
-from marrowscope.review.reading import Reading, Touched
+from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
+from marrowscope.review.slide_state import Touched
 
 __all__ = ["ACTOR", "Conflict", "Done", "Hidden", "Refused", "Workstation", "open_workstation"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.review.counted import CellArrays
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 
 REMOVED, LOOKED, DIFFERS = 1, 2, 4
 """Bits of the column ``state``."""

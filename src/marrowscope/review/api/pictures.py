@@ -22,7 +22,7 @@ from marrowscope.review.log import LARGEST
 from marrowscope.review.pictures.encoding import encode_jpeg
 from marrowscope.review.pictures.shelf import By, Shelf, SlidePictures
 from marrowscope.review.pictures.sprites import SHEET
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Hidden, Workstation
 from marrowscope.slides import require_spacing
 

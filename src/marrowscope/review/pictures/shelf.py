@@ -17,7 +17,7 @@ from marrowscope.review.pictures.outlines import RegionOverlay
 from marrowscope.review.pictures.overlay import CellOverlay
 from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
-from marrowscope.review.reading import SlideState
+from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Workstation
 from marrowscope.taxonomy import CELL_TYPES
 

@@ -1,0 +1,113 @@
+"""What the cells of one slide are in one reading: arrays that edits change, and the way back to the count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marrowscope.review.counted import CODES, CellArrays
+
+Numbers = NDArray[np.int64]
+Touched = dict[int, Numbers]
+"""Cells that an edit changed: their numbers by number of the slide."""
+
+
+class SlideState:
+    """The ``n`` cells of one slide now, those that were added at the end.
+
+    ``types (n,)`` codes; ``boxes (n, 4)`` level-0 pixels; ``removed``, ``looked``, ``differs (n,)``: no cell any more,
+    looked at by a person, called differently by two observers; ``changed (n,)`` the last row of the log that had to do
+    with the cell, 0 for none. ``counted``: cells that the count found; those from there on were added by people.
+    """
+
+    __slots__ = ("_base", "_boxes", "_changed", "_differs", "_looked", "_n", "_removed", "_types", "counted")
+
+    def __init__(
+        self,
+        types: NDArray[np.int16],
+        boxes: NDArray[np.float64],
+        *,
+        removed: NDArray[np.bool_] | None = None,
+        looked: NDArray[np.bool_] | None = None,
+        differs: NDArray[np.bool_] | None = None,
+        counted: int | None = None,
+    ) -> None:
+        n = len(types)
+        no = np.zeros(n, np.bool_)
+        removed, looked = (no if given is None else given for given in (removed, looked))
+        self._base = types, boxes, removed, looked
+        self._types, self._boxes = types.copy(), boxes.copy()
+        self._removed, self._looked = removed.copy(), looked.copy()
+        self._differs = no.copy() if differs is None else differs.copy()
+        self._changed = np.zeros(n, np.int32)
+        self._n = n
+        self.counted = n if counted is None else counted
+
+    @classmethod
+    def of(cls, cells: CellArrays) -> SlideState:
+        """As the count left them."""
+        return cls(cells.types, cells.boxes)
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def types(self) -> NDArray[np.int16]:
+        return self._types[: self._n]
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        return self._boxes[: self._n]
+
+    @property
+    def removed(self) -> NDArray[np.bool_]:
+        return self._removed[: self._n]
+
+    @property
+    def looked(self) -> NDArray[np.bool_]:
+        return self._looked[: self._n]
+
+    @property
+    def differs(self) -> NDArray[np.bool_]:
+        return self._differs[: self._n]
+
+    @property
+    def changed(self) -> NDArray[np.int32]:
+        return self._changed[: self._n]
+
+    def append(self, code: int, box: NDArray[np.float64]) -> int:
+        """Make room for an added cell, which is none yet; its number."""
+        if self._n == len(self._types):
+            room = self._n // 4 + 64
+            for name in ("_types", "_boxes", "_removed", "_looked", "_differs", "_changed"):
+                values = getattr(self, name)
+                setattr(self, name, np.concatenate([values, np.zeros((room, *values.shape[1:]), values.dtype)]))
+        row = self._n
+        self._types[row], self._boxes[row], self._removed[row] = code, box, True
+        self._n += 1
+        return row
+
+    def set(self, rows: Numbers, kind: str, payload: Mapping[str, Any]) -> None:
+        """What an edit of ``kind`` makes of these cells."""
+        self.looked[rows] = True
+        match kind:
+            case "retype":
+                self.types[rows] = CODES[payload["to"]]
+            case "delete":
+                self.removed[rows] = True
+            case "add":
+                self.removed[rows] = False
+                self.types[rows], self.boxes[rows] = CODES[payload["to"]], payload["box"]
+            case "move":
+                self.boxes[rows] = payload["box"]
+
+    def reset(self, rows: Numbers) -> None:
+        """As the cells were before anybody edited them; a cell that was added since is none."""
+        types, boxes, removed, looked = self._base
+        first, later = rows[rows < len(types)], rows[rows >= len(types)]
+        self.types[first], self.boxes[first] = types[first], boxes[first]
+        self.removed[first], self.looked[first] = removed[first], looked[first]
+        self.removed[later], self.looked[later] = True, False
