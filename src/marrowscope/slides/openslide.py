@@ -66,7 +66,7 @@ class OpenSlideSlide(Closing):
         )
         self._holes = holes
         self._downsamples = self._handle.level_downsamples
-        self._blocks = PictureCache(_CACHE_BYTES // 2)
+        self._blocks: PictureCache[Picture] = PictureCache(_CACHE_BYTES // 2)
         self._reopening = Lock()
 
     def read(self, level: int, x: int, y: int, size: Size) -> Picture:

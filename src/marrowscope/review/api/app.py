@@ -51,6 +51,9 @@ def add_interface(
     uploads: Uploads | None = None,
 ) -> None:
     """Put the interface and its errors into ``app``."""
+    workstation.memory.listeners.append(
+        lambda case, folders: shelf.let_go(case, [workstation.root / folder for folder in folders])
+    )
     routes = APIRouter(prefix=PREFIX)
     # Before the cases: /cases/count is no case of the number "count".
     routes.include_router(

@@ -34,6 +34,12 @@ class Once(Generic[_Value]):
                 place.value = make()
             return place.value
 
+    def forget(self, which: Callable[[Hashable], bool]) -> None:
+        """Let the values go whose key is such a one; who has one keeps it."""
+        with self._lock:
+            for key in [key for key in self._places if which(key)]:
+                del self._places[key]
+
 
 class _Place(Generic[_Value]):
     def __init__(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import deepcopy
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Literal
 
@@ -19,7 +21,11 @@ from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
 from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Workstation
+from marrowscope.slides.cache import PictureCache
 from marrowscope.taxonomy import CELL_TYPES
+
+CACHE_BYTES = 256 << 20
+"""Of encoded tiles and sheets of all slides together."""
 
 MOST_OVERLAYS = 8
 """Readings of slides whose overlay is kept; the one that was not looked at for longest goes."""
@@ -34,14 +40,15 @@ _NO_CELL = 48.0
 
 
 class SlidePictures:
-    """Everything that is drawn of one slide. Raises ``ReviewError`` when the slide is not found."""
+    """Everything that is drawn of one slide, its tiles and sheets kept in ``cache``. Raises ``ReviewError`` when the slide is not found."""
 
-    def __init__(self, counted: CountedSlide) -> None:
+    def __init__(self, counted: CountedSlide, cache: PictureCache[bytes]) -> None:
         slide = counted.slide
         self.spacing, self.side = counted.pack.contract.cell_pictures
-        self.tiles = SlideTiles(slide)
+        self.tiles = SlideTiles(slide, cache=cache)
         self.size = slide.size
         self._counted = counted
+        self._cache = cache
         self._sprites: Once[SpriteSheets] = Once()
         polygons = [region.polygon for region in counted.finding.regions]
         colours = [_OUTLINE] * len(polygons)
@@ -51,7 +58,9 @@ class SlidePictures:
     def sprites(self) -> SpriteSheets:
         """The cells as pictures; made when they are asked for, as sorting a million cells would hold up the tiles."""
         counted = self._counted
-        return self._sprites.get(None, lambda: SpriteSheets(counted.slide, counted.frame, self.spacing, self.side))
+        return self._sprites.get(
+            None, lambda: SpriteSheets(counted.slide, counted.frame, self.spacing, self.side, self._cache)
+        )
 
     @cached_property
     def usual_box(self) -> tuple[float, float]:
@@ -97,13 +106,21 @@ class Shelf:
     """Pictures by slide, overlays by reading. Safe for several threads."""
 
     def __init__(self) -> None:
+        self._encoded: PictureCache[bytes] = PictureCache(CACHE_BYTES)
         self._slides: Once[SlidePictures] = Once()
         self._orders: Once[NDArray[np.int64]] = Once()
         self._overlays: Once[_Overlay] = Once(MOST_OVERLAYS)
 
     def of(self, counted: CountedSlide) -> SlidePictures:
         """The pictures of a slide. Raises ``ReviewError`` when the slide or its pack is not found."""
-        return self._slides.get(str(counted.folder), lambda: SlidePictures(counted))
+        return self._slides.get(str(counted.folder), lambda: SlidePictures(counted, self._encoded))
+
+    def let_go(self, case: int, folders: Collection[Path]) -> None:
+        """Forget what was drawn of a case and of these folders of results, which have left the memory."""
+        gone = set(map(str, folders))
+        self._slides.forget(lambda key: key in gone)
+        self._orders.forget(lambda key: key in gone)
+        self._overlays.forget(lambda key: isinstance(key, tuple) and key[0] == case)
 
     def order(self, counted: CountedSlide) -> NDArray[np.int64]:
         """Rank of each cell in the sprite sheets ``(n,)``; needs no slide."""
