@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sqlalchemy import event
 
-from marrowscope.review.case import ADJUDICATED, blind
+from marrowscope.review.case import ADJUDICATED, SlideOfCase, blind
 from marrowscope.review.chain import BEGINNING, Entry, next_entry
-from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays
+from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays, CountedSlide
 from marrowscope.review.database import Missing, ReviewError, StorageError
 from marrowscope.review.edits import (
     Add,
@@ -32,6 +33,8 @@ from marrowscope.review.edits import (
     Retype,
     Undo,
 )
+from marrowscope.review.memory import CaseMemory
+from marrowscope.review.protection import fault_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Conflict, Refused, Workstation, open_workstation
@@ -326,6 +329,76 @@ def test_a_folder_changed_under_a_case_is_told_and_nothing_lost(workstation: Wor
         types(open_workstation(results), case)
     (smear / "cells.parquet").write_bytes(kept)
     assert types(open_workstation(results), case)[5] == "blast"
+
+
+@pytest.mark.parametrize("name", ["run.json", "differential.json", "regions.geojson"])
+def test_every_file_that_a_report_reads_is_protected(workstation: Workstation, results: Path, name: str) -> None:
+    case = case_of(workstation)
+    file = results / "smear-3" / name
+    kept = file.read_bytes()
+    file.write_bytes(kept.replace(b"0", b"1", 1))
+    with pytest.raises(ReviewError, match=f"{name} of smear-3 is not the one that was reviewed"):
+        types(workstation, case)
+    file.write_bytes(kept)
+    assert types(workstation, case)
+
+
+def test_rows_of_earlier_versions_name_no_files_and_are_read(workstation: Workstation, results: Path) -> None:
+    (slide, *_) = workstation.slides()[case_of(workstation)]
+    row = row_of_slide(0, CountedSlide(results / "smear-3"), results)
+    assert row.pop("files") == slide.files
+    earlier = SlideOfCase.of(row)
+    (results / "smear-3" / "differential.json").write_text("{}")
+    assert fault_of(CountedSlide(results / "smear-3"), earlier) is None
+    other_pack = replace(earlier, pack_sha256="0" * 64)
+    assert "another pack" in (fault_of(CountedSlide(results / "smear-3"), other_pack) or "")
+
+
+def test_what_nobody_asks_for_leaves_the_memory_and_comes_back_from_the_log(results: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(results / "smear-3", results / name)
+    workstation, now = open_workstation(results), 0.0
+    memory = workstation.memory = CaseMemory(most_cells=10**6, idle_seconds=60, clock=lambda: now)
+    gone: list[tuple[int, set[str]]] = []
+    memory.listeners.append(lambda case, slides: gone.append((case, set(slides))))
+    pooled, one, two = (case_of(workstation, title) for title in ("pooled", "one", "two"))
+    first = workstation.edit(pooled, "ann", "main", Retype(cells={0: [5]}, to="blast"), key="the same word")
+    with workstation.case(one):
+        now = 100.0
+        types(workstation, two)
+        assert memory.numbers() == [one, two], "idle ones go, but never one that is held"
+        assert gone == [(pooled, {"smear-3", "smear-4"})]
+    assert workstation.in_memory(pooled) is None, "the list does not read a case"
+    again = workstation.edit(pooled, "ann", "main", Retype(cells={0: [5]}, to="blast"), key="the same word")
+    assert again.entry == first.entry, "an edit asked for twice is made once, also by what the log alone knows"
+    assert types(workstation, pooled)[5] == "blast"
+    memory.most_cells = 1
+    types(workstation, two)
+    assert memory.numbers() == [two], "too much: the one used last stays"
+    now = 200.0
+    workstation.in_memory(two)
+    memory.tidy()
+    assert memory.numbers() == [], "to be looked at by the list is no use"
+
+
+def test_a_smear_that_is_in_a_case_gets_no_second_one_unasked(results: Path) -> None:
+    pooled = results / "pooled"
+    pooled.rename(results.parent / "later")
+    workstation = open_workstation(results)
+    assert sorted(title for title, _ in workstation.titles().values()) == ["smear-3", "smear-4"]
+    (results.parent / "later").rename(pooled)
+    assert workstation.take_up() == []
+    assert "smear-3 and smear-4 are under review already, in cases 1 and 2" in workstation.not_taken_up["pooled"]
+    shutil.rmtree(pooled)
+    assert workstation.take_up() == []
+    assert workstation.not_taken_up == {}
+
+
+def test_smears_of_a_case_get_none_of_their_own_when_the_pooled_results_go(
+    workstation: Workstation, results: Path
+) -> None:
+    shutil.rmtree(results / "pooled")
+    assert workstation.take_up() == []
 
 
 def test_a_slide_that_was_moved_is_found_again(results: Path, tmp_path: Path) -> None:

@@ -156,11 +156,14 @@ class Workstation:
                     self._catch_up(found)
             return self.counted(self.slide_of(found.state, slide))
 
-    def changes(self, number: int, since: int, seen: int | None = None) -> list[Done]:
-        """The rows after row ``since``, with the cells that each changed in its reading; ``seen`` as in ``case``."""
+    def changes(self, number: int, since: int, seen: int | None = None, limit: int | None = None) -> list[Done]:
+        """The rows after row ``since``, at most ``limit``, with the cells that each changed in its reading.
+
+        ``seen`` as in ``case``.
+        """
         with self._held(number) as found, found.lock:
             self._catch_up(found, seen)
-            return found.history[since:]
+            return found.history[since : None if limit is None else since + limit]
 
     def edit(
         self, number: int, actor: str, reading: str, edit: Edit, known_n: int | None = None, key: str | None = None

@@ -13,11 +13,12 @@ import anyio
 import pytest
 
 from marrowscope.batch import count_slides
+from marrowscope.errors import SlideError
 from marrowscope.options import CountOptions
 from marrowscope.packs import load_pack
 from marrowscope.review.counting import CountQueue, Job
 from marrowscope.review.database import ReviewError
-from marrowscope.review.uploads import Uploads, safe_name
+from marrowscope.review.uploads import NoRoom, Uploads, safe_name
 from marrowscope.review.workstation import Workstation
 
 from .conftest import Interface
@@ -194,6 +195,26 @@ def test_an_upload_that_stops_halfway_leaves_nothing(results: Path) -> None:
     (uploads.folder / ".incoming-old-x.tif").write_bytes(b"II*")
     Uploads(results)
     assert list(uploads.folder.iterdir()) == [], "what a killed server left is removed"
+
+
+def test_uploads_together_have_a_limit_and_leave_some_of_the_disk(results: Path) -> None:
+    async def piece() -> AsyncIterator[bytes]:
+        yield bytes(400)
+
+    uploads = Uploads(results, 1000, most=1200, left_free=0)
+    uploads.folder.mkdir()
+    (uploads.folder / "earlier.tif").write_bytes(bytes(900))
+    with pytest.raises(NoRoom, match="--all-uploads"):
+        anyio.run(uploads.take, "announced.tif", piece(), 400)
+    with pytest.raises(NoRoom, match="--all-uploads"):
+        anyio.run(uploads.take, "not announced.tif", piece())
+    full = Uploads(results, 1000, left_free=2**62)
+    with pytest.raises(NoRoom, match="nearly full"):
+        anyio.run(full.take, "any.tif", piece(), 400)
+    assert [file.name for file in uploads.folder.iterdir()] == ["earlier.tif"]
+    roomy = Uploads(results, 1000, most=1300, left_free=0)
+    with pytest.raises(SlideError):  # there is room, but it is no slide
+        anyio.run(roomy.take, "small.tif", piece(), 400)
 
 
 @pytest.mark.parametrize(

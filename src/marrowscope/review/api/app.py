@@ -22,7 +22,7 @@ from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
 from marrowscope.review.signing import Busy
-from marrowscope.review.uploads import TooLarge, Uploads
+from marrowscope.review.uploads import NoRoom, TooLarge, Uploads
 from marrowscope.review.workstation import Conflict, Hidden, Refused, Workstation
 
 PREFIX = "/api/v1"
@@ -38,6 +38,7 @@ _STATUS: tuple[tuple[type[MarrowscopeError], int, str], ...] = (
     (StorageError, 503, "storage"),
     (Busy, 503, "busy"),
     (TooLarge, 413, "large"),
+    (NoRoom, 507, "full"),
     (MarrowscopeError, 422, "error"),
 )
 """What an error is in HTTP, the first that fits, and a word for programs."""

@@ -40,7 +40,10 @@ _NO_CELL = 48.0
 
 
 class SlidePictures:
-    """Everything that is drawn of one slide, its tiles and sheets kept in ``cache``. Raises ``ReviewError`` when the slide is not found."""
+    """Everything that is drawn of one slide; encoded pictures are kept in ``cache``.
+
+    Raises ``ReviewError`` when the slide is not found.
+    """
 
     def __init__(self, counted: CountedSlide, cache: PictureCache[bytes]) -> None:
         slide = counted.slide
