@@ -46,7 +46,9 @@ def test_what_was_done_after_the_backup_is_gone_again(
     assert "--force" in says(capsys, 1, "backup", results, kept)
     log.engine.dispose()
     assert "--force" in says(capsys, 1, "restore", kept, results)
-    assert len(log_of(results).heads()) == 2, "a refusal changes nothing"
+    log = log_of(results)
+    assert len(log.heads()) == 2, "a refusal changes nothing"
+    log.engine.dispose()
     says(capsys, 0, "restore", kept, results, "--force")
     back = log_of(results)
     assert [head.case for head in back.heads()] == [1]

@@ -7,15 +7,20 @@ by its own hash, the slide by a fingerprint of its file (:func:`marrowscope.runs
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from marrowscope.review.case import SlideOfCase
+from marrowscope.review.chain import canonical
 from marrowscope.review.counted import CountedSlide
 from marrowscope.review.database import ReviewError
 
 RESULT_FILES = ("cells.parquet", "run.json", "differential.json", "regions.geojson")
 """What the review reads of a folder of results."""
+
+PLACES = ("file", "pack_folder")
+"""Of ``run.json``: where slide and pack lay. They may move, and are told by hashes of their own."""
 
 COUNTED_AGAIN = "its folder was counted again or changed; bring it back from a backup"
 
@@ -67,19 +72,33 @@ def changed_file(folder: Path, slide: SlideOfCase, names: tuple[str, ...]) -> st
     """The first of these files that is not the one that was reviewed; of those that cannot be read nothing is said."""
     for name in names:
         try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        except OSError:
+            found = sha256_of(folder / name)
+        except (OSError, ValueError):
             continue
         if found != slide.files.get(name, found):
             return name
     return None
 
 
+def sha256_of(path: Path) -> str:
+    """The hash of a result file; of ``run.json`` that of its canonical JSON without :data:`PLACES`.
+
+    Raises ``OSError``, and ``ValueError`` for a ``run.json`` that is none.
+    """
+    if path.name == "run.json":
+        told = json.loads(path.read_bytes())
+        if not isinstance(told, dict):
+            raise ValueError("it holds no table")
+        kept = {name: value for name, value in told.items() if name not in PLACES}
+        return hashlib.sha256(canonical(kept).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _sha256(counted: CountedSlide, name: str) -> str:
     try:
-        with (counted.folder / name).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+        return sha256_of(counted.folder / name)
+    except (OSError, ValueError) as error:
         raise ReviewError(
             f"{name} of {counted.label} cannot be read ({error}): bring the folder back from a backup, or count the "
             "slide again into another folder"

@@ -53,5 +53,5 @@ def _already(smears: Sequence[str], cases_of: Mapping[str, Sequence[int]]) -> st
     verb = "are" if len(smears) > 1 else "is"
     return (
         f"{names} {verb} under review already{where}. A smear is in one case: go on there, or copy these results "
-        "into another folder and review that one"
+        "into another folder and review that one."
     )

@@ -40,7 +40,11 @@ class PictureCache(Generic[_Kept]):
         with self._lock:
             if key not in self._pictures:
                 self._pictures[key] = picture
-                self._held += memoryview(picture).nbytes
+                self._held += _bytes_of(picture)
                 while self._held > self._limit and len(self._pictures) > 1:
-                    self._held -= memoryview(self._pictures.popitem(last=False)[1]).nbytes
+                    self._held -= _bytes_of(self._pictures.popitem(last=False)[1])
         return picture
+
+
+def _bytes_of(picture: bytes | Picture) -> int:
+    return len(picture) if isinstance(picture, bytes) else picture.nbytes

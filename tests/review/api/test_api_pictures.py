@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 
 import pytest
 
@@ -22,6 +24,20 @@ def test_browsers_keep_pictures_of_this_slide_and_count_only(interface):
         assert kept(interface.get(f"{SLIDE}{path}?v={version}"))
         assert not kept(interface.get(f"{SLIDE}{path}?v=another"))
         assert not kept(interface.get(SLIDE + path))
+
+
+def test_pictures_leave_the_memory_with_their_case_and_come_back(interface, workstation):
+    paths = [f"{SLIDE}/{path}" for path in ("tiles/0/0/0.jpg", "sheets/0.jpg", "overlay/0/0/0.png", "cells")]
+    before = [interface.get(path).content for path in paths]
+    with workstation.case(1) as state:
+        counted = weakref.ref(workstation.counted(state.slides[0]))
+    assert counted() is not None
+    workstation.memory.idle_seconds = 0
+    workstation.memory.tidy()
+    gc.collect()
+    assert counted() is None, "nothing that was drawn of it holds it"
+    workstation.memory.idle_seconds = 60
+    assert [interface.get(path).content for path in paths] == before
 
 
 @pytest.mark.parametrize("x", ["nan", "inf", "-inf", "1e300"])
