@@ -386,6 +386,9 @@ def test_a_smear_that_is_in_a_case_gets_no_second_one_unasked(results: Path) -> 
     pooled.rename(results.parent / "later")
     workstation = open_workstation(results)
     assert sorted(title for title, _ in workstation.titles().values()) == ["smear-3", "smear-4"]
+    shutil.copytree(results / "smear-3", results / "counted just now")
+    assert workstation.take_up(["counted just now"]) == [], "its case is opened by the one who counts it"
+    shutil.rmtree(results / "counted just now")
     (results.parent / "later").rename(pooled)
     assert workstation.take_up() == []
     assert "smear-3 and smear-4 are under review already, in cases 1 and 2" in workstation.not_taken_up["pooled"]

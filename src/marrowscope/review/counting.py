@@ -125,6 +125,10 @@ class CountQueue:
         with self._lock:
             return list(self._jobs)
 
+    def in_work(self) -> set[str]:
+        """Folders of results that are counted or wait: they get their case when the count is over."""
+        return {label for job in self.jobs() if not job.over for label in output_names(job.slides)}
+
     def stop(self, number: int) -> None:
         """Take a count out of the queue, or end it; what it counted so far is kept for the next time."""
         with self._lock:

@@ -6,7 +6,7 @@ Everything that changes a case goes through :meth:`Workstation.edit`, :meth:`Wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,12 +67,14 @@ class Workstation:
         self.places = places or Places()
         self.memory = memory or CaseMemory()
 
-    def take_up(self) -> list[int]:
+    def take_up(self, leave: Collection[str] = ()) -> list[int]:
         """Open a case for each count of the folder that is in none: a pooled case for its smears, else one a slide.
 
-        What is left out is told in ``not_taken_up``, in words.
+        ``leave``: names of folders that somebody else will open a case for. What is left out besides is told in
+        ``not_taken_up``, in words.
         """
         counts, pooled = find_counts(self.root)
+        counts = {name: folder for name, folder in counts.items() if name not in leave}
         held: dict[str, list[int]] = {}
         for case, slides in self.slides().items():
             for slide in slides:

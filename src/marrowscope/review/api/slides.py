@@ -62,7 +62,7 @@ def slide_routes(workstation: Workstation, queue: CountQueue, uploads: Uploads) 
     @routes.post("/cases/take-up")
     def take_up(_: Reviewer) -> dict[str, Any]:
         """Open a case for each count that has appeared in the folder of results."""
-        return {"opened": workstation.take_up(), "not_taken_up": dict(workstation.not_taken_up)}
+        return {"opened": workstation.take_up(queue.in_work()), "not_taken_up": dict(workstation.not_taken_up)}
 
     @routes.post("/cases/count", status_code=202)
     def count(request: CountRequest, identity: Reviewer) -> dict[str, Any]:
