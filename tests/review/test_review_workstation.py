@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from dataclasses import replace
@@ -336,7 +337,11 @@ def test_every_file_that_a_report_reads_is_protected(workstation: Workstation, r
     case = case_of(workstation)
     file = results / "smear-3" / name
     kept = file.read_bytes()
-    file.write_bytes(kept.replace(b": 0", b": 1", 1).replace(b":0", b":1", 1))
+    told = json.loads(kept)
+    file.write_text(json.dumps({**told, "file": "elsewhere.tif"} if name == "run.json" else told))
+    if name == "run.json":
+        assert types(open_workstation(results), case), "a slide may be moved"
+        file.write_text(json.dumps({**told, "quality": ["all well"]}))
     with pytest.raises(ReviewError, match=f"{name} of smear-3 is not the one that was reviewed"):
         types(workstation, case)
     file.write_bytes(kept)

@@ -82,7 +82,7 @@ class Workstation:
         cases_of = {name: held.get(place_of(folder, self.root), []) for name, folder in counts.items()}
         wanted, refused = wanted_cases(counts, pooled, self.log.sources(), cases_of)
         self.not_taken_up = refused
-        return [case for one in wanted if (case := self._take_up(one)) is not None]
+        return [opened for one in wanted if (opened := self._take_up(one)) is not None]
 
     def _take_up(self, wanted: Wanted) -> int | None:
         try:
