@@ -45,7 +45,7 @@ def test_cases_are_found_by_keyboard_and_new_slides_are_counted(
     (served.root / "broken" / "differential.json").write_text("{")
     page.reload()
     page.get_by_text("differential.json of smear-4 is gone or damaged").wait_for()
-    page.get_by_role("region", name="Results that no case could be opened for").get_by_text("ruined").wait_for()
+    page.get_by_role("region", name="Results that no case was opened for").get_by_text("ruined").wait_for()
     page.keyboard.press("/")
     page.keyboard.type("late")
     page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
