@@ -19,6 +19,7 @@ from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
 from marrowscope.review.reading import SlideState
 from marrowscope.review.workstation import Workstation
+from marrowscope.slides import Slide
 from marrowscope.taxonomy import CELL_TYPES
 
 MOST_OVERLAYS = 8
@@ -29,15 +30,16 @@ By = Literal["type", "certainty"]
 
 _LOOKED = (90, 90, 90)
 _OUTLINE = (91, 58, 142)
+_FIELD = (0, 114, 178)
 _NO_CELL = 48.0
 """Side of a box where there are no cells to go by."""
 
 
 class SlidePictures:
-    """Everything that is drawn of one slide. Raises ``ReviewError`` when the slide is not found."""
+    """Everything that is drawn of one open ``slide``. Raises ``ReviewError`` when its pack is not found."""
 
-    def __init__(self, counted: CountedSlide) -> None:
-        slide = counted.slide
+    def __init__(self, counted: CountedSlide, slide: Slide) -> None:
+        self.slide = slide
         self.spacing, self.side = counted.pack.contract.cell_pictures
         self.tiles = SlideTiles(slide)
         self.size = slide.size
@@ -46,12 +48,14 @@ class SlidePictures:
         polygons = [region.polygon for region in counted.finding.regions]
         colours = [_OUTLINE] * len(polygons)
         self.outlines = RegionOverlay(polygons, colours, slide.size, self.tiles.max_zoom)
+        fields = counted.fields.outlines
+        self.fields = RegionOverlay(fields, [_FIELD] * len(fields), slide.size, self.tiles.max_zoom)
 
     @property
     def sprites(self) -> SpriteSheets:
         """The cells as pictures; made when they are asked for, as sorting a million cells would hold up the tiles."""
         counted = self._counted
-        return self._sprites.get(None, lambda: SpriteSheets(counted.slide, counted.frame, self.spacing, self.side))
+        return self._sprites.get(None, lambda: SpriteSheets(self.slide, counted.frame, self.spacing, self.side))
 
     @cached_property
     def usual_box(self) -> tuple[float, float]:
@@ -103,7 +107,12 @@ class Shelf:
 
     def of(self, counted: CountedSlide) -> SlidePictures:
         """The pictures of a slide. Raises ``ReviewError`` when the slide or its pack is not found."""
-        return self._slides.get(str(counted.folder), lambda: SlidePictures(counted))
+        key, slide = str(counted.folder), counted.slide
+        found = self._slides.get(key, lambda: SlidePictures(counted, slide))
+        if found.slide is not slide:  # its file was away, and is opened anew
+            self._slides.drop(key, found)
+            found = self._slides.get(key, lambda: SlidePictures(counted, slide))
+        return found
 
     def order(self, counted: CountedSlide) -> NDArray[np.int64]:
         """Rank of each cell in the sprite sheets ``(n,)``; needs no slide."""
