@@ -23,7 +23,7 @@ export const Panel = {
         </div>
         <h2>{{ differential.title }}</h2>
         <p class="quiet">{{ say('of_cells', { total: differential.total, detected: differential.detected }) }}</p>
-        <table>
+        <table :aria-label="differential.title">
           <colgroup><col><col class="n"><col class="percent"><col class="interval"></colgroup>
           <thead><tr>
             <th scope="col">{{ say('column_type') }}</th><th scope="col" class="figure">{{ say('column_count') }}</th>
