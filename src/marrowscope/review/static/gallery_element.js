@@ -60,7 +60,7 @@ export default {
           </div>
           <p v-if="state === 'loading'" class="empty">{{ say('loading') }}</p>
           <p v-if="state === 'failed'" class="empty bad" role="alert">{{ failure }}</p>
-          <p v-if="state === 'open' && !ui.shown" class="empty">{{ say('empty') }}</p>
+          <p v-if="state === 'open' && !ui.shown" class="empty">{{ say(ui.counts.all || ui.counts.deleted ? 'empty' : 'no_cells') }}</p>
           <div v-if="scale" class="scale" :aria-label="say('scale', { um: scale.um })"><i :style="{ width: scale.px + 'px' }"></i>{{ scale.um }} µm</div>
         </div>
         <p class="status" role="status">{{ ui.note }}</p>
