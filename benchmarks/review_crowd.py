@@ -106,22 +106,21 @@ def crowd(root: Path, *, seconds: float, reviewers: int, database: str | None = 
 
 
 def replay(model: dict[tuple[int, int], str], rows: Sequence[Entry]) -> Counter[str]:
-    """The counts by the log alone, in the plainest way: a dictionary of cells, and for each edit what it changed."""
-    now: dict[tuple[int, int], tuple[str | None, int]] = {cell: (name, 0) for cell, name in model.items()}
-    before: dict[int, dict[tuple[int, int], tuple[str | None, int]]] = {}
+    """The counts by the log alone, in the plainest way: of each cell what every edit that holds calls it, in order."""
+    called: dict[tuple[int, int], dict[int, str | None]] = {cell: {0: name} for cell, name in model.items()}
+
+    def now(cell: tuple[int, int]) -> str | None:
+        return called[cell][max(called[cell])]
+
     for row in rows:
         content = row.content
         if row.kind == "undo":
-            for cell, was in before[content["of"]].items():
-                if now[cell][1] == content["of"]:
-                    now[cell] = was
+            for words in called.values():
+                words.pop(content["of"], None)
         elif row.kind in ("retype", "confirm", "delete"):
-            cells = [(int(slide), cell) for slide, told in content["cells"].items() for cell in told]
-            before[row.n] = {cell: now[cell] for cell in cells}
-            for cell in cells:
-                given = {"retype": content.get("to"), "confirm": now[cell][0], "delete": None}[row.kind]
-                now[cell] = given, row.n
-    return Counter(name for name, _ in now.values() if name is not None)
+            for cell in ((int(slide), cell) for slide, told in content["cells"].items() for cell in told):
+                called[cell][row.n] = {"retype": content.get("to"), "confirm": now(cell), "delete": None}[row.kind]
+    return Counter(name for name in map(now, called) if name is not None)
 
 
 def _user(workstation: Workstation, name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 settings.register_profile("marrowscope", derandomize=True, deadline=None)
@@ -37,20 +38,44 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A phantom slide of 900 cells with its truth beside it."""
-    from marrowscope.phantom import PhantomOptions, render_phantom
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """``made_once(name, make)``: the folder that ``make`` filled, once for all processes that share the tests.
 
-    path = tmp_path_factory.mktemp("phantom") / "smear.tif"
-    render_phantom(path, PhantomOptions(cells=900, seed=5))
-    return path
+    What lies in it is read, never changed.
+    """
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        root = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            root = root.parent
+        folder, done = root / f"shared-{name}", root / f"shared-{name}.done"
+        with FileLock(root / f"shared-{name}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
-def aml_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def phantom(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """A phantom slide of 900 cells with its truth beside it."""
+    from marrowscope.phantom import PhantomOptions, render_phantom
+
+    def make(folder: Path) -> None:
+        render_phantom(folder / "smear.tif", PhantomOptions(cells=900, seed=5))
+
+    return made_once("phantom", make) / "smear.tif"
+
+
+@pytest.fixture(scope="session")
+def aml_phantom(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A phantom of an acute myeloid leukaemia: most cells are blasts."""
     from marrowscope.phantom import PhantomOptions, render_phantom
 
-    path = tmp_path_factory.mktemp("aml") / "aml.tif"
-    render_phantom(path, PhantomOptions(cells=400, seed=6, diagnosis="aml"))
-    return path
+    def make(folder: Path) -> None:
+        render_phantom(folder / "aml.tif", PhantomOptions(cells=400, seed=6, diagnosis="aml"))
+
+    return made_once("aml", make) / "aml.tif"

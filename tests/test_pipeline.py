@@ -63,6 +63,11 @@ def everything(phantom: Path) -> ReportContent:
     return counted(phantom, cells="all")
 
 
+@pytest.fixture(scope="module")
+def some(phantom: Path) -> ReportContent:
+    return counted(phantom, cells=200)
+
+
 def test_cells_are_found_and_named_as_the_truth_says(phantom: Path, everything: ReportContent) -> None:
     truth = read_truth(truth_path(phantom)).cells
     import shapely
@@ -98,8 +103,10 @@ def test_no_cell_is_counted_twice(everything: ReportContent) -> None:
     ids=["tile 384", "tile 768", "origin", "batch 8", "1 thread", "4 threads"],
 )
 @pytest.mark.parametrize("cells", [200, "all"])
-def test_tiling_changes_no_count(phantom: Path, everything: ReportContent, tiling: Tiling, cells: int | str) -> None:
-    reference = everything.cells if cells == "all" else counted(phantom, cells=cells).cells
+def test_tiling_changes_no_count(
+    phantom: Path, everything: ReportContent, some: ReportContent, tiling: Tiling, cells: int | str
+) -> None:
+    reference = (everything if cells == "all" else some).cells
     other = counted(phantom, cells=cells, tiling=tiling).cells
     matching = match_boxes(boxes(other), boxes(reference), 0.5)
     same = other["type"].to_numpy()[matching.predicted] == reference["type"].to_numpy()[matching.truth]
@@ -108,16 +115,16 @@ def test_tiling_changes_no_count(phantom: Path, everything: ReportContent, tilin
 
 
 def test_counting_stops_at_the_end_of_the_field_that_reaches_the_number(
-    phantom: Path, everything: ReportContent
+    phantom: Path, everything: ReportContent, some: ReportContent
 ) -> None:
-    some = counted(phantom, cells=200)
     per_field = some.cells.group_by("field").len()["len"]
     assert some.differential.total >= 200
     assert some.differential.total - per_field.max() < 200
     assert some.cells.height < everything.cells.height
     assert "200 cells" in some.differential.stopped
-    assert counted(phantom, cells=200, seed=1).cells.height > 0
-    assert not counted(phantom, cells=200, seed=1).cells.equals(some.cells)
+    others = counted(phantom, cells=200, seed=1).cells
+    assert others.height > 0
+    assert not others.equals(some.cells)
 
 
 def test_asking_for_more_cells_than_there_are_says_so(phantom: Path) -> None:

@@ -1,4 +1,4 @@
-"""A region model learns, is refused what it cannot learn from, and comes out of a pack as it went in."""
+"""A region model learns, and is refused what it cannot learn from."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marrowscope.detection.regions import open_region_model
 from marrowscope.errors import DataError
 from marrowscope.learning.cascade.backbones import BackboneShape
-from marrowscope.learning.cascade.inference import load_cascade, predict
 from marrowscope.learning.cascade.proposals import ProposalSettings
 from marrowscope.learning.trails.data import LabelledOverview
-from marrowscope.learning.trails.export import export_trails
 from marrowscope.learning.trails.recipes import RECIPES, TrailRecipe
 from marrowscope.learning.trails.training import train_trails
 from marrowscope.learning.trails.validation import draw, find_on, measures, run_fold
@@ -86,25 +83,6 @@ def test_what_cannot_be_learnt_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"keeps layers of mobilenetv2_100 as they are and needs start weights"):
         train_trails(RECIPES["trails"](), overviews(4), tmp_path / "model.pt")
     assert not (tmp_path / "model.pt").exists()
-
-
-@pytest.mark.slow
-def test_a_pack_finds_what_torch_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    seen = overviews(3)
-    train_trails(small(4), seen, tmp_path / "model.pt")
-    contract = export_trails(tmp_path / "model.pt", [one.picture for one in seen], tmp_path / "regions.onnx")
-    assert (contract.side, contract.file) == (64, "regions.onnx")
-    assert not [line for line in caplog.messages if "ambiguous" in line]
-    theirs = list(predict(load_cascade(tmp_path / "model.pt"), [one.picture for one in seen], least_score=0.05))
-    model = open_region_model(
-        tmp_path / "regions.onnx", contract.model_copy(update={"score_threshold": 0.05}), "x", threads=1
-    )
-    assert any(len(one) for one in theirs)
-    for one, torch_found in zip(seen, theirs, strict=True):
-        boxes, scores = model.find(one.picture)
-        assert sorted(scores.tolist()) == pytest.approx(sorted(torch_found.scores.tolist()), abs=2e-3)
-        away = np.abs(boxes[:, None] - torch_found.boxes[None]).max(axis=2)
-        assert away.min(axis=1).max() < 0.6
 
 
 def test_a_slide_without_objects_counts_only_what_was_found_on_it() -> None:

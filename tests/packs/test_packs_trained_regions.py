@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from marrowscope.cli import main
+from marrowscope.detection.regions import open_region_model
 from marrowscope.errors import PackError
 from marrowscope.packs import load_pack
 from marrowscope.packs.contract import RegionContract
@@ -116,6 +117,9 @@ def test_another_model_than_the_measured_one_is_refused(
 def test_from_three_phantoms_to_a_pack_that_is_asked(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Trained, measured, exported, built in; the pack finds what torch finds."""
+    from marrowscope.learning.cascade.inference import load_cascade, predict
+    from marrowscope.learning.trails.data import read_labelled
     from marrowscope.phantom import PhantomOptions, render_phantom
 
     slides = tmp_path / "slides"
@@ -144,6 +148,17 @@ def test_from_three_phantoms_to_a_pack_that_is_asked(
     model = region_model(load_pack(made), threads=1)
     assert model is not None
     assert (model.name, model.side) == ("mine 1.0.0", 256)
-    boxes, scores = model.find(np.full((256, 256, 3), 200, np.uint8))
+    overviews = [read_labelled(path, side=256).picture for path in sorted(slides.glob("*.tif"))]
+    boxes, scores = model.find(overviews[0])
     assert boxes.shape == (len(scores), 4)
     assert (scores >= metrics.contract.score_threshold).all()
+
+    theirs = list(predict(load_cascade(run / "model.pt"), overviews, least_score=0.05))
+    assert any(len(one) for one in theirs)
+    every = metrics.contract.model_copy(update={"score_threshold": 0.05})
+    model = open_region_model(run / "regions.onnx", every, "mine", threads=1)
+    for picture, torch_found in zip(overviews, theirs, strict=True):
+        boxes, scores = model.find(picture)
+        assert sorted(scores.tolist()) == pytest.approx(sorted(torch_found.scores.tolist()), abs=2e-3)
+        away = np.abs(boxes[:, None] - torch_found.boxes[None]).max(axis=2)
+        assert away.min(axis=1).max(initial=0.0) < 0.6

@@ -1,4 +1,4 @@
-"""A counted phantom that the tests of the review copy, counted once a process; a PostgreSQL of the tests' own."""
+"""A counted phantom that the tests of the review copy, counted once; a PostgreSQL of the tests' own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,16 +20,19 @@ from marrowscope.review.workstation import Workstation, open_workstation
 
 
 @pytest.fixture(scope="session")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def counted(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """A folder with two phantom smears and their results: two slides, and the case ``pooled`` of both."""
-    folder = tmp_path_factory.mktemp("review")
-    slides = []
-    for seed in (3, 4):
-        slides.append(folder / "slides" / f"smear-{seed}.tif")
-        render_phantom(slides[-1], PhantomOptions(cells=120, seed=seed))
-    outcomes = count_slides(slides, folder / "results", load_pack("phantom-16"), CountOptions(cells=60), case="pooled")
-    assert [outcome.error for outcome in outcomes] == [None, None, None]
-    return folder / "results"
+
+    def make(folder: Path) -> None:
+        slides = []
+        for seed in (3, 4):
+            slides.append(folder / "slides" / f"smear-{seed}.tif")
+            render_phantom(slides[-1], PhantomOptions(cells=120, seed=seed))
+        options = CountOptions(cells=60)
+        outcomes = count_slides(slides, folder / "results", load_pack("phantom-16"), options, case="pooled")
+        assert [outcome.error for outcome in outcomes] == [None, None, None]
+
+    return made_once("review", make) / "results"
 
 
 @pytest.fixture

@@ -134,6 +134,7 @@ def _card(job: FinishedJob, found: Explained, place: int, left: int, top: int, r
     shown = [large[0], *(overlay(large[0], evidence, strongest) for evidence in large[1 : len(lines) + 1])]
     for number, (picture, legend) in enumerate(zip(shown, LEGEND, strict=False)):
         x = left + number * (SIDE + GAP)
+        legend = legend if not number or large[number].max() > 0 else f"no {legend}"
         parts.append(f'<image x="{x}" y="{top}" width="{SIDE}" height="{SIDE}" href="{_png_uri(picture)}"/>')
         parts.append(f'<text x="{x}" y="{top + SIDE + 11}" font-size="10" fill="#444">{legend}</text>')
     return parts
