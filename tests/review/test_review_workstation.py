@@ -424,6 +424,71 @@ def test_a_slide_that_was_moved_is_found_again(results: Path, tmp_path: Path) ->
     assert found.name == "renamed"
 
 
+def test_a_slide_that_is_moved_while_it_is_open_is_missed_and_comes_back(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from marrowscope.review import slide_file
+    from marrowscope.review.counted import CountedSlide
+    from marrowscope.review.pictures.shelf import Shelf
+
+    told = results / "smear-3" / "run.json"
+    run = json.loads(told.read_text())
+    here, away = tmp_path / "here.tif", tmp_path / "away.tif"
+    shutil.copy(run["file"], here)
+    told.write_text(json.dumps({**run, "file": str(here)}))
+    counted, shelf = CountedSlide(results / "smear-3"), Shelf()
+    before = shelf.of(counted)
+    assert shelf.of(counted) is before
+    here.rename(away)
+    with pytest.raises(slide_file.SlideGone, match=str(here)):
+        shelf.of(counted)
+    here.write_bytes(b"another file")
+    monkeypatch.setattr(slide_file, "PAUSE", 0)
+    with pytest.raises(slide_file.SlideGone, match="where another file lies now"):
+        shelf.of(counted)
+    away.rename(here)
+    after = shelf.of(counted)
+    assert after is not before
+    assert after.tiles.tile(0, 0, 0) == before.tiles.tile(0, 0, 0)
+
+
+def test_a_cell_that_is_added_outside_of_the_counted_fields_is_kept_and_not_counted(workstation: Workstation) -> None:
+    from marrowscope.review.contents import take
+
+    before = workstation.differential(1, "main").total
+    with workstation.case(1) as state:
+        inside = state.readings["main"].slides[0].boxes[0].tolist()
+    outside = (1900.0, 4970.0, 1940.0, 5010.0)
+    workstation.edit(1, "anna", "main", Add(slide=0, box=tuple(inside), to="lymphocyte"))
+    assert workstation.differential(1, "main").total == before + 1
+    far = workstation.edit(1, "anna", "main", Add(slide=0, box=outside, to="lymphocyte"))
+    again = open_workstation(workstation.root)  # by the log alone
+    for station in (workstation, again):
+        differential = station.differential(1, "main")
+        assert differential.total == before + 1
+        assert "1 of the added outside of the counted fields, and so not in the differential" in differential.notes[0]
+    (cell,) = far.touched[0].tolist()
+    with workstation.case(1) as state:
+        taken = take(workstation, state)
+        assert (taken.review.work.added, taken.review.work.outside) == (2, 1)
+        flags = dict(taken.slides[0][1].select("cell_id", "flags").iter_rows())
+        assert ("outside" in flags[cell], "outside" in flags[cell - 1]) == (True, False)
+    workstation.edit(1, "anna", "main", Move(slide=0, cell=cell, box=tuple(inside)))
+    assert workstation.differential(1, "main").total == before + 2
+    workstation.edit(1, "anna", "main", Move(slide=0, cell=0, box=outside))  # the count found it where it counted
+    assert workstation.differential(1, "main").total == before + 2
+
+
+def test_a_count_that_kept_no_fields_counts_every_added_cell(results: Path) -> None:
+    for told in results.glob("smear-*/run.json"):
+        run = json.loads(told.read_text())
+        told.write_text(json.dumps({name: value for name, value in run.items() if name not in ("fields", "bounds")}))
+    workstation = open_workstation(results)
+    before = workstation.differential(1, "main").total
+    workstation.edit(1, "anna", "main", Add(slide=0, box=(1900.0, 4970.0, 1940.0, 5010.0), to="lymphocyte"))
+    assert workstation.differential(1, "main").total == before + 1
+
+
 def test_nothing_to_review_says_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(ReviewError, match="marrowscope count"):
         open_workstation(tmp_path / "nowhere")

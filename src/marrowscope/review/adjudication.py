@@ -39,6 +39,7 @@ def _joined(one: SlideState, other: SlideState) -> SlideState:
         looked=np.concatenate([looked, np.array([same for _, _, same in added], np.bool_)]),
         differs=np.concatenate([differs, np.array([not same for _, _, same in added], np.bool_)]),
         counted=n,
+        fields=one.fields,
     )
 
 

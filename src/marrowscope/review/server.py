@@ -29,6 +29,7 @@ from marrowscope.review.access.users import Role, Users
 from marrowscope.review.api.app import add_interface, new_app
 from marrowscope.review.counting import CountQueue
 from marrowscope.review.database import ReviewError
+from marrowscope.review.kept_files import KeptFiles
 from marrowscope.review.pages import add_pages
 from marrowscope.review.pages.frame import STATIC, STATIC_URL, Desk
 from marrowscope.review.pictures.shelf import Shelf
@@ -84,7 +85,7 @@ def _reviewers(users: Users) -> set[str]:
 def guarded(app: FastAPI, workstation: Workstation, rules: Rules) -> ASGIApp:
     """The application as it is served."""
     engine = workstation.log.engine
-    return protect(app, rules, Sessions(engine), Tokens(engine), page_owner=page_owner)
+    return protect(KeptFiles(app), rules, Sessions(engine), Tokens(engine), page_owner=page_owner)
 
 
 def serve(

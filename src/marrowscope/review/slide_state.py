@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.review.counted import CODES, CellArrays
+from marrowscope.review.fields import EVERYWHERE, CountedFields
 
 Numbers = NDArray[np.int64]
 Touched = dict[int, Numbers]
@@ -21,9 +22,10 @@ class SlideState:
     ``types (n,)`` codes; ``boxes (n, 4)`` level-0 pixels; ``removed``, ``looked``, ``differs (n,)``: no cell any more,
     looked at by a person, called differently by two observers; ``changed (n,)`` the last row of the log that had to do
     with the cell, 0 for none. ``counted``: cells that the count found; those from there on were added by people.
+    ``fields``: where cells were counted.
     """
 
-    __slots__ = ("_base", "_boxes", "_changed", "_differs", "_looked", "_n", "_removed", "_types", "counted")
+    __slots__ = ("_base", "_boxes", "_changed", "_differs", "_looked", "_n", "_removed", "_types", "counted", "fields")
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class SlideState:
         looked: NDArray[np.bool_] | None = None,
         differs: NDArray[np.bool_] | None = None,
         counted: int | None = None,
+        fields: CountedFields = EVERYWHERE,
     ) -> None:
         n = len(types)
         no = np.zeros(n, np.bool_)
@@ -45,11 +48,12 @@ class SlideState:
         self._changed = np.zeros(n, np.int32)
         self._n = n
         self.counted = n if counted is None else counted
+        self.fields = fields
 
     @classmethod
     def of(cls, cells: CellArrays) -> SlideState:
         """As the count left them."""
-        return cls(cells.types, cells.boxes)
+        return cls(cells.types, cells.boxes, fields=cells.fields)
 
     def __len__(self) -> int:
         return self._n
@@ -77,6 +81,12 @@ class SlideState:
     @property
     def changed(self) -> NDArray[np.int32]:
         return self._changed[: self._n]
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Added cells whose middle lies outside of the counted fields: they are shown, and not counted."""
+        none = np.zeros(self.counted, np.bool_)
+        return np.concatenate([none, self.fields.outside(self.boxes[self.counted :])])
 
     def append(self, code: int, box: NDArray[np.float64]) -> int:
         """Make room for an added cell, which is none yet; its number."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import disk_usage
 from uuid import uuid4
 
 import anyio
 
-from marrowscope.errors import OutputError, SlideError
+from marrowscope.errors import MarrowscopeError, OutputError, SlideError
 from marrowscope.review.database import ReviewError
 from marrowscope.slides import open_slide
 
@@ -96,12 +98,27 @@ class Uploads:
             return path
         except OSError as error:
             raise OutputError(
-                f"{kept} could not be kept ({error.strerror or error}): free space, then try again"
+                f"{kept} could not be kept ({error.strerror or type(error).__name__}): free space, then try again"
             ) from error
         finally:
             if not whole:
                 beside.unlink(missing_ok=True)
             self._coming.pop(beside, None)
+
+    def without_folder(self, words: str) -> str:
+        """Words about an uploaded slide, which people know by its name and not by where the server keeps it."""
+        return words.replace(f"{self.folder.resolve()}{os.sep}", "").replace(f"{self.folder}{os.sep}", "")
+
+    @contextmanager
+    def unnamed(self) -> Iterator[None]:
+        """Errors that leave the block name no folder of this server."""
+        try:
+            yield
+        except MarrowscopeError as error:
+            told = self.without_folder(str(error))
+            if told == str(error):
+                raise
+            raise type(error)(told) from error
 
     async def _write(self, path: Path, chunks: AsyncIterator[bytes], name: str, announced: int) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -146,8 +163,9 @@ def _look(path: Path, name: str) -> None:
     try:
         with open_slide(path, 1.0):  # a spacing, if the file has none, is asked for when it is counted
             pass
-    except SlideError as error:
-        raise SlideError(str(error).replace(str(path), name)) from error
+    except MarrowscopeError as error:
+        words = str(error).replace(str(path), name).replace(path.name, name).replace(path.stem, Path(name).stem)
+        raise SlideError(words) from error
 
 
 def _free(path: Path) -> Path:

@@ -22,6 +22,7 @@ from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
 from marrowscope.review.signing import Busy
+from marrowscope.review.slide_file import SlideGone
 from marrowscope.review.uploads import NoRoom, TooLarge, Uploads
 from marrowscope.review.workstation import Conflict, Hidden, Refused, Workstation
 
@@ -33,6 +34,7 @@ _STATUS: tuple[tuple[type[MarrowscopeError], int, str], ...] = (
     (Refused, 409, "refused"),
     (NotAsSigned, 409, "changed"),
     (Missing, 404, "missing"),
+    (SlideGone, 404, "gone"),
     (NoTile, 404, "missing"),
     (NoCell, 404, "missing"),
     (StorageError, 503, "storage"),

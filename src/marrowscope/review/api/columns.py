@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from marrowscope.review.counted import CellArrays
 from marrowscope.review.slide_state import SlideState
 
-REMOVED, LOOKED, DIFFERS = 1, 2, 4
-"""Bits of the column ``state``."""
+REMOVED, LOOKED, DIFFERS, OUTSIDE = 1, 2, 4, 8
+"""Bits of the column ``state``; ``OUTSIDE``: added outside of the counted fields, so not in the differential."""
 
 NO_SPRITE = 2**32 - 1
 """In the column ``sprite``: an added or moved cell, whose picture is asked for by itself."""
@@ -59,6 +59,7 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
 def state_bits(state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:
     """The column ``state`` of some cells."""
     bits = state.removed[rows] * REMOVED + state.looked[rows] * LOOKED + state.differs[rows] * DIFFERS
+    bits = bits + state.outside[rows] * OUTSIDE
     return np.asarray(bits, np.uint8)
 
 

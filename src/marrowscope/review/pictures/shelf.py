@@ -21,6 +21,7 @@ from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
 from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Workstation
+from marrowscope.slides import Slide
 from marrowscope.slides.cache import PictureCache
 from marrowscope.taxonomy import CELL_TYPES
 
@@ -35,18 +36,19 @@ By = Literal["type", "certainty"]
 
 _LOOKED = (90, 90, 90)
 _OUTLINE = (91, 58, 142)
+_FIELD = (0, 114, 178)
 _NO_CELL = 48.0
 """Side of a box where there are no cells to go by."""
 
 
 class SlidePictures:
-    """Everything that is drawn of one slide; encoded pictures are kept in ``cache``.
+    """Everything that is drawn of one open ``slide``; encoded pictures are kept in ``cache``.
 
-    Raises ``ReviewError`` when the slide is not found.
+    Raises ``ReviewError`` when its pack is not found.
     """
 
-    def __init__(self, counted: CountedSlide, cache: PictureCache[bytes]) -> None:
-        slide = counted.slide
+    def __init__(self, counted: CountedSlide, slide: Slide, cache: PictureCache[bytes]) -> None:
+        self.slide = slide
         self.spacing, self.side = counted.pack.contract.cell_pictures
         self.tiles = SlideTiles(slide, cache=cache)
         self.size = slide.size
@@ -56,13 +58,15 @@ class SlidePictures:
         polygons = [region.polygon for region in counted.finding.regions]
         colours = [_OUTLINE] * len(polygons)
         self.outlines = RegionOverlay(polygons, colours, slide.size, self.tiles.max_zoom)
+        fields = counted.fields.outlines
+        self.fields = RegionOverlay(fields, [_FIELD] * len(fields), slide.size, self.tiles.max_zoom)
 
     @property
     def sprites(self) -> SpriteSheets:
         """The cells as pictures; made when they are asked for, as sorting a million cells would hold up the tiles."""
         counted = self._counted
         return self._sprites.get(
-            None, lambda: SpriteSheets(counted.slide, counted.frame, self.spacing, self.side, self._cache)
+            None, lambda: SpriteSheets(self.slide, counted.frame, self.spacing, self.side, self._cache)
         )
 
     @cached_property
@@ -116,7 +120,12 @@ class Shelf:
 
     def of(self, counted: CountedSlide) -> SlidePictures:
         """The pictures of a slide. Raises ``ReviewError`` when the slide or its pack is not found."""
-        return self._slides.get(str(counted.folder), lambda: SlidePictures(counted, self._encoded))
+        key, slide = str(counted.folder), counted.slide
+        found = self._slides.get(key, lambda: SlidePictures(counted, slide, self._encoded))
+        if found.slide is not slide:  # its file was away, and is opened anew
+            self._slides.drop(key, found)
+            found = self._slides.get(key, lambda: SlidePictures(counted, slide, self._encoded))
+        return found
 
     def let_go(self, case: int, folders: Collection[Path]) -> None:
         """Forget what was drawn of a case and of these folders of results, which have left the memory."""

@@ -1,7 +1,7 @@
 // The log of the case in sentences: who did what when, and whether the chain of hashes is whole.
 
 import { poll } from "marrowscope-review/api.js";
-import { fill, number, told, when } from "marrowscope-review/desk/words.js";
+import { fill, number, told, utc, when } from "marrowscope-review/desk/words.js";
 
 const FIRST = 100;
 const PAGE = 1000;
@@ -24,6 +24,7 @@ export default {
   methods: {
     fill,
     number,
+    utc,
     when,
     // One after the other: two answers that cross would put rows in twice.
     load(check) {
@@ -99,7 +100,7 @@ export default {
         <table class="plain">
           <thead><tr><th scope="col" class="number">{{ texts.log_row }}</th><th scope="col">{{ texts.log_at }}</th><th scope="col">{{ texts.log_who }}</th><th scope="col">{{ texts.log_what }}</th></tr></thead>
           <tbody><tr v-for="row in shown" :key="row.n">
-            <td class="number">{{ row.n }}</td><td>{{ when(row.at) }}</td><td>{{ row.actor }}</td>
+            <td class="number">{{ row.n }}</td><td><time :datetime="row.at" :title="utc(row.at)">{{ when(row.at) }}</time></td><td>{{ row.actor }}</td>
             <td class="name">{{ sentence(row) }}<span v-if="row.reading !== 'main'" class="quiet"> · {{ row.reading }}</span></td>
           </tr></tbody>
         </table>

@@ -1,6 +1,6 @@
 // Drawing: one canvas as large as the window on the cells, with what is scrolled into view.
 
-import { DIFFERS, LOOKED, REMOVED } from "./cells.js";
+import { DIFFERS, LOOKED, OUTSIDE, REMOVED } from "./cells.js";
 import { HEADER } from "./layout.js";
 import { MARKS, cross, edge } from "./marks.js";
 
@@ -116,7 +116,7 @@ export class Canvas {
     if (state & REMOVED) cross(ctx, x, y, size);
     if (flags & bits.anomalous) MARKS.anomalous(ctx, x + near, y + near, r);
     if (state & DIFFERS) MARKS.differs(ctx, x + far, y + near, r);
-    if (cells.added(cell)) MARKS.added(ctx, x + near, y + far, r);
+    if (cells.added(cell)) MARKS[state & OUTSIDE ? "outside" : "added"](ctx, x + near, y + far, r);
     if (looked) MARKS.looked(ctx, x + far, y + far, r);
     return picture !== null;
   }

@@ -6,6 +6,7 @@
 export const REMOVED = 1;
 export const LOOKED = 2;
 export const DIFFERS = 4;
+export const OUTSIDE = 8; // added outside of the counted fields: not in the differential
 export const NO_SPRITE = 2 ** 32 - 1;
 
 const MOST_ROWS = 2 ** 24;

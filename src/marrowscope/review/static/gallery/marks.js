@@ -1,5 +1,5 @@
 // The marks of a cell, told apart by their form: a dashed edge (unsure), a triangle (anomalous), a tick (looked at), an
-// unequal sign (two observers differ), a plus (added by a person), a cross (deleted). The list of keys shows them too.
+// unequal sign (two observers differ), a plus (added by a person; in a square: outside of the counted fields), a cross (deleted). The list of keys shows them too.
 
 const TURN = 2 * Math.PI;
 
@@ -45,6 +45,14 @@ export const MARKS = {
   differs(ctx, x, y, r) {
     disc(ctx, x, y, r, "#a3123a");
     strokes(ctx, x, y, r, [[[-0.5, -0.22], [0.5, -0.22]], [[-0.5, 0.22], [0.5, 0.22]], [[0.28, -0.58], [-0.28, 0.58]]], 1.5);
+  },
+  outside(ctx, x, y, r) {
+    ctx.fillStyle = "#5a5a5a";
+    ctx.fillRect(x - r, y - r, 2 * r, 2 * r);
+    ctx.lineWidth = 1.5;
+    ctx.strokeStyle = "#fff";
+    ctx.strokeRect(x - r, y - r, 2 * r, 2 * r);
+    strokes(ctx, x, y, r, [[[-0.5, 0], [0.5, 0]], [[0, -0.5], [0, 0.5]]]);
   },
   added(ctx, x, y, r) {
     disc(ctx, x, y, r, "#0b57d0");
