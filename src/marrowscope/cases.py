@@ -77,6 +77,7 @@ def pool_case(
         agreement=tested,
         notes=tuple(_of_smear(smear, note) for smear in smears for note in smear.quality),
         warnings=(BLOOD,) if specimen == "blood" else (),
+        phantom=any(smear.differential.phantom for smear in smears),
     )
     return beside_each_other(name, smears, differential)
 

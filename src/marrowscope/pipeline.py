@@ -38,7 +38,7 @@ from marrowscope.packs.loading import Pack
 from marrowscope.regions import RegionFinding, choose_regions
 from marrowscope.regions.learned import RegionModel
 from marrowscope.report.content import Evidence, ReportContent, SlideFacts
-from marrowscope.slides import Slide, overview, require_spacing
+from marrowscope.slides import PHANTOM, Slide, overview, require_spacing
 from marrowscope.slides.protocol import Picture
 from marrowscope.slides.red_cells import spacing_contradiction
 from marrowscope.tiles import CountingField, plan_fields
@@ -120,6 +120,7 @@ def count_slide(
         warnings=tuple(
             note for note in (contradiction, counted.coarse, BLOOD if options.specimen == "blood" else None) if note
         ),
+        phantom=PHANTOM in slide.properties,
     )
     crops, evidence = explain_doubtful(slide, counted.cells, counted.crops, pack, options.tiling.threads)
     watch.lap("explain")
@@ -140,6 +141,7 @@ def count_slide(
             **run_facts(pack, options, watch.seconds),
             "spacing": [spacing.x, spacing.y],
             "spacing_source": spacing_source,
+            "bounds": [slide.bounds.x0, slide.bounds.y0, slide.bounds.x1, slide.bounds.y1],
             "regions": regions_by(pack, options),
             "quality": notes,
             "fields": [[field.box.x0, field.box.y0, field.box.x1, field.box.y1] for field in counted.fields],

@@ -35,6 +35,8 @@ def results(tmp_path: Path) -> Path:
     pl.DataFrame(columns, schema=cell_schema(("blast", "monocyte"))).write_parquet(folder / "cells.parquet")
     pack = {"name": "none", "version": "0.1.0", "sha256": "0" * 64}
     write_json(folder / "run.json", {"slide": "smear", "slide_sha256": "0" * 64, "pack": pack})
+    write_json(folder / "differential.json", {})
+    write_json(folder / "regions.geojson", {"type": "FeatureCollection", "features": []})
     return tmp_path
 
 

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax, softmax
 
 from marrowscope.cells.classification import Classifier
-from marrowscope.cells.explain import class_activation_maps, explain, looks_apart
+from marrowscope.cells.explain import _log_odds, class_activation_maps, explain, looks_apart
 from marrowscope.detection.engine import open_session
 from marrowscope.errors import MarrowscopeError
 from marrowscope.packs import load_pack
@@ -160,3 +161,11 @@ def test_what_is_expected_of_the_specimen_weighs_as_in_the_count(pack: Pack, cel
     found = explain(crops, weighed, threads=1).probabilities
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(np.log(found) - np.log(explain(crops, pack, threads=1).probabilities)).max() > 0.1
+
+
+def test_the_odds_of_a_certain_class_still_move() -> None:
+    logits = np.array([[80.0, 0.0, 1.0], [60.0, 0.0, 1.0], [0.5, 0.2, -1.0]])
+    odds = _log_odds(log_softmax(logits, axis=1))
+    assert odds[0, 0] - odds[1, 0] == pytest.approx(20, abs=1e-4)  # where a probability would be 1 both times
+    likely = softmax(logits[2])
+    assert odds[2] == pytest.approx(np.log(likely / (1 - likely)), abs=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,12 +46,29 @@ def test_what_was_done_after_the_backup_is_gone_again(
     assert "--force" in says(capsys, 1, "backup", results, kept)
     log.engine.dispose()
     assert "--force" in says(capsys, 1, "restore", kept, results)
-    assert len(log_of(results).heads()) == 2, "a refusal changes nothing"
+    log = log_of(results)
+    assert len(log.heads()) == 2, "a refusal changes nothing"
+    log.engine.dispose()
     says(capsys, 0, "restore", kept, results, "--force")
     back = log_of(results)
     assert [head.case for head in back.heads()] == [1]
     assert back.fault(1) is None
     says(capsys, 0, "backup", results, kept, "--force")
+
+
+def test_a_log_that_was_changed_by_hand_is_told_and_replaces_nothing(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(results / FILE_NAME)) as connection:
+        connection.execute("DROP TRIGGER log_no_update")
+        connection.execute("UPDATE log SET actor = 'eve'")
+        connection.commit()
+    kept = tmp_path / "kept.sqlite"
+    assert "case 1: row 1 of the log was changed" in says(capsys, 1, "backup", results, kept)
+    assert "does not replace" in says(capsys, 1, "restore", kept, results, "--force")
+    (results / FILE_NAME).rename(tmp_path / "away.sqlite")
+    assert "not to be relied on" in says(capsys, 1, "restore", kept, results)
+    assert log_of(results).heads() != []
 
 
 def test_what_cannot_be_done_is_told(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

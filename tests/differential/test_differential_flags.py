@@ -69,6 +69,18 @@ def test_blasts_of_500_cells_against_their_lines(complete, blasts, verdicts):
     assert tuple(found[f"blasts-{line}"].verdict for line in (5, 10, 20)) == verdicts
 
 
+def test_a_flag_says_the_figure_of_the_table(complete):
+    for blasts in range(1, 40):
+        counts = marrow(457, blast=blasts, eosinophil=9, monocyte=11, plasma_cell=3)
+        differential = make_differential(
+            Tally(counts, 457), complete, CountAll(), area_mm2=1.0, fields=9, stopped="x", particles=3
+        )
+        (row,) = (row for row in differential.rows if row.type == "blast")
+        (flag,) = (flag for flag in differential.flags if flag.code == "blasts-5")
+        assert flag.text.startswith(f"Blasts {row.percent_rounded:.1f} % (")
+        assert flag.value == pytest.approx(100 * blasts / 457)  # the verdict is of the exact share
+
+
 def test_a_flag_states_value_interval_threshold_and_verdict(complete):
     flag = flags(complete, marrow(blast=125))["blasts-20"]
     assert (flag.value, flag.threshold) == (25.0, 20)

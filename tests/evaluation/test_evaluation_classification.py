@@ -97,6 +97,10 @@ def test_temperature_of_two_cells_by_hand() -> None:
     assert fit_temperature([[2.0, 0.0]] * 4, [0, 0, 0, 1]) == pytest.approx(2 / math.log(3), rel=1e-4)
 
 
+def test_where_every_cell_is_right_nothing_tells_how_sure_a_network_may_be() -> None:
+    assert fit_temperature([[2.0, 0.0], [0.1, 0.3]], [0, 1]) == 1.0
+
+
 def test_temperature_needs_cells() -> None:
     with pytest.raises(ValueError, match="n >= 1"):
         fit_temperature(np.zeros((0, 3)), [])

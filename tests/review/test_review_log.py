@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Connection, Engine, create_engine, inspect
 
 from marrowscope.review import database
 from marrowscope.review.chain import BEGINNING, Entry, canonical, first_fault, next_entry
@@ -96,6 +96,35 @@ def test_the_chain_finds_what_was_done_by_hand(log: EditLog, deed: str, found: s
     case = opened(log, 4)
     by_hand(log, deed)
     assert found in (log.fault(case) or "")
+
+
+def test_rows_that_are_new_are_checked_alone_and_old_ones_when_all_are(log: EditLog) -> None:
+    case = opened(log, 4)
+    read: list[tuple[int, int | None]] = []
+    since = log._since
+
+    def counted(connection: Connection, case: int, n: int, limit: int | None = None) -> list[Entry]:
+        read.append((n, limit))
+        return since(connection, case, n, limit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "_since", counted)
+        assert log.new_fault(case) is None
+        assert read == [(0, None)], "once all of it"
+        log.add(case, "ann", "main", "confirm", {"cells": {"0": [9]}}, expected_n=5)
+        assert log.new_fault(case) is None
+        assert read[1:] == [(4, 1), (5, None)], "then one known row and those after it"
+    by_hand(log, "UPDATE log SET actor = 'eve' WHERE n = 3")
+    assert log.new_fault(case) is None
+    assert "row 3" in (log.fault(case) or "")
+    assert "row 3" in (log.new_fault(case) or ""), "known to be broken it is looked through again"
+    by_hand(log, "UPDATE log SET actor = 'ann' WHERE n = 3")
+    assert log.fault(case) is None
+    log.add(case, "ann", "main", "confirm", {"cells": {"0": [10]}}, expected_n=6)
+    by_hand(log, "UPDATE log SET payload = '{}' WHERE n = 7")
+    assert "row 7" in (log.new_fault(case) or "")
+    by_hand(log, "DELETE FROM log WHERE n > 5", "UPDATE cases SET head_n = 5")
+    assert log.new_fault(case) is not None
 
 
 def test_a_signed_file_changed_by_hand_is_found(log: EditLog) -> None:

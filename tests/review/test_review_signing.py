@@ -77,6 +77,18 @@ def test_what_must_be_settled_cannot_be_passed_over(workstation: Workstation, ca
     assert met(workstation, case)["unsure"] is True
 
 
+@pytest.mark.parametrize("name", ["differential.json", "regions.geojson"])
+def test_a_file_of_the_count_that_changed_since_is_named_and_nothing_signed(
+    workstation: Workstation, case: int, name: str
+) -> None:
+    file = workstation.root / "smear-4" / name
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(Refused, match=f"not signed: {name} of smear-4 is not the one that was reviewed"):
+        signed(workstation, case)
+    with workstation.case(case) as state:
+        assert state.status == "in review"
+
+
 def test_what_is_only_asked_for_is_passed_over_by_name(workstation: Workstation, case: int) -> None:
     assert met(workstation, case)["cells"] is False
     with pytest.raises(Refused, match="ICSH asks for 300"):

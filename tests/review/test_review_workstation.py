@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sqlalchemy import event
 
-from marrowscope.review.case import ADJUDICATED, blind
+from marrowscope.review.case import ADJUDICATED, SlideOfCase, blind
 from marrowscope.review.chain import BEGINNING, Entry, next_entry
-from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays
+from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays, CountedSlide
 from marrowscope.review.database import Missing, ReviewError, StorageError
 from marrowscope.review.edits import (
     Add,
@@ -32,6 +34,8 @@ from marrowscope.review.edits import (
     Retype,
     Undo,
 )
+from marrowscope.review.memory import CaseMemory
+from marrowscope.review.protection import fault_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Conflict, Refused, Workstation, open_workstation
@@ -328,6 +332,83 @@ def test_a_folder_changed_under_a_case_is_told_and_nothing_lost(workstation: Wor
     assert types(open_workstation(results), case)[5] == "blast"
 
 
+@pytest.mark.parametrize("name", ["run.json", "differential.json", "regions.geojson"])
+def test_every_file_that_a_report_reads_is_protected(workstation: Workstation, results: Path, name: str) -> None:
+    case = case_of(workstation)
+    file = results / "smear-3" / name
+    kept = file.read_bytes()
+    told = json.loads(kept)
+    file.write_text(json.dumps({**told, "file": "elsewhere.tif"} if name == "run.json" else told))
+    if name == "run.json":
+        assert types(open_workstation(results), case), "a slide may be moved"
+        file.write_text(json.dumps({**told, "quality": ["all well"]}))
+    with pytest.raises(ReviewError, match=f"{name} of smear-3 is not the one that was reviewed"):
+        types(workstation, case)
+    file.write_bytes(kept)
+    assert types(workstation, case)
+
+
+def test_rows_of_earlier_versions_name_no_files_and_are_read(workstation: Workstation, results: Path) -> None:
+    (slide, *_) = workstation.slides()[case_of(workstation)]
+    row = row_of_slide(0, CountedSlide(results / "smear-3"), results)
+    assert row.pop("files") == slide.files
+    earlier = SlideOfCase.of(row)
+    (results / "smear-3" / "differential.json").write_text("{}")
+    assert fault_of(CountedSlide(results / "smear-3"), earlier) is None
+    other_pack = replace(earlier, pack_sha256="0" * 64)
+    assert "another pack" in (fault_of(CountedSlide(results / "smear-3"), other_pack) or "")
+
+
+def test_what_nobody_asks_for_leaves_the_memory_and_comes_back_from_the_log(results: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(results / "smear-3", results / name)
+    workstation, now = open_workstation(results), 0.0
+    memory = workstation.memory = CaseMemory(most_cells=10**6, idle_seconds=60, clock=lambda: now)
+    gone: list[tuple[int, set[str]]] = []
+    memory.listeners.append(lambda case, slides: gone.append((case, set(slides))))
+    pooled, one, two = (case_of(workstation, title) for title in ("pooled", "one", "two"))
+    first = workstation.edit(pooled, "ann", "main", Retype(cells={0: [5]}, to="blast"), key="the same word")
+    with workstation.case(one):
+        now = 100.0
+        types(workstation, two)
+        assert memory.numbers() == [one, two], "idle ones go, but never one that is held"
+        assert gone == [(pooled, {"smear-3", "smear-4"})]
+    assert workstation.in_memory(pooled, 0) is None, "the list does not read a case"
+    again = workstation.edit(pooled, "ann", "main", Retype(cells={0: [5]}, to="blast"), key="the same word")
+    assert again.entry == first.entry, "an edit asked for twice is made once, also by what the log alone knows"
+    assert types(workstation, pooled)[5] == "blast"
+    memory.most_cells = 1
+    types(workstation, two)
+    assert memory.numbers() == [two], "too much: the one used last stays"
+    now = 200.0
+    workstation.in_memory(two, 0)
+    memory.tidy()
+    assert memory.numbers() == [], "to be looked at by the list is no use"
+
+
+def test_a_smear_that_is_in_a_case_gets_no_second_one_unasked(results: Path) -> None:
+    pooled = results / "pooled"
+    pooled.rename(results.parent / "later")
+    workstation = open_workstation(results)
+    assert sorted(title for title, _ in workstation.titles().values()) == ["smear-3", "smear-4"]
+    shutil.copytree(results / "smear-3", results / "counted just now")
+    assert workstation.take_up(["counted just now"]) == [], "its case is opened by the one who counts it"
+    shutil.rmtree(results / "counted just now")
+    (results.parent / "later").rename(pooled)
+    assert workstation.take_up() == []
+    assert "smear-3 and smear-4 are under review already, in cases 1 and 2" in workstation.not_taken_up["pooled"]
+    shutil.rmtree(pooled)
+    assert workstation.take_up() == []
+    assert workstation.not_taken_up == {}
+
+
+def test_smears_of_a_case_get_none_of_their_own_when_the_pooled_results_go(
+    workstation: Workstation, results: Path
+) -> None:
+    shutil.rmtree(results / "pooled")
+    assert workstation.take_up() == []
+
+
 def test_a_slide_that_was_moved_is_found_again(results: Path, tmp_path: Path) -> None:
     from marrowscope.review.counted import CountedSlide, Places
 
@@ -341,6 +422,71 @@ def test_a_slide_that_was_moved_is_found_again(results: Path, tmp_path: Path) ->
         _ = CountedSlide(results / "smear-3").slide
     found = CountedSlide(results / "smear-3", Places(slides=(moved,))).slide
     assert found.name == "renamed"
+
+
+def test_a_slide_that_is_moved_while_it_is_open_is_missed_and_comes_back(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from marrowscope.review import slide_file
+    from marrowscope.review.counted import CountedSlide
+    from marrowscope.review.pictures.shelf import Shelf
+
+    told = results / "smear-3" / "run.json"
+    run = json.loads(told.read_text())
+    here, away = tmp_path / "here.tif", tmp_path / "away.tif"
+    shutil.copy(run["file"], here)
+    told.write_text(json.dumps({**run, "file": str(here)}))
+    counted, shelf = CountedSlide(results / "smear-3"), Shelf()
+    before = shelf.of(counted)
+    assert shelf.of(counted) is before
+    here.rename(away)
+    with pytest.raises(slide_file.SlideGone, match=str(here)):
+        shelf.of(counted)
+    here.write_bytes(b"another file")
+    monkeypatch.setattr(slide_file, "PAUSE", 0)
+    with pytest.raises(slide_file.SlideGone, match="where another file lies now"):
+        shelf.of(counted)
+    away.rename(here)
+    after = shelf.of(counted)
+    assert after is not before
+    assert after.tiles.tile(0, 0, 0) == before.tiles.tile(0, 0, 0)
+
+
+def test_a_cell_that_is_added_outside_of_the_counted_fields_is_kept_and_not_counted(workstation: Workstation) -> None:
+    from marrowscope.review.contents import take
+
+    before = workstation.differential(1, "main").total
+    with workstation.case(1) as state:
+        inside = state.readings["main"].slides[0].boxes[0].tolist()
+    outside = (1900.0, 4970.0, 1940.0, 5010.0)
+    workstation.edit(1, "anna", "main", Add(slide=0, box=tuple(inside), to="lymphocyte"))
+    assert workstation.differential(1, "main").total == before + 1
+    far = workstation.edit(1, "anna", "main", Add(slide=0, box=outside, to="lymphocyte"))
+    again = open_workstation(workstation.root)  # by the log alone
+    for station in (workstation, again):
+        differential = station.differential(1, "main")
+        assert differential.total == before + 1
+        assert "1 of the added outside of the counted fields, and so not in the differential" in differential.notes[0]
+    (cell,) = far.touched[0].tolist()
+    with workstation.case(1) as state:
+        taken = take(workstation, state)
+        assert (taken.review.work.added, taken.review.work.outside) == (2, 1)
+        flags = dict(taken.slides[0][1].select("cell_id", "flags").iter_rows())
+        assert ("outside" in flags[cell], "outside" in flags[cell - 1]) == (True, False)
+    workstation.edit(1, "anna", "main", Move(slide=0, cell=cell, box=tuple(inside)))
+    assert workstation.differential(1, "main").total == before + 2
+    workstation.edit(1, "anna", "main", Move(slide=0, cell=0, box=outside))  # the count found it where it counted
+    assert workstation.differential(1, "main").total == before + 2
+
+
+def test_a_count_that_kept_no_fields_counts_every_added_cell(results: Path) -> None:
+    for told in results.glob("smear-*/run.json"):
+        run = json.loads(told.read_text())
+        told.write_text(json.dumps({name: value for name, value in run.items() if name not in ("fields", "bounds")}))
+    workstation = open_workstation(results)
+    before = workstation.differential(1, "main").total
+    workstation.edit(1, "anna", "main", Add(slide=0, box=(1900.0, 4970.0, 1940.0, 5010.0), to="lymphocyte"))
+    assert workstation.differential(1, "main").total == before + 1
 
 
 def test_nothing_to_review_says_what_to_type(tmp_path: Path) -> None:

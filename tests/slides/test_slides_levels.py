@@ -5,7 +5,6 @@ import pytest
 
 from marrowscope.errors import SlideError
 from marrowscope.geometry import Size
-from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.levels import LONGEST_SIDE, from_blocks, pyramid, read_window
 
 
@@ -57,24 +56,3 @@ def test_blocks_join_into_any_window(noise: Callable[..., np.ndarray]) -> None:
     window = from_blocks(block, 9, 15, Size(30, 20), Size(8, 16))
     assert np.array_equal(window, level[15:35, 9:39])
     assert asked == {(column, row) for column in (1, 2, 3, 4) for row in (0, 1, 2)}
-
-
-def test_the_cache_forgets_what_was_used_longest_ago() -> None:
-    cache, made = PictureCache(limit=3 * 300), []
-
-    def get(key: str) -> None:
-        cache.get(key, lambda: made.append(key) or np.zeros((10, 10, 3), np.uint8))
-
-    for key in "abcabd":  # d pushes out c
-        get(key)
-    assert made == list("abcd")
-    get("a")
-    get("c")
-    assert made == list("abcdc")
-
-
-def test_the_cache_keeps_one_picture_however_large() -> None:
-    cache, made = PictureCache(limit=1), []
-    for _ in range(3):
-        cache.get("a", lambda: made.append("a") or np.zeros((10, 10, 3), np.uint8))
-    assert made == ["a"]

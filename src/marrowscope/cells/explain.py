@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from marrowscope.cells.classification import BATCH
 from marrowscope.detection.engine import open_session
@@ -158,7 +158,9 @@ class _Network:
         first, second = (
             _upsampled(class_activation_maps(features, weight[chosen]), side) for chosen in (types, others)
         )
-        return Explanation("class activation", types, others, np.exp(log_probabilities), first, second, first - second)
+        return Explanation(
+            "class activation", types, others, _probabilities(log_probabilities), first, second, first - second
+        )
 
     def by_occlusion(self, crops: NDArray[np.uint8], named: NDArray[np.intp] | None) -> Explanation:
         """What the log odds of a type lose when a patch is covered with the crop's median colour.
@@ -168,21 +170,22 @@ class _Network:
         log_probabilities = self._log_probabilities(crops)
         types, others = _two_types(log_probabilities, named)
         n, patches = len(crops), PATCHES
-        left = np.empty((n, patches, patches, log_probabilities.shape[1]), np.float32)
+        left = np.empty((n, patches, patches, log_probabilities.shape[1]), np.float64)
         for target, crop in zip(left, crops, strict=True):
             target[:] = self._log_probabilities(_covered(crop, patches)).reshape(target.shape)
         rows, whole = np.arange(n), log_probabilities[:, None, None]
         lost_odds, lost = _log_odds(whole) - _log_odds(left), whole - left
         first, second = (lost_odds[rows, :, :, chosen] for chosen in (types, others))
-        contrast = lost[rows, :, :, types] - lost[rows, :, :, others]
+        contrast = (lost[rows, :, :, types] - lost[rows, :, :, others]).astype(np.float32)
         maps = [_upsampled(coarse, self._contract.crop) for coarse in (first, second, contrast)]
-        return Explanation("occlusion", types, others, np.exp(log_probabilities), *maps)
+        return Explanation("occlusion", types, others, _probabilities(log_probabilities), *maps)
 
-    def _log_probabilities(self, crops: NDArray[np.uint8]) -> Floats:
+    def _log_probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Of the classes, as :func:`marrowscope.packs.specimens.posterior` gives them but never rounded to 0 or 1."""
         scaled = self._run("logits", crops) / self._contract.temperature
         prior = self._contract.prior
-        return np.asarray(log_softmax(scaled if prior is None else scaled + np.log(prior), axis=1), np.float32)
+        scaled = np.asarray(scaled if prior is None else scaled + np.log(prior), np.float64)
+        return np.asarray(log_softmax(scaled, axis=1), np.float64)
 
     def _features(self, crops: NDArray[np.uint8]) -> Floats:
         assert self._contract.feature_map is not None
@@ -203,7 +206,9 @@ def _read_head(pack: Pack) -> tuple[Floats, Floats] | None:
         return head["weight"], head["bias"]
 
 
-def _two_types(log_probabilities: Floats, named: NDArray[np.intp] | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _two_types(
+    log_probabilities: NDArray[np.float64], named: NDArray[np.intp] | None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Of each row the named class (or the most probable) and the most probable of the others."""
     types = log_probabilities.argmax(axis=1) if named is None else named
     rest = log_probabilities.copy()
@@ -211,9 +216,15 @@ def _two_types(log_probabilities: Floats, named: NDArray[np.intp] | None) -> tup
     return types, rest.argmax(axis=1)
 
 
-def _log_odds(log_probabilities: Floats) -> Floats:
-    certain = np.minimum(log_probabilities.astype(np.float64), -1e-9)
-    return np.asarray(certain - np.log(-np.expm1(certain)), np.float32)
+def _probabilities(log_probabilities: NDArray[np.float64]) -> Floats:
+    return np.asarray(np.exp(log_probabilities), np.float32)
+
+
+def _log_odds(log_probabilities: NDArray[np.float64]) -> Floats:
+    """Of each class against all others together; of a class that is all but certain, too, where 1 - p would be 0."""
+    classes = range(log_probabilities.shape[-1])
+    others = [logsumexp(np.delete(log_probabilities, one, axis=-1), axis=-1) for one in classes]
+    return np.asarray(log_probabilities - np.stack(others, axis=-1), np.float32)
 
 
 def _slope(change: Floats) -> float:

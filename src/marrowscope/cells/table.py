@@ -30,6 +30,9 @@ FLAGS: dict[str, str] = {
 REVIEWED = "reviewed"
 """One more flag, in the tables of a review only: a person looked at the cell, and the type is that person's word."""
 
+OUTSIDE = "outside"
+"""Another, of cells that a person added outside of the counted fields: they are not in the differential."""
+
 NULLABLE = ("anomaly",)
 """Columns that may be empty: a pack need not have an anomaly score."""
 

@@ -19,27 +19,29 @@ def command(
     """Back up the review of a folder of results: its cases, logs, signed files and users.
 
     [bold]marrowscope backup results review-backup.sqlite[/bold] may run while people work. Copy the folder of results
-    too: the cells and what was counted lie there. PostgreSQL has its own program: pg_dump.
+    too: the cells and what was counted lie there. The logs are checked in the copy: one that was changed by hand is
+    told. PostgreSQL has its own program: pg_dump.
     """
-    from sqlalchemy import URL
-
     from marrowscope.errors import OutputError
-    from marrowscope.review.database import FILE_NAME, ReviewError, backup, open_database
+    from marrowscope.review.database import ReviewError, backup, open_database, review_file, sqlite_url
+    from marrowscope.review.log import faults_in_words, faults_of_file
 
-    own = output / FILE_NAME
     if file.exists() and not force:
         raise OutputError(f"{file} exists: choose another name, or replace it with --force")
-    if database is None:
-        if not own.is_file():
-            raise ReviewError(f"{output} holds no review yet ({FILE_NAME}): there is nothing to back up")
-        if file.resolve() == own.resolve():
-            raise OutputError(f"{file} is the review itself: give the backup another place")
-        database = URL.create("sqlite", database=str(own)).render_as_string(hide_password=False)
-    elif database.startswith("postgresql"):
-        raise ReviewError("PostgreSQL is backed up with its own program: pg_dump --format custom --file FILE NAME")
-    engine = open_database(database)
+    instead = "PostgreSQL is backed up with its own program: pg_dump --format custom --file FILE NAME"
+    own = review_file(output, database, instead)
+    if not own.is_file():
+        raise ReviewError(f"{output} holds no review yet ({own.name}): there is nothing to back up")
+    if file.resolve() == own.resolve():
+        raise OutputError(f"{file} is the review itself: give the backup another place")
+    engine = open_database(sqlite_url(own))
     try:
         backup(engine, file)
     finally:
         engine.dispose()
     typer.echo(f"{file} holds the review of {output}; bring it back with: marrowscope restore {file} {output}")
+    if faults := faults_of_file(file):
+        raise ReviewError(
+            f"the backup was made, but the review was changed by hand ({faults_in_words(faults)}): keep it apart from "
+            "earlier backups"
+        )

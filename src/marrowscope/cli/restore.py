@@ -18,26 +18,27 @@ def command(
 ) -> None:
     """Bring the review of a folder of results back from a backup. Stop the review first.
 
-    [bold]marrowscope restore review-backup.sqlite results[/bold] looks at the backup before it touches anything. What
-    was done after the backup is lost. PostgreSQL has its own program: pg_restore.
+    [bold]marrowscope restore review-backup.sqlite results[/bold] looks at the backup before it touches anything, its
+    logs too: one that was changed by hand does not replace a review. What was done after the backup is lost. PostgreSQL
+    has its own program: pg_restore.
     """
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
+    from marrowscope.review.database import ReviewError, check_backup, restore, review_file
+    from marrowscope.review.log import faults_in_words, faults_of_file
 
-    from marrowscope.review.database import FILE_NAME, ReviewError, restore
-
-    place = output / FILE_NAME
-    if database is not None:
-        try:
-            url = make_url(database)
-        except ArgumentError as error:
-            raise ReviewError(f"--database: {error}") from None
-        if url.get_backend_name() != "sqlite" or not url.database:
-            raise ReviewError("PostgreSQL is brought back with its own program: pg_restore --dbname NAME FILE")
-        place = Path(url.database)
+    instead = "PostgreSQL is brought back with its own program: pg_restore --dbname NAME FILE"
+    place = review_file(output, database, instead)
     if not output.is_dir():
         raise ReviewError(f"{output} is no folder: bring the folder of results back first, then its review")
     if not file.is_file():
         raise ReviewError(f"there is no file {file}: give a backup that marrowscope backup made")
+    check_backup(file)
+    faults = faults_of_file(file)
+    if faults and place.exists():
+        raise ReviewError(
+            f"{file} was changed by hand ({faults_in_words(faults)}) and does not replace {place}: take an earlier "
+            "backup, or move the review away first"
+        )
     restore(file, place, force=force)
     typer.echo(f"the review of {output} is as it was backed up; open it with: marrowscope review {output}")
+    if faults:
+        raise ReviewError(f"it was changed by hand before that ({faults_in_words(faults)}): it is not to be relied on")

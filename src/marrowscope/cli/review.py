@@ -42,6 +42,9 @@ def command(
     largest_upload: Annotated[
         float, typer.Option(min=0.001, metavar="GB", help="Largest slide that is taken through the browser.")
     ] = 20.0,
+    all_uploads: Annotated[
+        float, typer.Option(min=0.001, metavar="GB", help="What all slides that came through the browser may take.")
+    ] = 500.0,
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Bring the database of an earlier version up to date.")
     ] = False,
@@ -74,4 +77,5 @@ def command(
         allowed_hosts=tuple(allowed_host or ()),
         behind_tls=behind_tls,
         largest_upload=int(largest_upload * 1e9),
+        all_uploads=int(all_uploads * 1e9),
     )

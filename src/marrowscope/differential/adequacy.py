@@ -135,8 +135,8 @@ def _dilution(counted: Counted) -> list[Flag]:
     if precursors >= PRECURSORS_UNDER * counted.n or neutrophils < NEUTROPHILS_FROM * counted.n:
         return []
     text = (
-        f"Perhaps diluted with blood: precursors {percent(precursors / counted.n)}, band and segmented neutrophils "
-        f"{percent(neutrophils / counted.n)}."
+        f"Perhaps diluted with blood: precursors {counted.shown(*PRECURSORS)}, band and segmented neutrophils "
+        f"{counted.shown(*NEUTROPHILS)}."
     )
     return [_flag(code, title, text, value=100 * precursors / counted.n, limit=100 * PRECURSORS_UNDER)]
 

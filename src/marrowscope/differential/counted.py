@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from marrowscope.differential.deciding import Share
+from marrowscope.differential.rounding import round_percentages
 from marrowscope.differential.stopping import StoppingRule
 from marrowscope.differential.tally import Tally, ndc_total
 from marrowscope.packs.contract import PackContract
@@ -60,6 +61,22 @@ class Counted:
     def share(self, *types: str) -> Share:
         """Their share of the differential, with the interval of the rule."""
         return Share.of(frozenset(types), self.tally.counts, self.n, self.rule.interval)
+
+    @property
+    def rounded(self) -> dict[str, float]:
+        """What the table of percentages shows of each class that counts; empty when nothing was counted."""
+        seen = [name for name in CELL_TYPES if name in self.contract.classes and name in self.rule.counted]
+        if not self.n:
+            return {}
+        return dict(zip(seen, round_percentages([self.count(name) for name in seen]), strict=True))
+
+    def shown(self, *types: str) -> str:
+        """Their share of the differential for a sentence: the figure of the table, or the sum of its figures.
+
+        Rounded by itself it could be 0.1 beside the table. Verdicts are of the exact share.
+        """
+        rounded = self.rounded
+        return f"{sum(rounded.get(name, 0.0) for name in types):.1f} %"
 
     def sees(self, *types: str) -> bool:
         """Whether each of these types is a class of the pack, or a stage of one; never one counted inside another."""

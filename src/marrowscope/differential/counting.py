@@ -18,7 +18,6 @@ from marrowscope.differential.result import (
     Ratio,
     TypeRow,
 )
-from marrowscope.differential.rounding import round_percentages
 from marrowscope.differential.stopping import StoppingRule
 from marrowscope.differential.tally import Tally
 from marrowscope.packs.contract import OPTIONAL_TYPES, PackContract
@@ -53,13 +52,15 @@ def make_differential(
     notes: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
     not_corrected: str | None = None,
+    phantom: bool = False,
 ) -> Differential:
     """Make the differential of a slide, or of a case whose smears were added up.
 
     ``area_mm2`` and number of ``fields`` that were counted; ``stopped``: why counting ended, from the ``rule``;
     ``particles`` seen on the slide (None: nobody looked, and ``not_looked`` says why); ``warnings`` are doubts
     about the slide, which become its first flags; ``references`` default to the adult ranges of the package;
-    ``not_corrected`` says why there is no corrected differential, whatever the pack knows of its confusions.
+    ``not_corrected`` says why there is no corrected differential, whatever the pack knows of its confusions;
+    ``phantom``: the slide is generated, whatever the pack was made for.
     Raises ``ValueError`` when cells carry a type that the pack does not have.
     """
     counted = Counted(contract, tally, rule, area_mm2, particles, not_looked)
@@ -68,7 +69,7 @@ def make_differential(
     return Differential(
         title=_title(contract),
         partial=contract.partial,
-        phantom=contract.phantom,
+        phantom=contract.phantom or phantom,
         total=counted.n,
         detected=counted.nucleated,
         unsure=counted.unsure,
@@ -101,9 +102,7 @@ def _rows(counted: Counted, references: ReferenceRanges) -> tuple[TypeRow, ...]:
     """One row for each class that counts and for each type that the pack cannot see, in the order of the taxonomy."""
     contract = counted.contract
     seen = [name for name in CELL_TYPES if name in contract.classes and name in counted.rule.counted]
-    rounded: dict[str, float] = {}
-    if counted.n:
-        rounded = dict(zip(seen, round_percentages([counted.count(name) for name in seen]), strict=True))
+    rounded = counted.rounded
     rows = []
     for cell_type in CELL_TYPES.values():
         name = cell_type.name

@@ -80,11 +80,11 @@ class _Standing:
 def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
     least = counted.share(*quantity.certain)
     most = counted.share(*quantity.possible)
-    value = f"{quantity.name.capitalize()} {percent(least.k / least.n)} ({span(least.low, least.high)})"
+    value = f"{quantity.name.capitalize()} {counted.shown(*quantity.certain)} ({span(least.low, least.high)})"
     answer = judge(least, most, threshold)
     more = count_more(least, most, threshold, counted.rule.interval) if answer == "not decided" else None
     hidden = listed([CELL_TYPES[name].title.lower() + "s" for name in sorted(quantity.possible - quantity.certain)])
-    together = f"with all {hidden}, which may include promonocytes, {percent(most.k / most.n)} "
+    together = f"with all {hidden}, which may include promonocytes, {counted.shown(*quantity.possible)} "
     together += f"({span(most.low, most.high)})"
     if hidden and (answer == "not assessable" or (answer == "not decided" and not least.reaches(threshold))):
         value = f"{value}, {together}"
@@ -219,8 +219,8 @@ def _non_erythroid(counted: Counted) -> list[Flag]:
     low, high = counted.rule.interval_of_part(share.k, rest)
     among_rest = f"{percent(share.k / rest)} ({span(low, high)}) of the {rest:,}" if rest else "none of the 0"
     text = (
-        f"Erythroblasts are {percent(erythroid.k / erythroid.n)} of all nucleated cells. Blasts are "
-        f"{percent(share.k / share.n)} ({span(share.low, share.high)}) of all nucleated cells and {among_rest} "
+        f"Erythroblasts are {counted.shown(*ERYTHROBLASTS)} of all nucleated cells. Blasts are "
+        f"{counted.shown(*quantity.certain)} ({span(share.low, share.high)}) of all nucleated cells and {among_rest} "
         "non-erythroid ones. The non-erythroid denominator was withdrawn and is shown for comparison only."
     )
     return [

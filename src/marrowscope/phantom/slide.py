@@ -26,7 +26,7 @@ from marrowscope.phantom.scene import BLOCK, Scene
 from marrowscope.phantom.smear import Smear, make_smear
 from marrowscope.phantom.stains import make_stain
 from marrowscope.phantom.truth import CELL_SCHEMA, Truth, truth_path, write_truth
-from marrowscope.slides.protocol import Picture
+from marrowscope.slides.protocol import PHANTOM_COMMENT, Picture
 from marrowscope.taxonomy import PHANTOM_TYPES
 
 Progress = Callable[[int, int], None]
@@ -67,7 +67,7 @@ def render_smear(
                 file, smear.scene.size, Spacing.square(options.spacing), options.factor, options.quality
             )
             _render(smear.scene, Palette(pool, stain), writer, options, progress, threads)
-            writer.finish(f"marrowscope phantom, seed {options.seed}, {options.cells} cells, {options.diagnosis}")
+            writer.finish(f"{PHANTOM_COMMENT}, seed {options.seed}, {options.cells} cells, {options.diagnosis}")
             write_truth(truth_path(path), truth)
     except OSError as error:
         raise OutputError(

@@ -23,6 +23,7 @@ from shapely.geometry import MultiPolygon, Polygon, mapping, shape
 
 from marrowscope.errors import RegionError
 from marrowscope.files import whole_file
+from marrowscope.geometry import Box
 from marrowscope.regions.region import Region, RegionFinding, areas_only
 from marrowscope.slides.protocol import Slide
 
@@ -81,7 +82,7 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
     document = _read_json(path)
     regions: list[Region] = []
     outlines: list[Region] = []
-    drawn = _drawn(document, path, slide)
+    drawn = _drawn(document, path, slide.bounds)
     for properties, placed in drawn:
         if placed.is_empty:
             continue
@@ -107,6 +108,15 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
     )
 
 
+def load_areas(path: Path, bounds: Box) -> list[Polygon | MultiPolygon]:
+    """The regions of a file of :func:`save_regions` as areas, level-0 pixels, without the slide itself.
+
+    ``bounds``: the scanned part of the slide. Raises ``RegionError`` when the file cannot be read or is no GeoJSON.
+    """
+    drawn = _drawn(_read_json(path), path, bounds)
+    return [placed for words, placed in drawn if not (placed.is_empty or _class_name(words).startswith(_OUTLINE))]
+
+
 def load_outlines(path: Path, slide: Slide) -> list[tuple[str, Polygon | MultiPolygon]]:
     """Every polygon annotation of a GeoJSON file with its class, in level-0 pixels of the slide; they may overlap.
 
@@ -114,17 +124,17 @@ def load_outlines(path: Path, slide: Slide) -> list[tuple[str, Polygon | MultiPo
     :func:`save_regions`. Repaired and clipped as by :func:`load_regions`; what lies off the slide is left out. Raises
     ``RegionError`` when the file cannot be read, is no GeoJSON, or all its polygons lie off the slide.
     """
-    drawn = _drawn(_read_json(path), path, slide)
+    drawn = _drawn(_read_json(path), path, slide.bounds)
     found = [(_class_name(words).removeprefix(_OUTLINE), placed) for words, placed in drawn if not placed.is_empty]
     if drawn and not found:
         raise _of_another_slide(path, slide)
     return found
 
 
-def _drawn(document: Any, path: Path, slide: Slide) -> list[tuple[dict[str, Any], Polygon | MultiPolygon]]:
+def _drawn(document: Any, path: Path, bounds: Box) -> list[tuple[dict[str, Any], Polygon | MultiPolygon]]:
     """Properties and area of every polygon annotation, in level-0 pixels, empty where it lies off the scanned part."""
-    offset = slide.bounds.x0, slide.bounds.y0
-    frame = shapely.box(slide.bounds.x0, slide.bounds.y0, slide.bounds.x1, slide.bounds.y1)
+    offset = bounds.x0, bounds.y0
+    frame = shapely.box(bounds.x0, bounds.y0, bounds.x1, bounds.y1)
     found = []
     for feature in _features(document):
         geometry = _polygon(feature, path)

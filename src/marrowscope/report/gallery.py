@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from marrowscope.cells.gallery import PER_TYPE
+from marrowscope.cells.table import OUTSIDE
 from marrowscope.report.content import ReportContent
 from marrowscope.report.pictures import jpeg_uri
 from marrowscope.report.view import NARROW, whole
@@ -53,7 +54,7 @@ class GalleryView:
 
 def gallery_views(content: ReportContent) -> tuple[GalleryView, ...]:
     """One gallery a type, in the order of the taxonomy; types without a picture are left out."""
-    cells = content.cells
+    cells = content.cells.filter(~pl.col("flags").list.contains(OUTSIDE))  # as in the differential
     pictured = cells.filter(pl.col("cell_id").is_in(list(content.crops))).sort("certainty", "cell_id")
     numbers = dict(cells.get_column("type").value_counts().iter_rows())
     by_type = {key[0]: frame for key, frame in pictured.partition_by("type", as_dict=True).items()}

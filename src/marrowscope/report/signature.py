@@ -66,8 +66,9 @@ class Work:
 
     ``cells`` is how many the case has at the end, with those ``added`` (the detector had missed them) and without those
     ``deleted`` (they are no cells). A person ``looked_at`` so many of them, confirming, adding or moving
-    them or giving them another type (``retyped``). ``unsure`` of them are so at the end. Raises ``ValueError`` for
-    numbers that cannot be true.
+    them or giving them another type (``retyped``). ``unsure`` of them are so at the end; ``outside``: so many of those
+    added lie outside of the counted fields, and so are not in the differential. Raises ``ValueError`` for numbers that
+    cannot be true.
     """
 
     cells: int
@@ -76,6 +77,7 @@ class Work:
     added: int = 0
     deleted: int = 0
     unsure: int = 0
+    outside: int = 0
 
     def __post_init__(self) -> None:
         numbers = {part.name: getattr(self, part.name) for part in fields(self)}

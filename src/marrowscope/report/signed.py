@@ -119,6 +119,11 @@ def work_words(work: Work) -> str:
         parts.append(f"{whole(work.retyped)} {_were(work.retyped)} given another type")
     if work.added:
         parts.append(f"{whole(work.added)} that the program had missed {_were(work.added)} added")
+    if work.outside:
+        parts.append(
+            f"{whole(work.outside)} of these {'lies' if work.outside == 1 else 'lie'} outside of the counted fields "
+            f"and {_were(work.outside)} not counted"
+        )
     if work.deleted:
         parts.append(f"{whole(work.deleted)} {_were(work.deleted)} deleted")
     words = f"{_listed(parts)}. "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from marrowscope.review.adjudicating import adjudicated
+from marrowscope.review.adjudication import adjudicated
 from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays
 from marrowscope.review.reading import Reading
@@ -23,7 +23,10 @@ def blind(observer: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SlideOfCase:
-    """What the log holds of a slide: its number in the case, and what its results must be."""
+    """What the log holds of a slide: its number in the case, and what its results must be.
+
+    ``files``: SHA-256 by name of the result files; empty in the rows of earlier versions.
+    """
 
     number: int
     label: str
@@ -34,6 +37,7 @@ class SlideOfCase:
     pack_sha256: str
     cells: int
     cells_sha256: str
+    files: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, payload: dict[str, Any]) -> Self:

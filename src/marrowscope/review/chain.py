@@ -51,12 +51,15 @@ def next_entry(
     )
 
 
-def first_fault(entries: Iterable[Entry], head_n: int, head_hash: str) -> str | None:
+def first_fault(
+    entries: Iterable[Entry], head_n: int, head_hash: str, after_n: int = 0, after_hash: str = BEGINNING
+) -> str | None:
     """What is wrong with the log of a case, in words, or None: its rows in order, and what the case says of its last.
 
-    Only the first fault is told; all rows behind it are in doubt.
+    ``entries`` are the rows after row ``after_n``, whose hash is known to be ``after_hash``; without it all rows. Only
+    the first fault is told; all rows behind it are in doubt.
     """
-    previous, n = BEGINNING, 0
+    previous, n = after_hash, after_n
     for entry in entries:
         n += 1
         if entry.n != n:

@@ -106,9 +106,13 @@ class ReviewClient:
         """What was changed in a reading after row ``since`` of the log."""
         return self._object(self._get(f"/cases/{case}/changes", reading=reading, since=since))
 
-    def log(self, case: int) -> dict[str, Any]:
-        """The log of a case, and what is wrong with it if anything is."""
-        return self._object(self._get(f"/cases/{case}/log"))
+    def log(self, case: int, *, full: bool = False) -> dict[str, Any]:
+        """The whole log of a case, and what is wrong with it if anything is; ``full`` checks all of it once more."""
+        found = self._object(self._get(f"/cases/{case}/log", check="full" if full else "new"))
+        while found["next"] is not None:
+            more = self._object(self._get(f"/cases/{case}/log", since=found["next"]))
+            found = {**more, "rows": found["rows"] + more["rows"], "fault": found["fault"] or more["fault"]}
+        return found
 
     def picture(self, case: int, slide: int, cell: int, *, um: float = 25.0, pixels: int = 256) -> bytes:
         """JPEG of a cell in the middle of a square of ``um``."""

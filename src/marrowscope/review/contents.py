@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from marrowscope.cases import beside_each_other
 from marrowscope.cells.gallery import read_missing
-from marrowscope.cells.table import REVIEWED, cell_schema
+from marrowscope.cells.table import OUTSIDE, REVIEWED, cell_schema
 from marrowscope.differential.result import Differential
 from marrowscope.geometry import Box
 from marrowscope.packs.contract import PackContract
@@ -39,7 +39,7 @@ def review_of(workstation: Workstation, state: CaseState, signature: Signature |
     done = workstation.looked(state, state.final)
     titles = {heading.lower().replace(" ", "_"): heading for heading in COMMENT_FIELDS}
     return Review(
-        work=Work(done.cells, done.looked, done.retyped, done.added, done.deleted, done.unsure),
+        work=Work(done.cells, done.looked, done.retyped, done.added, done.deleted, done.unsure, done.outside),
         signature=signature,
         comments={
             heading: state.words[field] for field, heading in titles.items() if state.words.get(field, "").strip()
@@ -173,7 +173,8 @@ def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContr
     """The cells of a slide as people left them, in the schema of ``cells.parquet``.
 
     A cell that was looked at has certainty 1 and the flag ``reviewed``, and is not unsure any more; an added one has
-    no probabilities, score 1 and field -1. One that two observers differ about is left out until it is settled.
+    no probabilities, score 1 and field -1, and the flag ``outside`` where that lies outside of the counted fields. One
+    that two observers differ about is left out until it is settled.
     """
     frame, added = counted.frame, len(state) - state.counted
     schema = cell_schema(contract.classes)
@@ -196,6 +197,7 @@ def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContr
         frame = pl.concat([frame.select(*schema), pl.DataFrame(rows, schema=schema)])
     looked = pl.Series(np.isin(np.arange(len(state)), given))
     flags = pl.col("flags").list.set_difference(pl.lit(["unsure", REVIEWED])).list.concat([pl.lit(REVIEWED)])
+    outside = pl.Series(state.outside)
     boxes = {name: state.boxes[:, column] for column, name in enumerate(("x0", "y0", "x1", "y1"))}
     return (
         frame.select(*schema)
@@ -203,6 +205,9 @@ def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContr
         .with_columns(
             certainty=pl.when(looked).then(1.0).otherwise(pl.col("certainty")).cast(pl.Float32),
             flags=pl.when(looked).then(flags).otherwise(pl.col("flags")),
+        )
+        .with_columns(
+            flags=pl.when(outside).then(pl.col("flags").list.concat([pl.lit(OUTSIDE)])).otherwise(pl.col("flags"))
         )
         .filter(pl.Series(~state.removed & ~state.unsettled))
     )

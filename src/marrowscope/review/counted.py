@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from marrowscope.cells.table import FLAGS, cell_schema
 from marrowscope.differential.result import Differential
-from marrowscope.errors import PackError, SlideError
+from marrowscope.errors import PackError, RegionError
+from marrowscope.geometry import Box
 from marrowscope.packs import load_pack
 from marrowscope.packs.loading import Pack
-from marrowscope.regions import RegionFinding, load_regions
+from marrowscope.regions import RegionFinding, load_areas, load_regions
 from marrowscope.review.database import ReviewError
-from marrowscope.runs import read_run, slide_identity
-from marrowscope.slides import Slide, open_slide
+from marrowscope.review.fields import EVERYWHERE, CountedFields
+from marrowscope.review.slide_file import SlideFile
+from marrowscope.runs import read_run
+from marrowscope.slides import Slide
 from marrowscope.taxonomy import CELL_TYPES
 
 TYPE_NAMES: tuple[str, ...] = tuple(CELL_TYPES)
@@ -40,7 +43,7 @@ class CellArrays:
 
     ``boxes (n, 4)`` level-0 pixels; ``types (n,)`` codes of :data:`TYPE_NAMES`; ``certainty (n,)``; ``anomaly (n,)``,
     NaN where the pack has none; ``flags (n,)`` bits of :data:`FLAG_BITS`; ``probabilities (n, k)`` of the pack's
-    ``classes``.
+    ``classes``; ``fields``: where they were counted.
     """
 
     boxes: NDArray[np.float64]
@@ -50,6 +53,7 @@ class CellArrays:
     flags: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
+    fields: CountedFields = EVERYWHERE
 
     def __len__(self) -> int:
         return len(self.types)
@@ -123,7 +127,23 @@ class CountedSlide:
             flags=bits,
             probabilities=frame.select(probabilities).to_numpy().astype(np.float32),
             classes=tuple(name.removeprefix("p_") for name in probabilities),
+            fields=self.fields,
         )
+
+    @cached_property
+    def fields(self) -> CountedFields:
+        """Where cells were counted; known without the slide, as the differential depends on it.
+
+        A count of an earlier version did not tell the scanned part, so that its regions have no place here: then the
+        fields are whole squares.
+        """
+        squares, bounds = self.run.get("fields"), self.run.get("bounds")
+        if not squares:
+            return EVERYWHERE
+        try:
+            return CountedFields(squares, load_areas(self.folder / "regions.geojson", Box(*bounds)) if bounds else None)
+        except (RegionError, TypeError, ValueError) as error:
+            raise self._broken("regions.geojson", error) from error
 
     @cached_property
     def differential(self) -> Differential:
@@ -133,24 +153,24 @@ class CountedSlide:
         except (OSError, ValueError) as error:
             raise self._broken("differential.json", error) from error
 
-    @cached_property
+    @property
     def slide(self) -> Slide:
         """The open slide; found where it lay when it was counted, or in the places that were named.
 
-        Raises ``ReviewError`` when it is not found or another slide lies there.
+        Another object once the file was away for a while. Raises ``SlideGone`` when it is not found or another slide
+        lies there.
         """
-        wanted = str(self.run["slide_sha256"])
-        spacing = float(self.run["spacing"][0]) if self.run.get("spacing_source") == "given" else None
+        return self._file.open()
+
+    @cached_property
+    def _file(self) -> SlideFile:
         told = self.run.get("file")
-        for path in (*([Path(told)] if told else []), *_files(self._places.slides)):
-            try:
-                if path.exists() and slide_identity(path) == wanted:
-                    return open_slide(path, spacing)
-            except SlideError:
-                continue
-        raise ReviewError(
-            f"the slide of {self.label} was moved or deleted; cells can be read but not shown. Start again with "
-            "--slides FOLDER, the folder where it lies now"
+        return SlideFile(
+            self.label,
+            str(self.run["slide_sha256"]),
+            Path(told) if told else None,
+            self._places.slides,
+            float(self.run["spacing"][0]) if self.run.get("spacing_source") == "given" else None,
         )
 
     @cached_property
@@ -220,13 +240,3 @@ def find_counts(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
         elif "slide_sha256" in run:
             counts[inner.name] = inner
     return counts, pooled
-
-
-def _files(folders: Sequence[Path]) -> list[Path]:
-    """Everything in the folders, and the folders themselves (a DICOM slide is one)."""
-    found: list[Path] = []
-    for folder in folders:
-        found.append(folder)
-        if folder.is_dir():
-            found += sorted(folder.iterdir())
-    return found

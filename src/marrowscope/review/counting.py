@@ -43,6 +43,7 @@ class Job:
     pack: str
     cells: int | Literal["all"]
     spacing: float | None
+    specimen: str = "marrow"
     status: Status = "waiting"
     stage: str = ""
     done: float = 0.0
@@ -90,6 +91,7 @@ class CountQueue:
         title: str = "",
         cells: int | Literal["all"] = 500,
         spacing: float | None = None,
+        specimen: str = "marrow",
     ) -> Job:
         """Put a case into the queue: several slides are smears of one case.
 
@@ -110,7 +112,7 @@ class CountQueue:
         for slide, label in zip(slides, labels, strict=True):
             self._check_folder(slide, label)
         with self._lock:
-            job = Job(next(self._numbers), actor, title, slides, pack, cells, spacing)
+            job = Job(next(self._numbers), actor, title, slides, pack, cells, spacing, specimen)
             self._jobs.append(job)
             over = [one for one in self._jobs if one.over]
             self._jobs = [one for one in self._jobs if one not in over[: max(0, len(over) - KEPT)]]
@@ -124,6 +126,10 @@ class CountQueue:
         """All that wait or are counted, and the last that are over, in the order in which they were asked for."""
         with self._lock:
             return list(self._jobs)
+
+    def in_work(self) -> set[str]:
+        """Folders of results that are counted or wait: they get their case when the count is over."""
+        return {label for job in self.jobs() if not job.over for label in output_names(job.slides)}
 
     def stop(self, number: int) -> None:
         """Take a count out of the queue, or end it; what it counted so far is kept for the next time."""
@@ -199,6 +205,7 @@ class CountQueue:
             "pack": job.pack,
             "cells": job.cells,
             "spacing": job.spacing,
+            "specimen": job.specimen,
             "case": job.title if several else None,
         }
         faults: list[str] = []

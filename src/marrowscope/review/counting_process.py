@@ -51,7 +51,11 @@ def _faults(asked: Mapping[str, Any], out: TextIO) -> list[str]:
             [Path(slide) for slide in asked["slides"]],
             Path(asked["output"]),
             load_pack(asked["pack"]),
-            CountOptions(cells=asked["cells"], tiling=Tiling(threads=max(1, (os.cpu_count() or 2) - 1))),
+            CountOptions(
+                cells=asked["cells"],
+                specimen=asked["specimen"],
+                tiling=Tiling(threads=max(1, (os.cpu_count() or 2) - 1)),
+            ),
             case=asked["case"],
             spacing=asked["spacing"],
             progress=progress,

@@ -113,6 +113,27 @@ def storage_errors(what: str) -> Iterator[None]:
         raise StorageError(f"{what}: the database says: {first_line(error)}; try again when that is mended") from error
 
 
+def review_file(output: Path, database: str | None, instead: str) -> Path:
+    """The SQLite file of a review: that of the folder of results, unless a URL names another one.
+
+    Raises ``ReviewError`` when the URL is none, or names a PostgreSQL, with ``instead`` for what to type.
+    """
+    if database is None:
+        return output / FILE_NAME
+    try:
+        url = make_url(database)
+    except ArgumentError as error:
+        raise ReviewError(f"--database: {error}") from None
+    if url.get_backend_name() != "sqlite" or not url.database:
+        raise ReviewError(instead)
+    return Path(url.database)
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 def backup(engine: Engine, path: Path) -> None:
     """Copy a SQLite database to ``path``, whole, while it is in use.
 
@@ -135,21 +156,37 @@ def restore(backup_file: Path, path: Path, *, force: bool = False) -> None:
 
     Raises ``ReviewError`` when the backup is none, or when ``path`` exists and ``force`` is not set.
     """
+    check_backup(backup_file)
+    if path.exists():
+        if not force:
+            raise ReviewError(f"{path} exists: move it away, or replace it with --force")
+        _refuse_in_use(path)
     try:
-        with closing(sqlite3.connect(f"file:{backup_file}?mode=ro", uri=True)) as source:
-            found = source.execute("PRAGMA integrity_check").fetchone()[0]
-            tables = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if found != "ok" or not {"alembic_version", "cases", "log"} <= tables:
-                raise ReviewError(f"{backup_file} is no backup of a review, or a damaged one: {found}")
-            if path.exists() and not force:
-                raise ReviewError(f"{path} exists: move it away, or replace it with --force")
-            if path.exists():
-                _refuse_in_use(path)
-            with whole_file(path) as beside, closing(sqlite3.connect(beside)) as target:
-                source.backup(target)
+        with (
+            closing(_read_only(backup_file)) as source,
+            whole_file(path) as beside,
+            closing(sqlite3.connect(beside)) as target,
+        ):
+            source.backup(target)
     except sqlite3.Error as error:
         raise ReviewError(f"{backup_file} is no backup of a review: {error}") from error
     path.chmod(OWNER_ONLY)
+
+
+def check_backup(file: Path) -> None:
+    """Raise ``ReviewError`` when a file is no backup of a review, or a damaged one."""
+    try:
+        with closing(_read_only(file)) as source:
+            found = source.execute("PRAGMA integrity_check").fetchone()[0]
+            tables = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise ReviewError(f"{file} is no backup of a review: {error}") from error
+    if found != "ok" or not {"alembic_version", "cases", "log"} <= tables:
+        raise ReviewError(f"{file} is no backup of a review, or a damaged one: {found}")
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{file}?mode=ro", uri=True)
 
 
 def _refuse_in_use(path: Path) -> None:

@@ -17,6 +17,7 @@ import polars as pl
 from marrowscope.errors import MarrowscopeError
 from marrowscope.review.case import SlideOfCase
 from marrowscope.review.log import Head, Last
+from marrowscope.review.protection import COUNTED_AGAIN, changed_file
 from marrowscope.review.steps import Observed
 from marrowscope.review.workstation import Workstation
 from marrowscope.runs import read_run
@@ -67,6 +68,17 @@ class _Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Now:
+    """How a case stands at row ``n`` of its log."""
+
+    n: int
+    unsure: int
+    looked: float
+    differing: int
+    verdicts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Broken:
     words: str
 
@@ -82,6 +94,7 @@ class Listing:
         self._workstation = workstation
         self._kept: dict[Path, tuple[_Stamps, _Counted | _Broken]] = {}
         self._kept_pooled: dict[Path, tuple[_Stamps, Mapping[str, str] | None]] = {}
+        self._stood: dict[int, _Now] = {}
 
     def rows(self) -> list[Row]:
         """All cases, in the order in which they were opened."""
@@ -115,11 +128,10 @@ class Listing:
         if head.status == "counted":
             unsure, looked = sum(one.unsure for one in good), 0.0
         try:
-            if (now := self._workstation.in_memory(head.case, head.n)) is not None:
-                done, differential = now
-                of_count, differing = False, done.differing
-                unsure, looked = done.unsure, done.looked / done.cells if done.cells else 0.0
-                verdicts = {flag.code: flag.verdict for flag in differential.flags}
+            if (now := self._now(head)) is not None:
+                of_count, differing = False, now.differing
+                unsure, looked = now.unsure, now.looked
+                verdicts = now.verdicts
         except MarrowscopeError as error:
             faults.append(str(error))
         return Row(
@@ -142,6 +154,16 @@ class Listing:
             finished=tuple(observed.finished),
             differing=differing,
         )
+
+    def _now(self, head: Head) -> _Now | None:
+        """How a case stands if it is in memory, or was when its last row was written."""
+        if (found := self._workstation.in_memory(head.case, head.n)) is not None:
+            done = found.looked
+            verdicts = {flag.code: flag.verdict for flag in found.differential.flags}
+            looked = done.looked / done.cells if done.cells else 0.0
+            self._stood[head.case] = _Now(found.n, done.unsure, looked, done.differing, verdicts)
+        now = self._stood.get(head.case)
+        return now if now is not None and now.n >= head.n else None
 
     def _counted(self, slide: SlideOfCase) -> _Counted | _Broken:
         """What the folder of a slide tells, read again only when its files change."""
@@ -192,6 +214,8 @@ def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
         return _Broken(
             f"{slide.label} was counted again ({found:,} cells, {slide.cells:,} were reviewed): bring its folder back."
         )
+    if name := changed_file(folder, slide, ("run.json", "differential.json")):
+        return _Broken(f"{name} of {slide.label} is not the one that was reviewed: {COUNTED_AGAIN}.")
     return _Counted(*told, quality)
 
 

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, false, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from marrowscope.review.chain import BEGINNING, Entry, first_fault, next_entry
-from marrowscope.review.database import Missing, ReviewError, StorageError, storage_errors
+from marrowscope.review.database import Missing, ReviewError, StorageError, sqlite_url, storage_errors
 from marrowscope.review.tables import cases, documents, log
 
 LARGEST = 2**31 - 1
@@ -60,6 +61,8 @@ class EditLog:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._whole: dict[int, tuple[int, str]] = {}
+        """Of each case the last row up to which its log was found whole, and the hash of that row."""
 
     def open_case(self, actor: str, title: str, slides: Sequence[Mapping[str, Any]], source: str | None) -> int | None:
         """Begin a case with its slides; its number. None when a case of this ``source`` was opened before."""
@@ -119,10 +122,10 @@ class EditLog:
                 )
             return entry
 
-    def since(self, case: int, n: int = 0) -> list[Entry]:
-        """The rows of a case after row ``n``, in order."""
+    def since(self, case: int, n: int = 0, limit: int | None = None) -> list[Entry]:
+        """The rows of a case after row ``n``, in order; not more than ``limit``."""
         with storage_errors("the log cannot be read"), self._reading() as connection:
-            return self._since(connection, case, n)
+            return self._since(connection, case, n, limit)
 
     def beginnings(self) -> list[Entry]:
         """The rows that opened cases and put slides into them, of all cases in order."""
@@ -156,10 +159,29 @@ class EditLog:
 
     def fault(self, case: int) -> str | None:
         """What is wrong with the log or the frozen files of a case, in words; None when all is as it was written."""
+        return self._fault(case, 0, BEGINNING)
+
+    def new_fault(self, case: int) -> str | None:
+        """What is wrong with the rows, and the files signed in them, that came since the log was last found whole.
+
+        Reads those and the one row before them: what a page can ask for every few seconds. A row further back that was
+        changed since is found by :meth:`fault` alone.
+        """
+        known = self._whole.get(case)
+        if known is not None:
+            n, hash_ = known
+            last = self.since(case, n - 1, 1) if n else []
+            if [entry.hash for entry in last] == [hash_]:
+                return self._fault(case, n, hash_)
+        return self.fault(case)
+
+    def _fault(self, case: int, after_n: int, after_hash: str) -> str | None:
+        """The first fault behind a row; remembers up to where the log is whole."""
+        self._whole.pop(case, None)
         with storage_errors("the log cannot be read"), self._reading() as connection:
             head = self._head(connection, case)
-            entries = self._since(connection, case, 0)
-            if found := first_fault(entries, head.n, head.hash):
+            entries = self._since(connection, case, after_n)
+            if found := first_fault(entries, head.n, head.hash, after_n, after_hash):
                 return found
             signed = {
                 (entry.content["version"], name): sha256
@@ -167,14 +189,16 @@ class EditLog:
                 if entry.kind == "sign"
                 for name, sha256 in entry.content["files"].items()
             }
+            first = min((version for version, _ in signed), default=None) if after_n else 0
             query = select(documents.c.version, documents.c.name, documents.c.content).where(
-                documents.c.case_id == case
+                documents.c.case_id == case, false() if first is None else documents.c.version >= first
             )
             for version, name, content in connection.execute(query):
                 if hashlib.sha256(content).hexdigest() != signed.pop((version, name), None):
                     return f"the file {name} of version {version} is not the one that was signed"
             for version, name in signed:
                 return f"the file {name} of version {version} is missing"
+        self._whole[case] = head.n, head.hash
         return None
 
     def document(self, case: int, version: int, name: str) -> Document | None:
@@ -216,8 +240,8 @@ class EditLog:
         return self._head(connection, case, lock=True)
 
     @staticmethod
-    def _since(connection: Connection, case: int, n: int) -> list[Entry]:
-        query = select(log).where(log.c.case_id == case, log.c.n > n).order_by(log.c.n)
+    def _since(connection: Connection, case: int, n: int, limit: int | None = None) -> list[Entry]:
+        query = select(log).where(log.c.case_id == case, log.c.n > n).order_by(log.c.n).limit(limit)
         return [Entry(*row) for row in connection.execute(query)]
 
     @staticmethod
@@ -254,3 +278,20 @@ class EditLog:
 
 
 _HEADS = select(cases.c.id, cases.c.head_n, cases.c.head_hash, cases.c.status)
+
+
+def faults_of_file(path: Path) -> dict[int, str]:
+    """What is wrong with the logs and frozen files of a SQLite database that is not in use, by number of the case."""
+    engine = create_engine(sqlite_url(path))
+    try:
+        log_of_file = EditLog(engine)
+        faults = {head.case: log_of_file.fault(head.case) for head in log_of_file.heads()}
+    finally:
+        engine.dispose()
+    return {case: fault for case, fault in faults.items() if fault is not None}
+
+
+def faults_in_words(faults: Mapping[int, str]) -> str:
+    """For a message: the first few of them."""
+    told = [f"case {case}: {fault}" for case, fault in list(faults.items())[:3]]
+    return "; ".join(told) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")

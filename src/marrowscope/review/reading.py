@@ -1,4 +1,4 @@
-"""What the cells of a case are in one reading: arrays that the edits of the log change, each edit with its way back."""
+"""What the cells of a case are in one reading: the edits of the log one after the other, each with its way back."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ class Looked:
     """What people did to the cells of a reading: numbers of cells.
 
     ``cells`` there are now; ``looked`` at; ``retyped``, ``added``, ``deleted``; ``unsure`` and ``anomalous`` that
-    nobody has looked at yet; ``differing`` between two observers, not settled.
+    nobody has looked at yet; ``differing`` between two observers, not settled; ``outside``: added outside of the
+    counted fields, and so not in the differential.
     """
 
     cells: int
@@ -46,6 +47,7 @@ class Looked:
     unsure: int
     anomalous: int
     differing: int
+    outside: int = 0
 
     def __add__(self, other: Looked) -> Looked:
         return Looked(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -65,6 +67,8 @@ class Looked:
             )
             if number
         ]
+        if self.outside:
+            parts.append(f"{self.outside:,} of the added outside of the counted fields, and so not in the differential")
         return ", ".join(parts) + "."
 
 
@@ -82,16 +86,18 @@ def looked(state: SlideState, cells: CellArrays) -> Looked:
         unsure=int((open_ & (cells.flags & FLAG_BITS["unsure"] > 0)).sum()),
         anomalous=int((open_ & (cells.flags & FLAG_BITS["anomalous"] > 0)).sum()),
         differing=int((here & state.differs & ~state.looked).sum()),
+        outside=int((here & state.outside).sum()),
     )
 
 
 def slide_tally(state: SlideState, cells: CellArrays) -> Tally:
-    """The cells of one slide as they are now. Doubts are of the cells that nobody has looked at.
+    """The cells of one slide as they are now, but for those that people added outside of the counted fields.
 
-    A cell that two observers differ about is in no count until somebody settles it.
+    They are no part of the sample whose percentages these are. Neither are cells that two observers differ about, until
+    somebody settles them. Doubts are of the cells that nobody has looked at.
     """
     n = state.counted
-    here = ~state.removed & ~state.unsettled
+    here = ~state.removed & ~state.unsettled & ~state.outside
     open_ = here[:n] & ~state.looked[:n]
 
     def of(flag: str, among: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -150,6 +156,7 @@ def reviewed_differential(
         notes=(done.sentence, *_unsettled(done), *(note for slide in slides for note in slide.run.get("quality", ()))),
         warnings=(BLOOD,) if options.get("specimen") == "blood" else (),
         not_corrected="cells were reviewed by a person",
+        phantom=any(differential.phantom for differential in earlier),
     )
 
 

@@ -29,22 +29,28 @@ from marrowscope.review.access.users import Role, Users
 from marrowscope.review.api.app import add_interface, new_app
 from marrowscope.review.counting import CountQueue
 from marrowscope.review.database import ReviewError
+from marrowscope.review.kept_files import KeptFiles
 from marrowscope.review.pages import add_pages
 from marrowscope.review.pages.frame import STATIC, STATIC_URL, Desk
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.texts import Texts
-from marrowscope.review.uploads import LARGEST_BYTES, Uploads
+from marrowscope.review.uploads import LARGEST_BYTES, MOST_BYTES, Uploads
 from marrowscope.review.workstation import Workstation
 
 
 def build_app(
-    workstation: Workstation, rules: Rules, *, language: str = "en", largest_upload: int = LARGEST_BYTES
+    workstation: Workstation,
+    rules: Rules,
+    *,
+    language: str = "en",
+    largest_upload: int = LARGEST_BYTES,
+    all_uploads: int = MOST_BYTES,
 ) -> FastAPI:
     """Interface, pages and login as one application, not yet behind the guard (:func:`guarded`).
 
-    ``largest_upload``: bytes of a slide that comes through the browser.
+    ``largest_upload``: bytes of a slide that comes through the browser; ``all_uploads``: of all of them together.
     """
-    app, shelf, uploads = new_app(), Shelf(), Uploads(workstation.root, largest_upload)
+    app, shelf, uploads = new_app(), Shelf(), Uploads(workstation.root, largest_upload, all_uploads)
     # Who sits at this computer may count any file of it; who logs in from elsewhere, what lies in folders of slides.
     folders = (workstation.root, *workstation.places.slides) if rules.users else None
     queue = CountQueue(workstation, folders)
@@ -79,7 +85,7 @@ def _reviewers(users: Users) -> set[str]:
 def guarded(app: FastAPI, workstation: Workstation, rules: Rules) -> ASGIApp:
     """The application as it is served."""
     engine = workstation.log.engine
-    return protect(app, rules, Sessions(engine), Tokens(engine), page_owner=page_owner)
+    return protect(KeptFiles(app), rules, Sessions(engine), Tokens(engine), page_owner=page_owner)
 
 
 def serve(
@@ -92,6 +98,7 @@ def serve(
     allowed_hosts: tuple[str, ...] = (),
     behind_tls: bool = False,
     largest_upload: int = LARGEST_BYTES,
+    all_uploads: int = MOST_BYTES,
 ) -> None:
     """Serve until interrupted. Raises ``ReviewError`` when the port is taken, or nobody could log in."""
     with closing(_listen(host, port)) as listening:
@@ -105,7 +112,7 @@ def serve(
                 )
         else:
             rules = local_rules(host, port)
-        app = build_app(workstation, rules, largest_upload=largest_upload)
+        app = build_app(workstation, rules, largest_upload=largest_upload, all_uploads=all_uploads)
         config = uvicorn.Config(
             guarded(app, workstation, rules),
             log_level="warning",

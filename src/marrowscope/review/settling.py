@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from marrowscope.review.access.identity import LOCAL
-from marrowscope.review.adjudicating import added_by_either
+from marrowscope.review.adjudication import added_by_either
 from marrowscope.review.case import ADJUDICATED, CaseState, blind
 from marrowscope.review.counted import TYPE_NAMES
 from marrowscope.review.reading import Reading, Refusal, cells_of

@@ -27,6 +27,7 @@ from marrowscope.review.contents import Contents, draw, ordered_by, take
 from marrowscope.review.database import ReviewError
 from marrowscope.review.edits import CONCLUSION
 from marrowscope.review.log import Document, Stale
+from marrowscope.review.protection import fault_of
 from marrowscope.review.settling import settled_alone
 from marrowscope.review.workstation import Done, Refused, Workstation
 
@@ -237,6 +238,8 @@ def sign(
             taken, reading, n = take(workstation, state, signature), state.final, state.n
             order = ordered_by(workstation, state)
         made = render(draw(taken))
+        with workstation.case(number) as state:  # regions are read when the report is drawn
+            _refuse_changed(workstation, state)
     documents = [
         Document(signature.version, file, hashlib.sha256(content).hexdigest(), content)
         for file, content in made.files.items()
@@ -268,8 +271,19 @@ def _open_checks(workstation: Workstation, state: CaseState, accept: frozenset[s
     rewritten = "its log was written anew" if head.n <= state.n and head.hash != state.hash else None
     if fault := rewritten or workstation.log.fault(state.number):
         raise Refused(f"not signed: {fault}")
+    _refuse_changed(workstation, state)
     found = [check for check in checks(workstation, state) if not check.met]
     for check in found:
         if check.needed or check.code not in accept:
             raise Refused(f"not signed: {check.words}")
     return found
+
+
+def _refuse_changed(workstation: Workstation, state: CaseState) -> None:
+    """Raise ``Refused`` when a file of the count, or the pack, is not the one that the case was opened with."""
+    for slide in state.slides:
+        counted = workstation.counted(slide)
+        if fault := fault_of(counted, slide):
+            raise Refused(f"not signed: {fault}")
+        if counted.pack.sha256 != slide.pack_sha256:
+            raise Refused(f"not signed: the pack of {slide.label} is not the one that counted it")

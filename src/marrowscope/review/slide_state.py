@@ -1,4 +1,4 @@
-"""What the cells of one slide are in a reading: arrays that edits change."""
+"""What the cells of one slide are in one reading: arrays that edits change, and the way back to the count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.review.counted import CODES, CellArrays
+from marrowscope.review.fields import EVERYWHERE, CountedFields
 
 Numbers = NDArray[np.int64]
 Touched = dict[int, Numbers]
@@ -22,6 +23,7 @@ class SlideState:
     looked at by a person, called differently by two observers; ``changed (n,)`` the last row of the log that had to do
     with the cell, 0 for none; ``proposed (n,)`` whose word on a difference waits for the other observer's: 1 or 2, the
     first's or the second's, 0 for none. ``counted``: cells that the count found; later ones were added by people.
+    ``fields``: where cells were counted.
     """
 
     __slots__ = (
@@ -35,6 +37,7 @@ class SlideState:
         "_removed",
         "_types",
         "counted",
+        "fields",
     )
 
     def __init__(
@@ -46,6 +49,7 @@ class SlideState:
         looked: NDArray[np.bool_] | None = None,
         differs: NDArray[np.bool_] | None = None,
         counted: int | None = None,
+        fields: CountedFields = EVERYWHERE,
     ) -> None:
         n = len(types)
         no = np.zeros(n, np.bool_)
@@ -58,11 +62,12 @@ class SlideState:
         self._proposed = np.zeros(n, np.int8)
         self._n = n
         self.counted = n if counted is None else counted
+        self.fields = fields
 
     @classmethod
     def of(cls, cells: CellArrays) -> SlideState:
         """As the count left them."""
-        return cls(cells.types, cells.boxes)
+        return cls(cells.types, cells.boxes, fields=cells.fields)
 
     def __len__(self) -> int:
         return self._n
@@ -106,6 +111,12 @@ class SlideState:
         looked = np.zeros(self._n, np.bool_)
         looked[: len(self._base[3])] = self._base[3]
         return looked
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Added cells whose middle lies outside of the counted fields: they are shown, and not counted."""
+        none = np.zeros(self.counted, np.bool_)
+        return np.concatenate([none, self.fields.outside(self.boxes[self.counted :])])
 
     def append(self, code: int, box: NDArray[np.float64]) -> int:
         """Make room for an added cell, which is none yet; its number."""

@@ -6,27 +6,25 @@ Everything that changes a case goes through :meth:`Workstation.edit`, :meth:`Wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock, RLock
 from typing import Any
 
 from marrowscope.differential.references import ReferenceRanges
 from marrowscope.differential.result import Differential
 from marrowscope.review.allowed import Conflict, Hidden, People, Refused, allowed, reading_of
 from marrowscope.review.case import MAIN, CaseState, SlideOfCase, blind
-from marrowscope.review.chain import Entry
 from marrowscope.review.counted import CellArrays, CountedSlide, Places, find_counts
 from marrowscope.review.database import FILE_NAME, Missing, ReviewError, StorageError, open_database
-from marrowscope.review.edits import (
-    Edit,
-)
+from marrowscope.review.edits import Edit
 from marrowscope.review.log import Document, EditLog, Head, Stale
+from marrowscope.review.memory import CaseMemory, Done, OpenCase
+from marrowscope.review.protection import fault_of, place_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
-from marrowscope.review.slide_state import Touched
+from marrowscope.review.taking_up import Wanted, wanted_cases
 
 __all__ = ["ACTOR", "Conflict", "Done", "Hidden", "Refused", "Workstation", "open_workstation"]
 
@@ -35,24 +33,12 @@ ACTOR = "marrowscope"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """An edit that is kept: its row of the log, and the cells that it changed in its reading."""
+class Now:
+    """How a case stands at row ``n`` of its log: what people did to its cells, and its differential."""
 
-    entry: Entry
-    touched: Touched
-
-
-@dataclass(slots=True)
-class _Open:
-    """A case in memory, with the lock that its users take, and the history of what its rows touched."""
-
-    state: CaseState
-    lock: RLock = field(default_factory=RLock)
-    history: list[Done] = field(default_factory=list)
-    by_key: dict[tuple[str, str], Done] = field(default_factory=dict)
-    differentials: dict[str, tuple[int, Differential]] = field(default_factory=dict)
-    opened: bool = False
-    """Its log was read to the end once: the slides are known, and stay."""
+    n: int
+    looked: Looked
+    differential: Differential
 
 
 Listener = Callable[[int], None]
@@ -63,7 +49,12 @@ class Workstation:
     """The cases of one folder of results. Safe for several threads, and for several programs on one database."""
 
     def __init__(
-        self, root: Path, log: EditLog, places: Places | None = None, references: ReferenceRanges | None = None
+        self,
+        root: Path,
+        log: EditLog,
+        places: Places | None = None,
+        references: ReferenceRanges | None = None,
+        memory: CaseMemory | None = None,
     ) -> None:
         self.root = root
         self.log = log
@@ -72,65 +63,47 @@ class Workstation:
         self.people: People | None = None
         """Who may be an observer; None where nobody keeps a list."""
         self.not_taken_up: dict[str, str] = {}
-        """Folders of results that no case could be opened for, and why."""
+        """Folders of results that no case was opened for, and why."""
         self.places = places or Places()
-        self._cases: dict[int, _Open] = {}
-        self._slides: dict[str, CountedSlide] = {}
-        self._lock = Lock()
+        self.memory = memory or CaseMemory()
 
-    def take_up(self) -> list[int]:
-        """Open a case for each count of the folder that has none: a pooled case for its smears, else one a slide."""
+    def take_up(self, leave: Collection[str] = ()) -> list[int]:
+        """Open a case for each count of the folder that is in none: a pooled case for its smears, else one a slide.
+
+        ``leave``: names of folders that somebody else will open a case for. What is left out besides is told in
+        ``not_taken_up``, in words.
+        """
         counts, pooled = find_counts(self.root)
-        known = self.log.sources()
-        opened = []
-        taken = set()
-        for name, smears in pooled.items():
-            if set(smears) <= counts.keys():
-                taken |= set(smears)
-                opened += self._take_up(name, [counts[smear] for smear in smears], known)
-        for name, folder in counts.items():
-            if name not in taken:
-                opened += self._take_up(name, [folder], known)
-        return opened
+        counts = {name: folder for name, folder in counts.items() if name not in leave}
+        held: dict[str, list[int]] = {}
+        for case, slides in self.slides().items():
+            for slide in slides:
+                held.setdefault(slide.folder, []).append(case)
+        cases_of = {name: held.get(place_of(folder, self.root), []) for name, folder in counts.items()}
+        wanted, refused = wanted_cases(counts, pooled, self.log.sources(), cases_of)
+        self.not_taken_up = refused
+        return [opened for one in wanted if (opened := self._take_up(one)) is not None]
 
-    def _take_up(self, name: str, folders: Sequence[Path], known: set[str]) -> list[int]:
-        if name in known:
-            return []
+    def _take_up(self, wanted: Wanted) -> int | None:
         try:
-            case = self.open_case(ACTOR, name, folders, source=name)
+            return self.open_case(ACTOR, wanted.name, wanted.folders, source=wanted.name)
         except StorageError:
             raise
         except ReviewError as error:  # one broken folder does not keep the others from being reviewed
-            self.not_taken_up[name] = str(error)
-            return []
-        self.not_taken_up.pop(name, None)
-        return [] if case is None else [case]
+            self.not_taken_up[wanted.name] = str(error)
+            return None
 
     def open_case(self, actor: str, title: str, folders: Sequence[Path], source: str | None = None) -> int | None:
         """Open a case for counted slides; its number, or None when one of this ``source`` exists."""
-        slides = [self._told(number, folder) for number, folder in enumerate(folders)]
+        slides = [
+            row_of_slide(number, CountedSlide(folder, self.places), self.root) for number, folder in enumerate(folders)
+        ]
         if len({slide["pack_sha256"] for slide in slides}) > 1:
             raise Refused("the slides of a case are counted with one pack: count them again with the same")
         case = self.log.open_case(actor, title, slides, source)
         if case is not None:
             self._tell(case)
         return case
-
-    def _told(self, number: int, folder: Path) -> dict[str, Any]:
-        counted = CountedSlide(folder, self.places)
-        pack = counted.run["pack"]
-        inside = folder.resolve().is_relative_to(self.root.resolve())
-        return {
-            "slide": number,
-            "label": counted.label,
-            "folder": folder.resolve().relative_to(self.root.resolve()).as_posix() if inside else str(folder.resolve()),
-            "slide_sha256": counted.run["slide_sha256"],
-            "pack": pack["name"],
-            "pack_version": pack["version"],
-            "pack_sha256": pack["sha256"],
-            "cells": len(counted.cells),
-            "cells_sha256": counted.cells_sha256,
-        }
 
     def heads(self) -> list[Head]:
         """All cases with their status, without reading their cells."""
@@ -154,18 +127,20 @@ class Workstation:
                 told.setdefault(entry.case, []).append(SlideOfCase.of(entry.content))
         return told
 
-    def in_memory(self, number: int, seen: int) -> tuple[Looked, Differential] | None:
-        """What people did to a case and its differential, if it is in memory, at row ``seen``, and nobody holds it."""
-        with self._lock:
-            found = self._cases.get(number)
-        if found is None or not found.lock.acquire(timeout=0.1):  # somebody signs it, say
-            return None
-        try:
-            self._catch_up(found, seen)
-            final = MAIN if found.state.read_blind else found.state.final
-            return self.looked(found.state, final), self.differential(number, final)
-        finally:
-            found.lock.release()
+    def in_memory(self, number: int, seen: int) -> Now | None:
+        """How a case stands at row ``seen`` or later, if it is in memory and nobody holds it.
+
+        To ask this does not keep it there.
+        """
+        with self.memory.glance(number) as found:
+            if found is None or not found.lock.acquire(timeout=0.1):  # somebody signs it, say
+                return None
+            try:
+                self._catch_up(found, seen)
+                final = MAIN if found.state.read_blind else found.state.final
+                return Now(found.state.n, self.looked(found.state, final), self._differential(found, final))
+            finally:
+                found.lock.release()
 
     @contextmanager
     def case(self, number: int, seen: int | None = None) -> Iterator[CaseState]:
@@ -174,25 +149,26 @@ class Workstation:
         With ``seen`` a case at that row of the log, or a later one, is new enough: the database is not asked. Raises
         ``ReviewError`` when there is no such case, or its cells cannot be read.
         """
-        found = self._open(number)
-        with found.lock:
+        with self._held(number) as found, found.lock:
             self._catch_up(found, seen)
             yield found.state
 
     def slide(self, number: int, slide: int) -> CountedSlide:
         """The results of a slide of a case; once the case is open nobody waits for it. Raises ``Missing``."""
-        found = self._open(number)
-        if not found.opened:
-            with found.lock:
-                self._catch_up(found)
-        return self.counted(self.slide_of(found.state, slide))
+        with self._held(number) as found:
+            if not found.opened:
+                with found.lock:
+                    self._catch_up(found)
+            return self.counted(self.slide_of(found.state, slide))
 
-    def changes(self, number: int, since: int, seen: int | None = None) -> list[Done]:
-        """The rows after row ``since``, with the cells that each changed in its reading; ``seen`` as in ``case``."""
-        found = self._open(number)
-        with found.lock:
+    def changes(self, number: int, since: int, seen: int | None = None, limit: int | None = None) -> list[Done]:
+        """The rows after row ``since``, at most ``limit``, with the cells that each changed in its reading.
+
+        ``seen`` as in ``case``.
+        """
+        with self._held(number) as found, found.lock:
             self._catch_up(found, seen)
-            return found.history[since:]
+            return found.history[since : None if limit is None else since + limit]
 
     def edit(
         self, number: int, actor: str, reading: str, edit: Edit, known_n: int | None = None, key: str | None = None
@@ -205,8 +181,7 @@ class Workstation:
         ``Conflict`` when somebody else changed the same cells after ``known_n``, ``StorageError`` when it could not be
         written.
         """
-        found = self._open(number)
-        with found.lock:
+        with self._held(number) as found, found.lock:
             while True:
                 self._catch_up(found)
                 if key is not None and (actor, key) in found.by_key:
@@ -220,7 +195,7 @@ class Workstation:
                     )
                 except Stale:
                     continue
-                done = self._take(found, entry)
+                done = found.take(entry)
                 break
         self._tell(number)
         return done
@@ -238,29 +213,30 @@ class Workstation:
 
         :func:`marrowscope.review.signing.sign` makes and checks what is kept here.
         """
-        found = self._open(number)
-        with found.lock:
+        with self._held(number) as found, found.lock:
             self._catch_up(found)
             entry = self.log.add(
                 number, actor, reading, "sign", payload, expected_n=expected_n, status="signed", files=files
             )
-            done = self._take(found, entry)
+            done = found.take(entry)
         self._tell(number)
         return done
 
     def differential(self, number: int, reading: str) -> Differential:
         """The differential of a reading as it is now."""
-        found = self._open(number)
-        with found.lock:
+        with self._held(number) as found, found.lock:
             self._catch_up(found)
-            n, known = found.differentials.get(reading, (-1, None))
-            if known is None or n != found.state.n:
-                view = self.reading(found.state, reading)
-                slides = [self.counted(slide) for slide in found.state.slides]
-                states = [view.slides[slide.number] for slide in found.state.slides]
-                known = reviewed_differential(slides, states, self.references)
-                found.differentials[reading] = found.state.n, known
-            return known
+            return self._differential(found, reading)
+
+    def _differential(self, found: OpenCase, reading: str) -> Differential:
+        n, known = found.differentials.get(reading, (-1, None))
+        if known is None or n != found.state.n:
+            view = self.reading(found.state, reading)
+            slides = [self.counted(slide) for slide in found.state.slides]
+            states = [view.slides[slide.number] for slide in found.state.slides]
+            known = reviewed_differential(slides, states, self.references)
+            found.differentials[reading] = found.state.n, known
+        return known
 
     def looked(self, state: CaseState, reading: str) -> Looked:
         """What people did to the cells of a reading."""
@@ -287,50 +263,33 @@ class Workstation:
         return not (state.read_blind and reading.startswith("blind:") and reading != blind(actor))
 
     def counted(self, slide: SlideOfCase) -> CountedSlide:
-        """The results of a slide, and through them its pixels and its pack."""
-        with self._lock:
-            if slide.folder not in self._slides:
-                self._slides[slide.folder] = CountedSlide(self.root / slide.folder, self.places)
-            return self._slides[slide.folder]
+        """The results of a slide of a case that is held, and through them its pixels and its pack."""
+        return self.memory.slide(slide.folder, lambda: CountedSlide(self.root / slide.folder, self.places))
 
     def _cells_of(self, slide: SlideOfCase) -> CellArrays:
         counted = self.counted(slide)
-        if counted.cells_sha256 != slide.cells_sha256:
-            raise ReviewError(
-                f"the cells of {slide.label} are not those that were reviewed: its folder was counted again or "
-                "changed; bring it back from a backup"
-            )
+        if fault := fault_of(counted, slide):
+            raise ReviewError(fault)
         return counted.cells
 
-    def _open(self, number: int) -> _Open:
-        with self._lock:
-            found = self._cases.get(number)
-        if found is None:
+    def _held(self, number: int) -> AbstractContextManager[OpenCase]:
+        def begin() -> CaseState:
             self.log.head(number)
-            with self._lock:
-                found = self._cases.setdefault(number, _Open(CaseState(number, self._cells_of)))
-        return found
+            return CaseState(number, self._cells_of)
 
-    def _catch_up(self, found: _Open, seen: int | None = None) -> None:
+        return self.memory.hold(number, begin)
+
+    def _catch_up(self, found: OpenCase, seen: int | None = None) -> None:
         """Take up the rows that others wrote. A case whose cells cannot be read is tried anew the next time."""
         if seen is not None and found.opened and found.state.n >= seen:
             return
         try:
             for entry in self.log.since(found.state.number, found.state.n):
-                self._take(found, entry)
+                found.take(entry)
             found.opened = True
         except BaseException:
-            with self._lock:
-                self._cases.pop(found.state.number, None)
+            self.memory.forget(found.state.number)
             raise
-
-    @staticmethod
-    def _take(found: _Open, entry: Entry) -> Done:
-        done = Done(entry, found.state.apply(entry))
-        found.history.append(done)
-        if key := entry.content.get("key"):
-            found.by_key[entry.actor, key] = done
-        return done
 
     def _tell(self, number: int) -> None:
         for listener in list(self.listeners):

@@ -3,11 +3,12 @@
 from marrowscope.slides.memory import MemorySlide
 from marrowscope.slides.opening import open_slide
 from marrowscope.slides.overview import overview
-from marrowscope.slides.protocol import Level, Picture, Slide
+from marrowscope.slides.protocol import PHANTOM, Level, Picture, Slide
 from marrowscope.slides.sampling import Sampler, shrink
 from marrowscope.slides.spacing import require_spacing
 
 __all__ = [
+    "PHANTOM",
     "Level",
     "MemorySlide",
     "Picture",

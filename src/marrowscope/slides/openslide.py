@@ -17,7 +17,7 @@ from marrowscope.errors import SlideError
 from marrowscope.geometry import Box, Size, Spacing
 from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.levels import WHITE, from_blocks, pyramid, read_window
-from marrowscope.slides.protocol import Closing, Level, Picture
+from marrowscope.slides.protocol import PHANTOM, PHANTOM_COMMENT, Closing, Level, Picture
 from marrowscope.slides.spacing import as_spacing
 
 GENERIC_TIFF = "generic-tiff"
@@ -64,9 +64,11 @@ class OpenSlideSlide(Closing):
         self.properties: Mapping[str, str] = MappingProxyType(
             {told: found[key].strip() for key, told in _TOLD.items() if found.get(key)}
         )
+        if found.get(openslide.PROPERTY_NAME_COMMENT, "").startswith(PHANTOM_COMMENT):
+            self.properties = MappingProxyType({**self.properties, PHANTOM: "yes"})
         self._holes = holes
         self._downsamples = self._handle.level_downsamples
-        self._blocks = PictureCache(_CACHE_BYTES // 2)
+        self._blocks: PictureCache[Picture] = PictureCache(_CACHE_BYTES // 2)
         self._reopening = Lock()
 
     def read(self, level: int, x: int, y: int, size: Size) -> Picture:

@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 
 from marrowscope.geometry import Box, Size, Spacing
 
+PHANTOM = "phantom"
+"""The property of a slide that says that it was generated."""
+
+PHANTOM_COMMENT = "marrowscope phantom"
+"""How the description in the file of a phantom begins."""
+
 Picture = NDArray[np.uint8]
 """RGB, ``(height, width, 3)``."""
 

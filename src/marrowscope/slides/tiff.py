@@ -63,7 +63,7 @@ class TiffSlide(Closing):
                     f"{path}: all of it is one compressed strip of {level.segment.area / 1e6:.0f} million pixels; "
                     "convert it to a tiled TIFF, for example: vips tiffsave IN OUT.tif --tile --pyramid"
                 )
-        self._cache = PictureCache()
+        self._cache: PictureCache[Picture] = PictureCache()
         self._file = path.open("rb")
         finalize(self, self._file.close)
         self._seeking = Lock()

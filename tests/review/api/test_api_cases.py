@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from marrowscope.review.client import ReviewClient
 from marrowscope.review.database import Missing
 from marrowscope.review.workstation import Workstation, open_workstation
 
@@ -101,6 +102,46 @@ def test_a_date_that_is_none_is_refused(interface: Interface) -> None:
     assert "1970" not in told["message"]
     interface.edit(1, {"kind": "describe", "field": "date_of_birth", "text": "1970-12-31"})
     interface.edit(1, {"kind": "describe", "field": "date_of_birth", "text": ""})
+
+
+def test_the_log_comes_in_pages_and_the_client_joins_them(
+    interface: Interface, monkeypatch: pytest.MonkeyPatch, workstation: Workstation
+) -> None:
+    for cell in range(4):
+        interface.edit(1, {"kind": "confirm", "cells": {"0": [cell]}})
+    whole = interface.get("/cases/1/log?check=full")
+    assert [row["n"] for row in whole["rows"]] == list(range(1, 8))
+    assert (whole["n"], whole["next"], whole["fault"]) == (7, None, None)
+    page = interface.get("/cases/1/log?since=2&limit=3")
+    assert ([row["n"] for row in page["rows"]], page["next"]) == ([3, 4, 5], 5)
+    assert interface.get("/cases/1/log?since=7")["rows"] == []
+    interface.get("/cases/1/log?limit=0", 422)
+
+    client = ReviewClient("http://127.0.0.1:8765", http=interface.client)
+    get = client._get
+    monkeypatch.setattr(client, "_get", lambda path, **query: get(path, limit=2, **query))
+    assert client.log(1, full=True)["rows"] == whole["rows"]
+    workstation.memory.idle_seconds = 0
+    assert interface.get("/cases/1/log")["rows"] == whole["rows"], "also of a case that has left the memory"
+    assert workstation.memory.numbers() == []
+    (row,) = interface.get("/cases")
+    assert row["looked"] is None, "nobody asked how it stands while it was in memory"
+
+
+def test_the_list_remembers_how_a_case_stood(interface: Interface, workstation: Workstation) -> None:
+    interface.edit(1, {"kind": "confirm", "cells": {"0": [0, 1]}})
+    (before,) = interface.get("/cases")
+    workstation.memory.idle_seconds = 0
+    workstation.memory.tidy()
+    assert workstation.memory.numbers() == []
+    assert interface.get("/cases") == [before]
+
+
+def test_the_list_names_a_file_that_was_changed(interface: Interface, results: Path) -> None:
+    file = results / "smear-3" / "differential.json"
+    file.write_bytes(file.read_bytes() + b" ")
+    (row,) = interface.get("/cases")
+    assert "differential.json of smear-3 is not the one that was reviewed" in row["fault"]
 
 
 def test_roles(people: Callable[[str], Interface]) -> None:

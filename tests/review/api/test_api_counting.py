@@ -13,11 +13,12 @@ import anyio
 import pytest
 
 from marrowscope.batch import count_slides
+from marrowscope.errors import SlideError
 from marrowscope.options import CountOptions
 from marrowscope.packs import load_pack
 from marrowscope.review.counting import CountQueue, Job
 from marrowscope.review.database import ReviewError
-from marrowscope.review.uploads import Uploads, safe_name
+from marrowscope.review.uploads import NoRoom, Uploads, safe_name
 from marrowscope.review.workstation import Workstation
 
 from .conftest import Interface
@@ -43,12 +44,14 @@ def waited(interface: Interface, number: int, seconds: float = 60) -> dict[str, 
 
 
 def test_a_slide_is_counted_in_a_process_of_its_own_and_becomes_a_case(interface: Interface, slide: Path) -> None:
-    asked = {"paths": [str(slide)], "pack": "phantom-16", "cells": 40, "title": "Case of the day"}
+    asked = {"paths": [str(slide)], "pack": "phantom-16", "cells": 40, "title": "Case of the day", "specimen": "blood"}
     job = waited(interface, interface.post("/cases/count", asked, 202)["id"])
     assert (job["status"], job["fault"]) == ("done", None)
     row = next(row for row in interface.get("/cases") if row["case"] == job["case"])
     assert (row["title"], row["slides"], row["last_actor"]) == ("Case of the day", ["new slide"], "local")
     assert row["cells"] >= 40
+    notes = [flag["text"] for flag in interface.get(f"/cases/{job['case']}/differential")["differential"]["flags"]]
+    assert any("Counted as blood" in note for note in notes)
     told = interface.post("/cases/count", asked, 409)["message"]
     assert f"case {job['case']}" in told, "counted once, it is not counted again"
 
@@ -75,7 +78,7 @@ def in_here(job: Job, asked: Mapping[str, Any], told: Told) -> None:
         [Path(path) for path in asked["slides"]],
         Path(asked["output"]),
         load_pack(asked["pack"]),
-        CountOptions(cells=asked["cells"]),
+        CountOptions(cells=asked["cells"], specimen=asked["specimen"]),
         case=asked["case"],
         spacing=asked["spacing"],
         progress=lambda stage, done, words="": told({"stage": stage, "done": done}),
@@ -167,12 +170,17 @@ def test_an_uploaded_slide_is_kept_under_a_safe_name(interface: Interface, slide
     assert (results / "slides" / "Smear_Müller_.tif").read_bytes() == content
     assert upload("Smear M%C3%BCller;.tif", content, 201)["path"] == "slides/Smear_Müller_-2.tif"
     assert "no name" in upload("slide", content, 422)["message"]
-    assert "words.tif" in upload("words.tif", b"no slide at all", 422)["message"]
+    for broken in (b"no slide at all", b"II*\0 a slide that was cut off", b"\x89PNG and no more"):
+        told = upload("words.tif", broken, 422)["message"]
+        assert "words.tif" in told
+        assert not any(inner in told for inner in ("incoming", str(results)))
     assert upload("big.tif", bytes(30_000_001), 413)["error"] == "large"
     assert sorted(file.name for file in (results / "slides").iterdir()) == ["Smear_Müller_-2.tif", "Smear_Müller_.tif"]
     asked = {"paths": ["slides/Smear_Müller_.tif"], "pack": "phantom-16", "cells": 30}
     number = interface.post("/cases/count", asked, 202)["id"]
     interface.post(f"/counts/{number}/stop")
+    told = interface.post("/cases/count", {**asked, "paths": ["slides/absent.tif"]}, 422)["message"]
+    assert "no file absent.tif" in told, "people know an upload by its name"
 
 
 def test_an_upload_that_stops_halfway_leaves_nothing(results: Path) -> None:
@@ -194,6 +202,26 @@ def test_an_upload_that_stops_halfway_leaves_nothing(results: Path) -> None:
     (uploads.folder / ".incoming-old-x.tif").write_bytes(b"II*")
     Uploads(results)
     assert list(uploads.folder.iterdir()) == [], "what a killed server left is removed"
+
+
+def test_uploads_together_have_a_limit_and_leave_some_of_the_disk(results: Path) -> None:
+    async def piece() -> AsyncIterator[bytes]:
+        yield bytes(400)
+
+    uploads = Uploads(results, 1000, most=1200, left_free=0)
+    uploads.folder.mkdir()
+    (uploads.folder / "earlier.tif").write_bytes(bytes(900))
+    with pytest.raises(NoRoom, match="--all-uploads"):
+        anyio.run(uploads.take, "announced.tif", piece(), 400)
+    with pytest.raises(NoRoom, match="--all-uploads"):
+        anyio.run(uploads.take, "not announced.tif", piece())
+    full = Uploads(results, 1000, left_free=2**62)
+    with pytest.raises(NoRoom, match="nearly full"):
+        anyio.run(full.take, "any.tif", piece(), 400)
+    assert [file.name for file in uploads.folder.iterdir()] == ["earlier.tif"]
+    roomy = Uploads(results, 1000, most=1300, left_free=0)
+    with pytest.raises(SlideError):  # there is room, but it is no slide
+        anyio.run(roomy.take, "small.tif", piece(), 400)
 
 
 @pytest.mark.parametrize(

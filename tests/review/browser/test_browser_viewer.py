@@ -197,6 +197,15 @@ def test_a_missed_cell_is_added_moved_and_deleted(page, address, smear):
     page.keyboard.press("Space")
     page.wait_for_selector(f".viewer-panel section[data-cell='{len(smear.cells)}']")
 
+    page.get_by_role("button", name="Whole", exact=True).click()
+    page.keyboard.press("Shift+N")
+    page.wait_for_function("() => Number.parseFloat(document.querySelector('.zoom output').textContent) < 5")
+    stage = page.locator(".viewer-map").bounding_box()
+    side = stage["height"] - 24  # of the slide on the screen
+    page.mouse.click(stage["x"] + stage["width"] / 2 - side / 8, stage["y"] + 12 + 0.96 * side)
+    page.get_by_role("alert").filter(has_text="outside of the counted fields").wait_for()
+    page.keyboard.press("Escape")
+
 
 def test_what_is_not_kept_is_taken_off_the_page_again(page, address, smear):
     cell = lonely_cell(smear.cells.boxes)
@@ -208,12 +217,30 @@ def test_what_is_not_kept_is_taken_off_the_page_again(page, address, smear):
     assert page.locator(".now").inner_text() == before
 
 
-def test_a_moved_slide_is_said_in_words(page, address):
+def test_a_moved_slide_is_said_in_words_until_it_is_back(page, address, results, counted):
+    gone = results / "gone.tif"
     page.goto(f"{address}/cases/1/slides/1")
     told = page.locator(".missing")
     told.wait_for()
-    assert "was moved or deleted" in told.inner_text()
+    assert f"was moved or deleted. It was sought at {gone}." in told.inner_text()
     assert told.get_by_role("link").get_attribute("href") == "/cases/1?slide=1"
+    away = Path(json.loads((counted / "smear-4" / "run.json").read_text())["file"])
+    shutil.copy(away, gone)
+    page.wait_for_selector(".viewer[data-state=open]")  # by itself
+    gone.unlink()
+    page.get_by_role("button", name="As a 40× objective shows it").click()
+    banner = page.locator(".banner.gone")
+    banner.wait_for()
+    assert str(gone) in banner.inner_text()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_request("**/slides/1"):  # the page asks whether it is back, and for nothing that is drawn
+        page.keyboard.press("Home")
+    assert not [url for url in asked if "/tiles/" in url or "/overlay/" in url]
+    shutil.copy(away, gone)
+    banner.wait_for(state="detached")
+    tiles_are_there(page)
+    gone.unlink()
     page.goto(f"{address}/cases/1/slides/7")
     assert "there is no slide 7" in page.get_by_role("alert").inner_text()
     for path in ("", "/slides/0", "/report", "/observers"):

@@ -34,7 +34,7 @@ def test_cases_are_found_by_keyboard_and_new_slides_are_counted(
     (served.root / "broken" / "differential.json").write_text("{")
     page.reload()
     page.get_by_text("differential.json of smear-4 is gone or damaged").wait_for()
-    page.get_by_role("region", name="Results that no case could be opened for").get_by_text("ruined").wait_for()
+    page.get_by_role("region", name="Results that no case was opened for").get_by_text("ruined").wait_for()
     page.keyboard.press("/")
     page.keyboard.type("late")
     page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
@@ -108,6 +108,7 @@ def test_words_are_kept_and_a_signed_case_is_frozen_until_amended(page: Page, se
     conclusion.fill("Normal marrow")  # kept while it is signed: one's own words are known
     sign.click()
     page.get_by_role("heading", name="Version 1 is signed").wait_for()
+    assert page.locator("#signature a").first.get_attribute("href").endswith("/versions/1/report.pdf")
     assert asked(page, served, "/cases/1")["words"]["conclusion"] == "Normal marrow"
     assert conclusion.is_disabled()
     with page.expect_download() as download:
@@ -162,8 +163,9 @@ def test_pictures_are_named_and_a_broken_one_is_told(page: Page, served: Served,
     files = page.get_by_label("Choose pictures…")
     files.set_input_files([tmp_path / "one.png", tmp_path / "broken.png"])
     page.get_by_role("alert").filter(has_text="µm per pixel").wait_for()
+    page.get_by_text("2 pictures are waiting here.").wait_for()
     page.get_by_label("µm per pixel").fill("0.2")
-    files.set_input_files([tmp_path / "one.png", tmp_path / "broken.png"])
+    page.get_by_role("button", name="Name them").click()  # nobody has to look for them again
     page.get_by_text("1 cells named with blood-11").wait_for()
     page.get_by_role("list", name="Pictures that could not be used").get_by_text("broken.png").wait_for()
     with page.expect_download() as download:

@@ -14,6 +14,7 @@ from marrowscope.geometry import Box, Size
 from marrowscope.review.pictures import NoTile, SlideTiles, TileGrid
 from marrowscope.review.pictures.lattice import LevelLattice
 from marrowscope.slides import Level, MemorySlide, Picture
+from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.levels import read_window
 
 BACKGROUND = (240, 230, 250)
@@ -174,7 +175,7 @@ def test_a_damaged_place_is_an_error_each_time() -> None:
 
 def test_threads_get_what_one_gets() -> None:
     slide = Watched(blobs(1500, 1300))
-    alone, shared = SlideTiles(slide, side=128), SlideTiles(slide, side=128, cache_bytes=20_000)
+    alone, shared = SlideTiles(slide, side=128), SlideTiles(slide, side=128, cache=PictureCache(20_000))
     asked = [(z, x, y) for z in range(4) for x in range(alone.grid.shape(z)[0]) for y in range(alone.grid.shape(z)[1])]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda at: shared.tile(*at), asked * 2))

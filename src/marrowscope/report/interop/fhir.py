@@ -16,16 +16,7 @@ from marrowscope.errors import MarrowscopeError
 from marrowscope.files import whole_file
 from marrowscope.report.content import ReportContent
 from marrowscope.report.interop.codes import CODES, LOINC_SYSTEM, SYSTEM, Code
-from marrowscope.report.interop.results import (
-    Result,
-    comments,
-    identities,
-    remarks,
-    reported_at,
-    results,
-    signature_of,
-    status,
-)
+from marrowscope.report.interop.results import Result, comments, head_of, remarks, results
 from marrowscope.report.method import program
 from marrowscope.report.signature import Identifiers
 from marrowscope.report.view import printable
@@ -62,10 +53,9 @@ def fhir_bundle(content: ReportContent) -> str:
 
 
 def _bundle(content: ReportContent) -> Resource:
-    named = identities(content)
-    identifiers = content.review.identifiers if content.review else Identifiers()
-    issued = reported_at(content)
-    common: Resource = {"status": status(content)}
+    head = head_of(content)
+    named, identifiers, issued = head.named, head.identifiers, head.reported
+    common: Resource = {"status": head.status}
     patient = _patient(identifiers)
     if patient:
         common["subject"] = _reference(named, "patient")
@@ -73,7 +63,7 @@ def _bundle(content: ReportContent) -> Resource:
         common["effectiveDateTime"] = identifiers.collected.isoformat()
     if issued:
         common["issued"] = issued.isoformat(timespec="seconds")
-    if signature := signature_of(content):
+    if signature := head.signature:
         who: Resource = {"display": ", ".join(filter(None, map(printable, (signature.name, signature.role))))}
         if signature.account:
             who = {"type": "Practitioner", "identifier": {"value": printable(signature.account)}, **who}

@@ -16,16 +16,7 @@ from uuid import UUID
 from marrowscope.files import whole_file
 from marrowscope.report.content import ReportContent
 from marrowscope.report.interop.codes import CODES, LOINC_SCHEME, SCHEME, Code
-from marrowscope.report.interop.results import (
-    Result,
-    comments,
-    identities,
-    remarks,
-    reported_at,
-    results,
-    signature_of,
-    status,
-)
+from marrowscope.report.interop.results import Head, Result, comments, head_of, remarks, results
 from marrowscope.report.signature import Identifiers
 from marrowscope.report.view import printable
 
@@ -49,15 +40,14 @@ def write_hl7(content: ReportContent, path: Path) -> None:
 
 def hl7_message(content: ReportContent) -> str:
     """The message as text; equal contents give equal text."""
-    moment = _moment(reported_at(content))
-    identifiers = content.review.identifiers if content.review else Identifiers()
-    named = identities(content)
-    segments = [_header(content, named("message"), moment)]
+    head = head_of(content)
+    moment, identifiers = _moment(head.reported), head.identifiers
+    segments = [_header(content, head.named("message"), moment)]
     if identifiers.name_a_patient:
         segments.append(_patient(identifiers))
-    segments.append(_request(content, named("order"), identifiers, moment))
+    segments.append(_request(head, moment))
     segments += [_segment("NTE", str(n), "L", words) for n, words in enumerate(remarks(content), 1)]
-    segments += _observations(content, identifiers.collected)
+    segments += _observations(content, head)
     segments.append(_specimen(identifiers))
     return "".join(f"{segment}\r" for segment in segments)
 
@@ -99,28 +89,26 @@ def _patient(identifiers: Identifiers) -> str:
     return _segment("PID", "1", "", number, "", name, "", _day(identifiers.date_of_birth))
 
 
-def _request(content: ReportContent, order: UUID, identifiers: Identifiers, moment: str) -> str:
-    signature = signature_of(content)
+def _request(head: Head, moment: str) -> str:
     fields: dict[int, Field] = {
         1: "1",
-        3: (order.hex[:20], "MARROWSCOPE"),
+        3: (head.named("order").hex[:20], "MARROWSCOPE"),
         4: _coded(CODES["differential"]),
-        7: _day(identifiers.collected),
+        7: _day(head.identifiers.collected),
         22: moment,
         24: "HM",
-        25: STATUS[status(content)],
+        25: STATUS[head.status],
     }
-    if signature is not None:
-        fields[32] = (("", printable(signature.name.strip())),)
+    if head.signature is not None:
+        fields[32] = (("", printable(head.signature.name.strip())),)
     return _numbered("OBR", fields)
 
 
-def _observations(content: ReportContent, collected: date | None) -> Iterator[str]:
+def _observations(content: ReportContent, head: Head) -> Iterator[str]:
     """OBX and their NTE, numbered through; what belongs to one number shares its OBX-4."""
-    signature = signature_of(content)
-    common: dict[int, Field] = {11: STATUS[status(content)], 14: _day(collected)}
-    if signature is not None:
-        common[16] = ("", printable(signature.name.strip()))
+    common: dict[int, Field] = {11: STATUS[head.status], 14: _day(head.identifiers.collected)}
+    if head.signature is not None:
+        common[16] = ("", printable(head.signature.name.strip()))
     by_pack = common | {18: (f"{content.pack.name} {content.pack.version}", "MARROWSCOPE")}
     number = 0
     for group, result in enumerate(results(content), 1):

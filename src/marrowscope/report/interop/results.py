@@ -20,7 +20,7 @@ from marrowscope.report.content import ReportContent
 from marrowscope.report.facts import banner, counted_at
 from marrowscope.report.geojson import NAMESPACE
 from marrowscope.report.interop.codes import CODES, Code, comment_code
-from marrowscope.report.signature import COMMENT_FIELDS, Signature
+from marrowscope.report.signature import COMMENT_FIELDS, Identifiers, Signature
 from marrowscope.report.signed import amendment, headline, lines_of, work_words
 from marrowscope.report.view import NOT_RECOGNISED, doubt_words, printable
 
@@ -74,6 +74,26 @@ def reported_at(content: ReportContent) -> datetime | None:
     """The moment of the signature, else that of the count, else None."""
     signature = signature_of(content)
     return counted_at(content) if signature is None else signature.at
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands at the head of an export: who is meant, how far the report is, when and by whom it was made.
+
+    ``named`` as :func:`identities` gives it, ``reported`` as :func:`reported_at`.
+    """
+
+    named: Callable[[str], UUID]
+    identifiers: Identifiers
+    status: Status
+    reported: datetime | None
+    signature: Signature | None
+
+
+def head_of(content: ReportContent) -> Head:
+    """The head of a report's export."""
+    identifiers = content.review.identifiers if content.review else Identifiers()
+    return Head(identities(content), identifiers, status(content), reported_at(content), signature_of(content))
 
 
 def results(content: ReportContent) -> tuple[Result, ...]:

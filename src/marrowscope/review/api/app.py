@@ -22,7 +22,8 @@ from marrowscope.review.pictures.grid import NoTile
 from marrowscope.review.pictures.shelf import Shelf
 from marrowscope.review.pictures.sprites import NoCell
 from marrowscope.review.signing import Busy
-from marrowscope.review.uploads import TooLarge, Uploads
+from marrowscope.review.slide_file import SlideGone
+from marrowscope.review.uploads import NoRoom, TooLarge, Uploads
 from marrowscope.review.workstation import Conflict, Hidden, Refused, Workstation
 
 PREFIX = "/api/v1"
@@ -33,11 +34,13 @@ _STATUS: tuple[tuple[type[MarrowscopeError], int, str], ...] = (
     (Refused, 409, "refused"),
     (NotAsSigned, 409, "changed"),
     (Missing, 404, "missing"),
+    (SlideGone, 404, "gone"),
     (NoTile, 404, "missing"),
     (NoCell, 404, "missing"),
     (StorageError, 503, "storage"),
     (Busy, 503, "busy"),
     (TooLarge, 413, "large"),
+    (NoRoom, 507, "full"),
     (MarrowscopeError, 422, "error"),
 )
 """What an error is in HTTP, the first that fits, and a word for programs."""
@@ -51,6 +54,9 @@ def add_interface(
     uploads: Uploads | None = None,
 ) -> None:
     """Put the interface and its errors into ``app``."""
+    workstation.memory.listeners.append(
+        lambda case, folders: shelf.let_go(case, [workstation.root / folder for folder in folders])
+    )
     routes = APIRouter(prefix=PREFIX)
     # Before the cases: /cases/count is no case of the number "count".
     routes.include_router(

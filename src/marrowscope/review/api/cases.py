@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +30,9 @@ from marrowscope.review.workstation import Hidden, Workstation
 
 Reader = Annotated[Identity, Depends(require(Role.READER))]
 Reviewer = Annotated[Identity, Depends(require(Role.REVIEWER))]
+MOST_ROWS = 1000
+"""Rows of the log in one answer."""
+
 ReadingName = Annotated[str, Query(max_length=160, description="main, blind:NAME or adjudicated")]
 
 
@@ -132,14 +135,25 @@ def case_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         return {"changes": rows, **now}
 
     @routes.get("/cases/{case}/log")
-    def log(case: Place, identity: Reader) -> dict[str, Any]:
-        """The log of a case (of other people's blind readings only once both are finished), and whether it is whole."""
+    def log(
+        case: Place,
+        identity: Reader,
+        since: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = MOST_ROWS,
+        check: Literal["new", "full"] = "new",
+    ) -> dict[str, Any]:
+        """Rows of the log after row ``since``, and whether it is whole. ``next``: where to go on, null at the end.
+
+        Rows of other people's blind readings are told only once both have finished. ``check=new`` looks at the rows
+        since the last check of this server, ``full`` at all rows and all frozen files.
+        """
         with workstation.case(case) as state:
+            done = workstation.changes(case, since, seen=state.n, limit=limit)
             rows = [
-                entry_view(done.entry)
-                for done in workstation.changes(case, 0)
-                if workstation.may_see(state, done.entry.reading, identity.name)
+                entry_view(one.entry) for one in done if workstation.may_see(state, one.entry.reading, identity.name)
             ]
-        return {"rows": rows, "fault": workstation.log.fault(case)}
+            n, end = state.n, since + len(done)
+        fault = workstation.log.fault(case) if check == "full" else workstation.log.new_fault(case)
+        return {"rows": rows, "n": n, "next": end if done and end < n else None, "fault": fault}
 
     return routes

@@ -21,6 +21,9 @@ REMOVED, LOOKED, DIFFERS = 1, 2, 4
 PROPOSED = 8
 """Bits of the column ``state``; ``PROPOSED`` by the first observer, twice as much by the second."""
 
+OUTSIDE = 32
+"""Bit of the column ``state``: added outside of the counted fields, so not in the differential."""
+
 UNSETTLED = len(TYPE_NAMES)
 """In the column ``type``, one beyond the list: two observers differ about the cell, and nobody has settled it."""
 
@@ -64,7 +67,8 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
 def state_bits(state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:
     """The column ``state`` of some cells."""
     bits = state.removed[rows] * REMOVED + state.looked[rows] * LOOKED + state.differs[rows] * DIFFERS
-    return np.asarray(bits + state.proposed[rows].astype(np.uint8) * PROPOSED, np.uint8)
+    bits = bits + state.proposed[rows].astype(np.uint8) * PROPOSED + state.outside[rows] * OUTSIDE
+    return np.asarray(bits, np.uint8)
 
 
 def type_codes(state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:

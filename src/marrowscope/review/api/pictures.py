@@ -33,6 +33,8 @@ Seen = Annotated[
     int | None, Query(ge=0, le=LARGEST, description="a row of the log that was seen: cells as of then, or later")
 ]
 
+Coordinate = Annotated[float, Query(ge=-1e9, le=1e9, description="level-0 pixels")]
+
 KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 """Pictures of a slide never change: for requests that name the version of it."""
 
@@ -77,6 +79,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
             "sheets": -(-len(counted.cells) // SHEET),
             "usual_box": found.usual_box,
             "version": _version(counted),
+            "fields": counted.fields.known,
             "bounds": [getattr(counted.slide.bounds, name) for name in ("x0", "y0", "x1", "y1")],
         }
 
@@ -97,6 +100,18 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         """Outlines of the regions, on a clear ground."""
         content = pictures(case, slide).outlines.tile(z, x, y)
         return Response(content, media_type="image/png", headers=kept(case, slide, v))
+
+    @routes.get("/cases/{case}/slides/{slide}/fields/{z}/{x}/{y}.png", response_class=Response)
+    def field_tile(case: Place, slide: Place, z: Place, x: Place, y: Place, _: Reader, v: Version = None) -> Response:
+        """Outlines of the fields that were counted, on a clear ground."""
+        content = pictures(case, slide).fields.tile(z, x, y)
+        return Response(content, media_type="image/png", headers=kept(case, slide, v))
+
+    @routes.get("/cases/{case}/slides/{slide}/counted")
+    def counted_here(case: Place, slide: Place, _: Reader, x: Coordinate, y: Coordinate) -> dict[str, bool]:
+        """Whether a point was counted: a cell that is added where it was not is kept, and not in the differential."""
+        box = np.array([[x, y, x, y]], np.float64)
+        return {"counted": not workstation.slide(case, slide).fields.outside(box)[0]}
 
     @routes.get("/cases/{case}/slides/{slide}/overlay/{z}/{x}/{y}.png", response_class=Response)
     def overlay_tile(
@@ -121,8 +136,8 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
         case: Place,
         slide: Place,
         identity: Reader,
-        x: Annotated[float, Query(ge=-1e9, le=1e9)],
-        y: Annotated[float, Query(ge=-1e9, le=1e9)],
+        x: Coordinate,
+        y: Coordinate,
         within: Annotated[float, Query(gt=0, le=1e6)] = 50.0,
         reading: ReadingName = MAIN,
     ) -> dict[str, int | None]:
@@ -247,6 +262,7 @@ def _told(state: SlideState, cell: int) -> dict[str, Any]:
         "looked": bool(state.looked[cell]),
         "differs": bool(state.differs[cell]),
         "added": cell >= state.counted,
+        "outside": bool(state.outside[cell]),
     }
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from marrowscope.errors import MarrowscopeError
+from marrowscope.errors import MarrowscopeError, PackError
 from marrowscope.review.access.identity import Identity, require
 from marrowscope.review.access.users import Role
 from marrowscope.review.api.numbers import Place
@@ -34,6 +34,7 @@ class CountRequest(BaseModel):
     paths: list[Annotated[str, Field(min_length=1, max_length=4000)]] = Field(min_length=1, max_length=MOST_SLIDES)
     title: str = Field(default="", max_length=200)
     pack: str = Field(max_length=200)
+    specimen: Literal["marrow", "blood", "any"] = "marrow"
     cells: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["all"] = 500
     spacing: float | None = Field(default=None, gt=0, lt=100)
 
@@ -42,6 +43,10 @@ def slide_routes(workstation: Workstation, queue: CountQueue, uploads: Uploads) 
     """Routes under ``/api/v1``."""
     routes = APIRouter(tags=["slides"])
     more_packs = workstation.places.packs
+
+    def view(job: Job) -> dict[str, Any]:
+        told = job_view(job)
+        return {**told, "fault": uploads.without_folder(told["fault"])} if told["fault"] else told
 
     @routes.get("/packs")
     def packs(_: Reader) -> list[dict[str, Any]]:
@@ -62,31 +67,38 @@ def slide_routes(workstation: Workstation, queue: CountQueue, uploads: Uploads) 
     @routes.post("/cases/take-up")
     def take_up(_: Reviewer) -> dict[str, Any]:
         """Open a case for each count that has appeared in the folder of results."""
-        return {"opened": workstation.take_up(), "not_taken_up": dict(workstation.not_taken_up)}
+        return {"opened": workstation.take_up(queue.in_work()), "not_taken_up": dict(workstation.not_taken_up)}
 
     @routes.post("/cases/count", status_code=202)
     def count(request: CountRequest, identity: Reviewer) -> dict[str, Any]:
         """Put slides into the queue; they become one case."""
-        job = queue.add(
-            identity.name,
-            [_path(path, uploads.folder) for path in request.paths],
-            str(load_offered(request.pack, more_packs).folder.resolve()),
-            title=request.title,
-            cells=request.cells,
-            spacing=request.spacing,
-        )
-        return job_view(job)
+        pack = load_offered(request.pack, more_packs)
+        with uploads.unnamed():
+            try:
+                pack.for_specimen(request.specimen)
+            except PackError as error:
+                raise PackError(str(error).replace("--specimen", "the choice of specimen")) from None
+            job = queue.add(
+                identity.name,
+                [_path(path, uploads.folder) for path in request.paths],
+                str(pack.folder.resolve()),
+                title=request.title,
+                cells=request.cells,
+                spacing=request.spacing,
+                specimen=request.specimen,
+            )
+        return view(job)
 
     @routes.get("/counts")
     def counts(_: Reviewer) -> list[dict[str, Any]]:
         """What is counted, waits, and was counted last."""
-        return [job_view(job) for job in queue.jobs()]
+        return [view(job) for job in queue.jobs()]
 
     @routes.post("/counts/{number}/stop")
     def stop(number: Place, _: Reviewer) -> list[dict[str, Any]]:
         """Take a count out of the queue, or end it."""
         queue.stop(number)
-        return [job_view(job) for job in queue.jobs()]
+        return [view(job) for job in queue.jobs()]
 
     @routes.post("/uploads", status_code=201)
     async def upload(

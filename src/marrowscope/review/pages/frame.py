@@ -64,7 +64,7 @@ def frame(desk: Desk, request: Request, title: str, tabs: CaseTabs | None = None
     )
     if desk.login:
         ui.add_head_html(LEAVE_WHEN_OVER)
-    with ui.element("header").classes("frame-head w-full"):
+    with ui.element("header").classes("frame-head w-full").props("role=banner"):
         _link("/", texts("frame.brand"), "brand")
         _link("/", texts("frame.cases"), current=tabs is None and title == texts("frame.cases"))
         if tabs is not None:
@@ -86,7 +86,8 @@ def frame(desk: Desk, request: Request, title: str, tabs: CaseTabs | None = None
 
 
 def _case_links(tabs: CaseTabs, texts: Texts) -> None:
-    ui.label(tabs.title).classes("case-title")
+    title = ui.label(tabs.title).classes("case-title")
+    title._props["title"] = tabs.title  # a long one is cut short
     ui.label(texts(f"frame.status_{tabs.status.replace(' ', '_')}")).classes("quiet")
     start = f"/cases/{tabs.case}"
     _link(start, texts("frame.cells"), current=tabs.here == "cells")

@@ -17,6 +17,8 @@ from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
 from marrowscope.review.pages.reading import locked_for, proposes, reading_asked, tabs_of, within_reach
+from marrowscope.review.pages.scripts import begin_scripts
+from marrowscope.review.pictures.sprites import SHEET
 
 _AS_BROWSERS = "!'()*"
 """What ``encodeURIComponent`` leaves as it is besides letters, digits and ``-_.~``: both must ask for one address."""
@@ -68,7 +70,7 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "reading": reading,
         "actor": identity.name,
         "locked": locked_for(state, reading, identity, desk.texts),
-        "slides": [{"slide": slide.number, "label": slide.label} for slide in state.slides],
+        "slides": [{"slide": slide.number, "label": slide.label, "cells": slide.cells} for slide in state.slides],
         "observers": list(state.observers),
         "proposes": proposes(state, reading, identity, desk.workstation),
         "types": types_view(),
@@ -89,8 +91,10 @@ def _begin_early(case: int, reading: str, slides: list[dict[str, Any]], *, sheet
     asked = f"?reading={quote(reading, safe=_AS_BROWSERS)}"
     paths = [*about, *(f"{path}/cells{asked}" for path in about), f"{start}/differential{asked}"]
     if sheets:
-        first = (0, 1) if len(slides) == 1 else (0,)
-        paths += [f"{path}/sheets/{number}.jpg" for path in about for number in first]
+        most = 2 if len(slides) == 1 else 1
+        for path, slide in zip(about, slides, strict=True):
+            paths += [f"{path}/sheets/{number}.jpg" for number in range(min(most, -(-slide["cells"] // SHEET)))]
+    begin_scripts("gallery")
     ui.add_head_html(
         f'<link rel="stylesheet" href="{STATIC_URL}/gallery.css">'
         f'<script src="{STATIC_URL}/early.js" data-paths="{escape(" ".join(paths))}"></script>'

@@ -15,6 +15,7 @@ from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.database import ReviewError
 from marrowscope.review.pages.frame import STATIC_URL, CaseTabs, Desk, frame
 from marrowscope.review.pages.reading import locked_for, proposes, reading_asked, tabs_of, within_reach
+from marrowscope.review.pages.scripts import begin_scripts
 
 FIRST_OPENING = 120.0
 """Seconds that reading the cells of a case for the first time may take: a million need a few."""
@@ -75,6 +76,7 @@ def add_slide_page(desk: Desk) -> None:
         if found is None:  # the server is being stopped
             return
         tabs, given = found
+        begin_scripts("viewer")
         ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/viewer.css">')
         with frame(desk, request, f"{tabs.title} · {given['label']}", tabs):
             Viewer(given)

@@ -34,6 +34,18 @@ class Once(Generic[_Value]):
                 place.value = make()
             return place.value
 
+    def drop(self, key: Hashable, value: _Value) -> None:
+        """Forget ``value`` if it is the one of ``key``, so that the next one who asks makes it anew."""
+        with self._lock:
+            if (place := self._places.get(key)) is not None and place.value is value:
+                del self._places[key]
+
+    def forget(self, which: Callable[[Hashable], bool]) -> None:
+        """Let the values go whose key is such a one; who has one keeps it."""
+        with self._lock:
+            for key in [key for key in self._places if which(key)]:
+                del self._places[key]
+
 
 class _Place(Generic[_Value]):
     def __init__(self) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from marrowscope.geometry import Box, Size
-from marrowscope.review.pictures.cache import BytesCache
 from marrowscope.review.pictures.cell_index import CellIndex, Indices
 from marrowscope.review.pictures.density import MOST_BINS, DensityPyramid, bins_of_tile
 from marrowscope.review.pictures.drawing import MARGIN, Marks, Tile, draw_bins, draw_cells
 from marrowscope.review.pictures.encoding import encode_png, encode_png_labels
 from marrowscope.review.pictures.grid import SIDE, TileGrid
 from marrowscope.review.pictures.growing import Growing
+from marrowscope.slides.cache import PictureCache
 
 MOST_DRAWN = 512
 """Cells of a tile that are drawn one by one."""
@@ -54,7 +54,7 @@ class CellOverlay:
         self._index = CellIndex(checked_boxes, size)
         self._density = DensityPyramid(self.grid, _centres(checked_boxes), checked_colours, most_bins)
         self._clear = encode_png(np.zeros((side, side, 4), np.uint8))
-        self._cache = BytesCache(CACHE)
+        self._cache: PictureCache[bytes] = PictureCache(CACHE)
         self._edits = 0
         self._lock = Lock()
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from marrowscope.geometry import Box, Size
-from marrowscope.review.pictures.cache import CACHE_BYTES, BytesCache
 from marrowscope.review.pictures.encoding import encode_jpeg
 from marrowscope.review.pictures.grid import SIDE, TileGrid
 from marrowscope.review.pictures.lattice import LevelLattice
+from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.protocol import Picture, Slide
 
 
 class SlideTiles:
     """Tiles of ``side`` pixels of a slide, in level-0 pixels (a pixel that is not square is shown as if it were).
 
-    Each zoom is averaged from the coarsest level that is fine enough. Encoded tiles are kept up to ``cache_bytes``.
-    Safe for several threads.
+    Each zoom is averaged from the coarsest level that is fine enough. Encoded tiles are kept in ``cache``, which
+    several slides may share. Safe for several threads.
     """
 
-    def __init__(self, slide: Slide, side: int = SIDE, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, slide: Slide, side: int = SIDE, cache: PictureCache[bytes] | None = None) -> None:
         self.grid = TileGrid.of(slide.size, side)
         self._lattice = LevelLattice(slide)
-        self._cache = BytesCache(cache_bytes)
+        self._own = object()  # in a shared cache; a tile that is kept there must not keep the slide
+        self._cache = cache or PictureCache()
 
     @property
     def max_zoom(self) -> int:
@@ -33,7 +34,7 @@ class SlideTiles:
         Raises ``NoTile`` where there is none, ``SlideError`` where the file is damaged.
         """
         self.grid.check(z, x, y)
-        return self._cache.get((z, x, y), lambda: encode_jpeg(self.picture(z, x, y)))
+        return self._cache.get((self._own, z, x, y), lambda: encode_jpeg(self.picture(z, x, y)))
 
     def picture(self, z: int, x: int, y: int) -> Picture:
         """The pixels of a tile, RGB ``(side, side, 3)``; raises as :meth:`tile` does."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import deepcopy
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Literal
 
@@ -19,7 +21,12 @@ from marrowscope.review.pictures.pyramid import SlideTiles
 from marrowscope.review.pictures.sprites import SpriteSheets, gallery_order
 from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Workstation
+from marrowscope.slides import Slide
+from marrowscope.slides.cache import PictureCache
 from marrowscope.taxonomy import CELL_TYPES
+
+CACHE_BYTES = 256 << 20
+"""Of encoded tiles and sheets of all slides together."""
 
 MOST_OVERLAYS = 8
 """Readings of slides whose overlay is kept; the one that was not looked at for longest goes."""
@@ -30,29 +37,38 @@ By = Literal["type", "certainty"]
 _LOOKED = (90, 90, 90)
 _UNSETTLED = (122, 130, 144)
 _OUTLINE = (91, 58, 142)
+_FIELD = (0, 114, 178)
 _NO_CELL = 48.0
 """Side of a box where there are no cells to go by."""
 
 
 class SlidePictures:
-    """Everything that is drawn of one slide. Raises ``ReviewError`` when the slide is not found."""
+    """Everything that is drawn of one open ``slide``; encoded pictures are kept in ``cache``.
 
-    def __init__(self, counted: CountedSlide) -> None:
-        slide = counted.slide
+    Raises ``ReviewError`` when its pack is not found.
+    """
+
+    def __init__(self, counted: CountedSlide, slide: Slide, cache: PictureCache[bytes]) -> None:
+        self.slide = slide
         self.spacing, self.side = counted.pack.contract.cell_pictures
-        self.tiles = SlideTiles(slide)
+        self.tiles = SlideTiles(slide, cache=cache)
         self.size = slide.size
         self._counted = counted
+        self._cache = cache
         self._sprites: Once[SpriteSheets] = Once()
         polygons = [region.polygon for region in counted.finding.regions]
         colours = [_OUTLINE] * len(polygons)
         self.outlines = RegionOverlay(polygons, colours, slide.size, self.tiles.max_zoom)
+        fields = counted.fields.outlines
+        self.fields = RegionOverlay(fields, [_FIELD] * len(fields), slide.size, self.tiles.max_zoom)
 
     @property
     def sprites(self) -> SpriteSheets:
         """The cells as pictures; made when they are asked for, as sorting a million cells would hold up the tiles."""
         counted = self._counted
-        return self._sprites.get(None, lambda: SpriteSheets(counted.slide, counted.frame, self.spacing, self.side))
+        return self._sprites.get(
+            None, lambda: SpriteSheets(self.slide, counted.frame, self.spacing, self.side, self._cache)
+        )
 
     @cached_property
     def usual_box(self) -> tuple[float, float]:
@@ -100,13 +116,26 @@ class Shelf:
     """Pictures by slide, overlays by reading. Safe for several threads."""
 
     def __init__(self) -> None:
+        self._encoded: PictureCache[bytes] = PictureCache(CACHE_BYTES)
         self._slides: Once[SlidePictures] = Once()
         self._orders: Once[NDArray[np.int64]] = Once()
         self._overlays: Once[_Overlay] = Once(MOST_OVERLAYS)
 
     def of(self, counted: CountedSlide) -> SlidePictures:
         """The pictures of a slide. Raises ``ReviewError`` when the slide or its pack is not found."""
-        return self._slides.get(str(counted.folder), lambda: SlidePictures(counted))
+        key, slide = str(counted.folder), counted.slide
+        found = self._slides.get(key, lambda: SlidePictures(counted, slide, self._encoded))
+        if found.slide is not slide:  # its file was away, and is opened anew
+            self._slides.drop(key, found)
+            found = self._slides.get(key, lambda: SlidePictures(counted, slide, self._encoded))
+        return found
+
+    def let_go(self, case: int, folders: Collection[Path]) -> None:
+        """Forget what was drawn of a case and of these folders of results, which have left the memory."""
+        gone = set(map(str, folders))
+        self._slides.forget(lambda key: key in gone)
+        self._orders.forget(lambda key: key in gone)
+        self._overlays.forget(lambda key: isinstance(key, tuple) and key[0] == case)
 
     def order(self, counted: CountedSlide) -> NDArray[np.int64]:
         """Rank of each cell in the sprite sheets ``(n,)``; needs no slide."""

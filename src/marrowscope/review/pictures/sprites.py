@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from marrowscope.errors import MarrowscopeError
 from marrowscope.geometry import Box, Size
-from marrowscope.review.pictures.cache import CACHE_BYTES, BytesCache
 from marrowscope.review.pictures.encoding import encode_jpeg
+from marrowscope.slides.cache import PictureCache
 from marrowscope.slides.protocol import Picture, Slide
 from marrowscope.slides.sampling import Sampler
 from marrowscope.taxonomy import CELL_TYPES
@@ -61,16 +61,23 @@ class SpriteSheets:
 
     A cell's picture is the crop that the gallery of a report shows. The order is that of the table given, whatever is
     corrected later: a viewer that sorts anew asks where each cell is. ``order`` is the rank of each row. Encoded sheets
-    are kept up to ``cache_bytes``. Safe for several threads. Raises ``SpacingError`` when the slide has no spacing.
+    are kept in ``cache``, which several slides may share. Safe for several threads. Raises ``SpacingError`` when the
+    slide has no spacing.
     """
 
     def __init__(
-        self, slide: Slide, cells: pl.DataFrame, spacing: float, side: int, cache_bytes: int = CACHE_BYTES
+        self,
+        slide: Slide,
+        cells: pl.DataFrame,
+        spacing: float,
+        side: int,
+        cache: PictureCache[bytes] | None = None,
     ) -> None:
         self._slide = slide
         self._sampler = Sampler(slide, spacing)
         self._side = side
-        self._cache = BytesCache(cache_bytes)
+        self._own = object()  # in a shared cache; a sheet that is kept there must not keep the slide
+        self._cache = cache or PictureCache()
         self.order = gallery_order(cells)
         self._rows = np.argsort(self.order)
         ids = cells["cell_id"].to_numpy()
@@ -98,7 +105,7 @@ class SpriteSheets:
         """
         if not 0 <= k < self.sheets:
             raise NoCell(f"there is no sheet {k}; there are {self.sheets}, counted from 0")
-        return self._cache.get(k, lambda: encode_jpeg(self.sheet_picture(k)))
+        return self._cache.get((self._own, k), lambda: encode_jpeg(self.sheet_picture(k)))
 
     def sheet_picture(self, k: int) -> Picture:
         """The pixels of sheet ``k``, RGB ``(8 side, 8 side, 3)``."""
@@ -135,4 +142,4 @@ class SpriteSheets:
             u, v = np.floor(sampler.from_level0(box.centre) + 0.5).astype(int).tolist()
             return encode_jpeg(sampler.read(u - pixels // 2, v - pixels // 2, Size(pixels, pixels)))
 
-        return self._cache.get((box, um, pixels), make)
+        return self._cache.get((self._own, box, um, pixels), make)

@@ -2,7 +2,7 @@
 
 import { poll, post } from "marrowscope-review/api.js";
 import AddSlides from "marrowscope-review/desk/add_slides.js";
-import { fill, number, percent, repeatedly, told, when } from "marrowscope-review/desk/words.js";
+import { fill, number, percent, repeatedly, told, utc, when } from "marrowscope-review/desk/words.js";
 
 const SIGNS = { counted: "○", "in review": "◐", signed: "●" };
 const EACH = 15_000;
@@ -82,6 +82,7 @@ export default {
     fill,
     number,
     percent,
+    utc,
     when,
     sign: (status) => SIGNS[status],
     async load() {
@@ -174,7 +175,7 @@ export default {
     },
   },
   template: `
-    <main class="desk">
+    <div class="desk">
       <div class="row tools">
         <h1>{{ texts.heading }}</h1>
         <input ref="search" v-model="search" type="search" class="search" :placeholder="texts.search" :aria-label="texts.search_words">
@@ -231,7 +232,7 @@ export default {
               <td class="quality"><span v-if="row.quality.length" :title="row.quality.join('\\n')" class="warn"><span aria-hidden="true">!</span> {{ fill(texts.notes, { count: row.quality.length }) }}</span></td>
               <td class="unsure" :title="row.unsure === null && !row.fault ? texts.not_open : ''"><a v-if="row.unsure && row.step !== 'others_read'" :href="'/cases/' + row.case + '?queue=unsure'" :aria-label="fill(texts.show_unsure, { title: row.title })">{{ number(row.unsure) }}</a><template v-else>{{ row.unsure === null ? "–" : number(row.unsure) }}</template></td>
               <td class="looked" :title="row.looked === null && !row.fault ? texts.not_open : ''">{{ row.looked === null ? "–" : percent(row.looked) }}</td>
-              <td class="last_at"><time :datetime="row.last_at">{{ when(row.last_at) }}</time> <span class="quiet">{{ row.last_actor }}</span></td>
+              <td class="last_at"><time :datetime="row.last_at" :title="utc(row.last_at)">{{ when(row.last_at) }}</time> <span class="quiet">{{ row.last_actor }}</span></td>
             </tr>
           </tbody>
         </table>
@@ -243,5 +244,5 @@ export default {
         <p v-for="(fault, name) in broken" :key="name"><strong>{{ name }}</strong> <span class="bad">⚠ {{ fault }}</span></p>
       </section>
       <p class="quiet keys">{{ texts.keys }}</p>
-    </main>`,
+    </div>`,
 };

@@ -11,6 +11,7 @@ import { Pointer } from "marrowscope-review/gallery/pointer.js";
 import { Step } from "marrowscope-review/gallery/step.js";
 import { TypeMenu } from "marrowscope-review/gallery/type_menu.js";
 import { number, speaker } from "marrowscope-review/gallery/words.js";
+import { sentence } from "marrowscope-review/viewer/words.js";
 
 const BARS = [1, 2, 5, 10, 20, 50];
 
@@ -49,6 +50,7 @@ export default {
         <Step :now="ui.now" :given="given" :counts="ui.counts" @queue="act('look', { queue: $event, slide: null })" />
         <p v-if="ui.locked && !(ui.now && waits)" class="banner">{{ ui.locked }}</p>
         <p v-if="ui.offline" class="banner bad" role="alert">{{ say('offline') }}</p>
+        <p v-for="(why, slide) in ui.gone" :key="slide" class="banner bad gone" role="alert">{{ sentence(why) }} {{ say('gone') }}</p>
         <p v-if="ui.warning" class="banner bad" role="alert">{{ ui.warning }}
           <button type="button" class="plain" @click="ui.warning = ''; focus()">{{ say('dismiss') }}</button></p>
         <div class="stage">
@@ -60,7 +62,7 @@ export default {
           </div>
           <p v-if="state === 'loading'" class="empty">{{ say('loading') }}</p>
           <p v-if="state === 'failed'" class="empty bad" role="alert">{{ failure }}</p>
-          <p v-if="state === 'open' && !ui.shown" class="empty">{{ say('empty') }}</p>
+          <p v-if="state === 'open' && !ui.shown" class="empty">{{ say(ui.counts.all || ui.counts.deleted ? 'empty' : 'no_cells') }}</p>
           <div v-if="scale" class="scale" :aria-label="say('scale', { um: scale.um })"><i :style="{ width: scale.px + 'px' }"></i>{{ scale.um }} µm</div>
         </div>
         <p class="status" role="status">{{ ui.note }}</p>
@@ -85,6 +87,7 @@ export default {
         now: null,
         locked: this.given.locked,
         offline: false,
+        gone: {}, // by slide, why its pictures cannot be had
         warning: "",
         note: "",
         drop: null,
@@ -132,6 +135,7 @@ export default {
     },
     "ui.view": { handler: "remember", deep: true },
     "ui.size": "remember",
+    "ui.gone": "aboutSlides",
     "ui.offline"(offline) {
       if (!offline) this.ui.note = this.say("online");
     },
@@ -147,9 +151,7 @@ export default {
       this.failure = error.status === 0 ? this.say("why_offline") : error.message;
       return;
     }
-    const about = this.gallery.slides.find(Boolean);
-    this.spacing = about ? about.sprite * about.sprite_spacing : null;
-    this.versions = this.gallery.slides.map((slide) => slide?.version ?? "");
+    this.aboutSlides();
     this.state = "open";
     this.pointer = new Pointer(this.gallery, { scroller, ghost, onMenu: (place) => this.openTypes(place) });
     this.observer = new ResizeObserver(() => this.gallery.resize());
@@ -173,10 +175,17 @@ export default {
     window.removeEventListener("beforeunload", this.onLeave);
     this.observer?.disconnect();
     this.themes?.disconnect();
-    this.gallery?.edits?.stop();
+    this.gallery?.stop();
   },
   methods: {
     whole: (value) => number(value),
+    sentence,
+    aboutSlides() {
+      if (!this.gallery.slides) return;
+      const about = this.gallery.slides.find(Boolean);
+      this.spacing = about ? about.sprite * about.sprite_spacing : null;
+      this.versions = this.gallery.slides.map((slide, number) => (this.ui.gone[number] ? "" : (slide?.version ?? "")));
+    },
     act(name, ...values) {
       if (this.state !== "open") return;
       this.gallery[name](...values);

@@ -107,7 +107,7 @@ export default {
     },
   },
   template: `
-    <main class="desk">
+    <div class="desk">
       <div class="row"><h1>{{ texts.heading }}</h1><span class="space"></span><a :href="'/cases/' + caseNumber + '/report'">{{ texts.to_report }}</a></div>
       <p class="bad" role="alert" v-if="fault">✘ {{ fault }}</p>
       <p class="good notice" role="status" aria-live="polite">{{ said }}</p>
@@ -170,5 +170,5 @@ export default {
           <p class="quiet">{{ texts.kappa_words }}</p>
         </template>
       </template>
-    </main>`,
+    </div>`,
 };

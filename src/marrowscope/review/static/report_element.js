@@ -78,7 +78,7 @@ export default {
     },
   },
   template: `
-    <main class="desk">
+    <div class="desk">
       <p class="bad" role="alert" v-if="fault">✘ {{ fault }}</p>
       <p v-if="!found && !fault" class="empty">{{ texts.loading }}</p>
       <template v-if="found && now">
@@ -106,5 +106,5 @@ export default {
         <div class="row"><h2>{{ texts.preview_title }}</h2><span class="quiet" role="status">{{ previewing ? texts.making : "" }}</span><span class="space"></span><button type="button" class="plain" @click="$refs.dialog.close()">{{ texts.close }}</button></div>
         <iframe v-if="page" sandbox="" :srcdoc="page" :title="texts.preview_title"></iframe>
       </dialog>
-    </main>`,
+    </div>`,
 };

@@ -10,7 +10,7 @@ const plain = (name) => (/^[=+\-@\t\r]/.test(name) ? `'${name}` : name);
 
 export default {
   props: { texts: Object, mostPictures: Number, largestBytes: Number },
-  data: () => ({ packs: [], pack: "", spacing: "", specimen: "marrow", over: false, busy: false, fault: "", said: "", cells: [], skipped: [], answer: null }),
+  data: () => ({ packs: [], pack: "", spacing: "", specimen: "marrow", over: false, busy: false, fault: "", said: "", kept: [], cells: [], skipped: [], answer: null }),
   computed: {
     chosen() {
       return this.packs.find((pack) => pack.name === this.pack);
@@ -48,6 +48,7 @@ export default {
     async take(files) {
       this.fault = this.said = "";
       if (!files.length || this.busy) return;
+      this.kept = files; // until they are named: nobody should have to look for them again
       if (this.chosen?.needs_spacing && !(Number(this.spacing) > 0)) {
         this.fault = fill(this.texts.needs_spacing, { pack: this.pack });
         this.$refs.spacing.focus();
@@ -68,8 +69,10 @@ export default {
           this.answer = await upload("/try", form);
           this.cells = this.answer.cells;
           skipped.push(...this.answer.skipped);
+          this.kept = [];
           this.said = fill(this.texts.named, { count: this.cells.length, pack: this.answer.pack });
         }
+        if (!sent.length) this.kept = [];
         this.skipped = skipped;
       } catch (error) {
         this.fault = told(error, this.texts);
@@ -86,13 +89,13 @@ export default {
     },
   },
   template: `
-    <main class="desk">
+    <div class="desk">
       <h1>{{ texts.heading }}</h1>
       <p class="quiet">{{ fill(texts.explained, { most: mostPictures, mib: largestBytes >> 20 }) }}</p>
       <section class="card">
         <div class="row form">
           <label class="field">{{ texts.pack }}<select v-model="pack" name="pack"><option v-for="one in packs" :key="one.name" :value="one.name">{{ one.name }}{{ one.phantom ? " (" + texts.phantom + ")" : "" }}</option></select></label>
-          <label class="field narrow">{{ texts.spacing }}<input ref="spacing" v-model="spacing" name="spacing" type="number" min="0.01" max="99" step="any" :placeholder="chosen?.needs_spacing ? '' : texts.no_spacing"></label>
+          <label class="field narrow">{{ texts.spacing }}<input ref="spacing" v-model="spacing" name="spacing" type="number" min="0.01" max="99" step="any" @keydown.enter="take(kept)" :placeholder="chosen?.needs_spacing ? '' : texts.no_spacing"></label>
           <label class="field">{{ texts.specimen }}<select v-model="specimen" name="specimen"><option value="marrow">{{ texts.marrow }}</option><option value="blood">{{ texts.blood }}</option><option value="any">{{ texts.any }}</option></select></label>
           <span class="quiet" v-if="chosen">{{ chosen.title }}</span>
         </div>
@@ -104,6 +107,9 @@ export default {
           <button v-if="cells.length" type="button" class="plain" @click="download">{{ texts.csv }}</button>
         </div>
         <p v-if="fault" class="bad" role="alert">✘ {{ fault }}</p>
+        <p v-if="kept.length && !busy" class="row kept-files"><span>{{ fill(texts.waiting, { count: kept.length }) }}</span>
+          <button type="button" class="plain strong" @click="take(kept)">{{ texts.name_them }}</button>
+          <button type="button" class="plain" @click="kept = []; fault = ''">{{ texts.forget }}</button></p>
         <ul v-if="skipped.length" class="files" :aria-label="texts.skipped">
           <li v-for="[name, words] in skipped" :key="name" class="bad">✘ <span class="name">{{ name }}</span> <span>{{ words }}</span></li>
         </ul>
@@ -118,5 +124,5 @@ export default {
           <p class="quiet name">{{ cell.file }}</p>
         </section>
       </div>
-    </main>`,
+    </div>`,
 };

@@ -1,7 +1,9 @@
 // The page of a slide: deep zoom, the cells over it, and the one that is chosen.
 
 import { get, url } from "marrowscope-review/api.js";
-import { ChosenBox, DrawnBox, tidy } from "marrowscope-review/viewer/box.js";
+import { SlideWatch } from "marrowscope-review/slide_watch.js";
+import { ChosenBox, DrawnBox } from "marrowscope-review/viewer/box.js";
+import { edits } from "marrowscope-review/viewer/edits.js";
 import Help from "marrowscope-review/viewer/help.js";
 import { onKey } from "marrowscope-review/viewer/keyboard.js";
 import { SlideMap } from "marrowscope-review/viewer/map.js";
@@ -10,7 +12,7 @@ import Panel from "marrowscope-review/viewer/panel.js";
 import { Review } from "marrowscope-review/viewer/review.js";
 import ScaleBar from "marrowscope-review/viewer/scale.js";
 import { styles } from "marrowscope-review/viewer/styles.js";
-import { number, speaker } from "marrowscope-review/viewer/words.js";
+import { number, sentence, speaker } from "marrowscope-review/viewer/words.js";
 
 const PRESETS = [5, 10, 20, 40, 100];
 const CLOSE = 40; // the magnification at which a cell of the address is shown
@@ -32,16 +34,18 @@ export default {
             <button type="button" class="plain" :disabled="!!locked || !now?.may_redo" @click="redo">{{ say('redo') }}</button>
             <span class="part"></span>
             <label><input type="checkbox" :checked="cells" @change="toggleCells"> {{ say('cells') }}</label>
-            <label><input type="checkbox" :checked="regions" @change="toggleRegions"> {{ say('regions') }}</label>
-            <label>{{ say('colour') }} <select :value="by" @change="colour($event.target.value); $refs.map.focus()">
-              <option v-for="one in ['type', 'certainty']" :key="one" :value="one">{{ say('by_' + one) }}</option></select></label>
+            <label><input type="checkbox" :checked="regions" @change="toggleRegions"> <i class="line region"></i>{{ say('regions') }}</label>
+            <label v-if="about?.fields"><input type="checkbox" :checked="fields" @change="toggleFields"> <i class="line field"></i>{{ say('fields') }}</label>
+            <select :value="by" :aria-label="say('colour')" @change="colour($event.target.value); $refs.map.focus()">
+              <option v-for="one in ['type', 'certainty']" :key="one" :value="one">{{ say('by_' + one) }}</option></select>
             <span class="space"></span>
-            <button v-for="one in presets" :key="one" type="button" class="plain small" :aria-label="say('magnify', { n: one })" @click="slide.magnify(one)">{{ one }}×</button>
+            <span class="magnify"><button v-for="one in presets" :key="one" type="button" class="plain small" :aria-label="say('magnify', { n: one })" @click="slide.magnify(one)">{{ one }}×</button></span>
             <button type="button" class="plain small" @click="slide.whole()">{{ say('whole') }}</button>
             <button type="button" class="plain small" :aria-label="say('help_title')" @click="help">?</button>
           </div>
           <p v-if="locked" class="banner">{{ locked }}</p>
           <p v-if="offline" class="banner bad" role="alert">{{ say('offline') }}</p>
+          <p v-if="gone" class="banner bad gone" role="alert">{{ gone }} {{ say('gone') }}</p>
           <p v-if="trouble" class="banner bad" role="alert">{{ trouble }} <button type="button" class="plain small" @click="trouble = ''">{{ say('close') }}</button></p>
           <div class="stage">
             <div ref="map" class="viewer-map" tabindex="0" role="application" :aria-label="say('map')"></div>
@@ -57,17 +61,17 @@ export default {
               <i v-if="adding" class="middle" aria-hidden="true"></i>
             </template>
           </div>
-          <div class="foot"><p class="status" role="status">{{ note }}</p><span class="place" :aria-label="say('place')">{{ place }}</span></div>
+          <div class="foot"><p class="status" role="status">{{ note }}</p><p class="unseen" role="status">{{ described }}</p><span class="place" :aria-label="say('place')">{{ place }}</span></div>
         </section>
-        <Panel :given="given" :cell="cell" :draft="draft" :picture="picture" :gallery="gallery" :locked="locked" :by="by" :counts="counts" :looked="now?.looked"
+        <Panel :given="given" :cell="cell" :draft="draft" :outside="outside" :picture="picture" :gallery="gallery" :locked="locked" :by="by" :counts="counts" :looked="now?.looked"
           @retype="retype" @confirm="confirm" @remove="remove" @close="choose(null)" @add="addAs" @cancel="leave" />
         <Help ref="help" :given="given" />
       </template>
     </div>`,
   data() {
     return {
-      state: "loading", failure: "", about: null, now: null, n: 0, offline: false, trouble: "", note: "",
-      by: "type", cells: true, regions: true, adding: false, draft: null, cell: null,
+      state: "loading", failure: "", about: null, now: null, n: 0, offline: false, gone: "", trouble: "", note: "",
+      by: "type", cells: true, regions: true, fields: true, adding: false, draft: null, outside: false, cell: null,
       seen: [0, 0, 1, 1], step: 1, magnification: 1, pointer: null, locked: this.given.locked,
     };
   },
@@ -103,6 +107,14 @@ export default {
       const asked = this.given.asked ? `&${this.reading}` : "";
       return `/cases/${this.given.case}?slide=${this.given.slide}${this.cell ? `&cell=${this.cell.cell}` : ""}${asked}`;
     },
+    // The chosen cell for those who hear the page.
+    described() {
+      if (!this.cell) return "";
+      const { cell, type, certainty, looked, outside } = this.cell;
+      const sure = certainty === null ? "" : this.say("certain_of", { percent: Math.round(100 * certainty) });
+      const words = [this.say("cell_number", { cell }), this.titleOf(type), sure, this.say(looked ? "looked" : "not_looked"), outside && this.say("outside")];
+      return words.filter(Boolean).join(", ");
+    },
     counts() {
       const { rows, others } = this.now?.differential ?? { rows: [], others: [] };
       return Object.fromEntries([...rows, ...others].map(({ type, count }) => [type, count ?? 0]));
@@ -121,14 +133,22 @@ export default {
     } catch (error) {
       this.review.stop();
       this.state = "missing";
-      this.failure = this.why(error).replace(/^./, (first) => first.toUpperCase());
+      this.failure = sentence(this.why(error));
+      this.watch = new SlideWatch(this.path, { gone: () => {}, damaged: () => {}, back: () => location.reload() });
+      if (error.kind === "gone") this.watch.lost(error);
       return;
     }
+    this.watch = new SlideWatch(this.path, {
+      gone: (message) => message && ((this.gone = sentence(message)), this.slide.hold()),
+      damaged: (message) => (this.trouble = sentence(message)),
+      back: () => ((this.gone = ""), this.slide.release()),
+    });
     const view = { reading: this.given.reading, by: this.by, n: this.n };
     this.slide = new SlideMap(this.$refs.map, this.about, this.base, view, {
       moved: () => this.look(),
       pointed: (x, y) => (this.pointer = { x, y }),
       clicked: (x, y) => !this.adding && this.chooseAt(x, y),
+      failed: (address) => this.watch.check(address),
     });
     this.chosen = new ChosenBox(this.slide.map, (box) => this.move(box));
     this.drawn = new DrawnBox(this.slide.map, { usual: this.about.usual_box, size: this.about, onDrawn: (box) => this.drew(box) });
@@ -144,9 +164,12 @@ export default {
     document.removeEventListener("keydown", this.keys);
     document.removeEventListener("keyup", this.keysUp);
     this.review?.stop();
+    this.watch?.stop();
     this.slide?.remove();
   },
   methods: {
+    ...edits,
+
     why(error) {
       return error.status === 0 ? this.say("offline") : error.status === 401 ? this.say("logged_out") : error.message;
     },
@@ -171,6 +194,9 @@ export default {
     },
     toggleRegions() {
       this.slide.show("regions", (this.regions = !this.regions));
+    },
+    toggleFields() {
+      if (this.about.fields) this.slide.show("fields", (this.fields = !this.fields));
     },
     help() {
       this.$refs.help.open();
@@ -214,107 +240,6 @@ export default {
       history.replaceState(history.state, "", to);
     },
 
-    // Edits.
-    // `shown`: what the chosen cell is at once, until the server has answered.
-    async edit(edit, done, boxes = null, shown = {}) {
-      this.trouble = "";
-      if (this.locked) return null;
-      const before = this.cell;
-      try {
-        if (before) this.cell = { ...before, ...shown };
-        const change = await this.review.edit(edit, boxes);
-        this.note = done;
-        return change;
-      } catch (error) {
-        this.trouble = this.say("not_kept", { why: this.why(error) });
-        if (before && this.cell?.cell === before.cell) {
-          this.cell = before;
-          this.chosen.show(before.box, this.about);
-          if (error.status !== 0) await this.choose(before.cell); // others may have changed it
-        }
-        await this.review.poll();
-        return null;
-      }
-    },
-    changed(rows, mine, boxes) {
-      this.n = this.review.n;
-      const here = rows.flatMap((row) => row.cells.filter((part) => part.slide === this.given.slide));
-      this.slide?.cells.refresh({ n: this.n }, here.length ? boxes : []);
-      const cell = this.cell?.cell;
-      if (!mine && here.length) this.note = this.say("others", { actor: rows[rows.length - 1].actor });
-      if (cell !== undefined && here.some((part) => part.rows.includes(cell))) this.choose(cell);
-    },
-    only(cell) {
-      return { [this.given.slide]: [cell] };
-    },
-    retype(to) {
-      if (!this.cell) return;
-      const { cell, box, type } = this.cell;
-      const shown = type === null && this.given.proposes ? {} : { type: to, looked: true, last: null };
-      this.edit({ kind: "retype", cells: this.only(cell), to }, this.say("done_type", { cell, type: this.titleOf(to) }), [box], shown);
-    },
-    confirm() {
-      if (!this.cell) return;
-      if (this.cell.type === null && !this.cell.proposal) return (this.trouble = this.say("give_one"));
-      const { cell, box } = this.cell;
-      this.edit({ kind: "confirm", cells: this.only(cell) }, this.say("done_confirm", { cell }), [box], { looked: true, last: null });
-    },
-    remove() {
-      if (!this.cell) return;
-      const { cell, box } = this.cell;
-      this.edit({ kind: "delete", cells: this.only(cell) }, this.say("done_delete", { cell }), [box]);
-    },
-    move(box) {
-      const { cell, box: before } = this.cell;
-      this.edit({ kind: "move", slide: this.given.slide, cell, box }, this.say("done_move", { cell }), [before, box]);
-    },
-    undo() {
-      this.edit({ kind: "undo" }, this.say("done_undo"));
-    },
-    redo() {
-      this.edit({ kind: "redo" }, this.say("done_redo"));
-    },
-    titleOf(name) {
-      return this.given.types.find((type) => type.name === name).title;
-    },
-
-    // A cell that the count missed.
-    add() {
-      if (this.adding || this.locked) return this.leave();
-      this.choose(null);
-      this.adding = true;
-      this.note = this.say("add_help");
-      this.drawn.start();
-      this.$refs.map.focus();
-    },
-    drew(box) {
-      if (box[2] - box[0] < 1 || box[3] - box[1] < 1) return;
-      this.draft = box;
-      this.chosen.show(box);
-      this.note = this.say("new_cell_help");
-    },
-    async addAs(to) {
-      const box = this.draft;
-      if (!box) return;
-      Object.assign(this, { draft: null, adding: false }); // before it is sent: a key pressed twice adds one cell
-      this.drawn.stop();
-      const turn = (this.turn = {});
-      const change = await this.edit({ kind: "add", slide: this.given.slide, box, to }, this.say("done_add", { type: this.titleOf(to) }), [box]);
-      if (turn !== this.turn) return; // something else was begun meanwhile
-      if (!change) return this.add(), this.drew(box); // the box is there again
-      this.chosen.hide();
-      const own = change.cells.find((part) => part.slide === this.given.slide);
-      if (own) await this.choose(own.rows[0]);
-    },
-    leave() {
-      if (this.draft) this.chosen.hide();
-      else if (!this.adding) this.choose(null);
-      this.draft = null;
-      this.adding = false;
-      this.note = "";
-      this.drawn.stop();
-    },
-
     // Keys.
     enter() {
       if (this.adding && !this.draft) this.drew(this.drawn.around(this.slide.middle.x, this.slide.middle.y));
@@ -328,21 +253,6 @@ export default {
       else if (this.cell) this.retype(type.name);
       else this.note = this.say("choose_help");
       return true;
-    },
-    nudge(across, down, resize) {
-      const box = this.chosen.box;
-      if (!box || this.locked || !(this.cell || this.draft)) return;
-      const far = Math.max(1, Math.round(this.slide.step));
-      const moved = box.map((value, place) => value + (resize && place < 2 ? 0 : far * (place % 2 ? down : across)));
-      if (moved[2] - moved[0] < 4 || moved[3] - moved[1] < 4) return;
-      const kept = tidy(moved, this.about);
-      this.chosen.move(kept);
-      if (this.draft) this.draft = kept;
-      else this.nudging = kept;
-    },
-    nudged() {
-      if (this.nudging) this.move(this.nudging);
-      this.nudging = null;
     },
   },
 };

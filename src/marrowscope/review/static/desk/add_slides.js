@@ -13,6 +13,7 @@ export default {
     title: "",
     packs: [],
     pack: "",
+    specimen: "marrow",
     cells: 500,
     all: false,
     spacing: "",
@@ -81,6 +82,7 @@ export default {
           paths,
           title: this.title,
           pack: this.pack,
+          specimen: this.specimen,
           cells: this.all ? "all" : Number(this.cells),
           spacing: spacing ? Number(spacing) : null,
         });
@@ -119,6 +121,9 @@ export default {
         <label class="field wide">{{ texts.case_title }}<input v-model="title" maxlength="200" :placeholder="texts.case_title_example"></label>
         <label class="field">{{ texts.pack }}
           <select v-model="pack"><option v-for="one in packs" :key="one.name" :value="one.name">{{ one.name }}{{ one.phantom ? " (" + texts.phantom + ")" : "" }}</option></select>
+        </label>
+        <label class="field">{{ texts.specimen }}
+          <select v-model="specimen" name="specimen"><option v-for="one in ['marrow', 'blood', 'any']" :key="one" :value="one">{{ texts["specimen_" + one] }}</option></select>
         </label>
         <label class="field narrow">{{ texts.cells_to_count }}<input v-model="cells" type="number" min="1" max="1000000" :disabled="all"></label>
         <label class="check"><input v-model="all" type="checkbox"> {{ texts.all_cells }}</label>

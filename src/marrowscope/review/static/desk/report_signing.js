@@ -1,7 +1,7 @@
 // What must be settled, the signature, the signed versions with their frozen files, and opening a case again.
 
 import { poll, post, url } from "marrowscope-review/api.js";
-import { fill, told, when } from "marrowscope-review/desk/words.js";
+import { fill, told, utc, when } from "marrowscope-review/desk/words.js";
 import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
 // What is left to do is a queue of the gallery.
@@ -32,7 +32,9 @@ export default {
   },
   methods: {
     fill,
+    utc,
     when,
+    others: (files) => Object.keys(files).filter((name) => name !== "report.pdf"),
     href(version, name) {
       return url(`/cases/${this.found.case}/versions/${version}/${encodeURIComponent(name)}`);
     },
@@ -87,7 +89,7 @@ export default {
           <li v-for="check in checks" :key="check.code">
             <span :class="check.met ? 'good' : check.needed ? 'bad' : 'warn'" aria-hidden="true">{{ check.met ? "✔" : check.needed ? "✘" : "!" }}</span>
             <span>{{ check.words }} <a v-if="queue(check)" :href="queue(check)" :aria-label="texts.show_cells + ': ' + check.words">{{ texts.show_cells }}</a> <span v-if="!check.met && check.needed" class="bad">{{ texts.needed }}</span></span>
-            <label v-if="!check.met && !check.needed && person.maySign" class="row"><input v-model="accepted" type="checkbox" :value="check.code"> {{ texts.pass_over }}</label>
+            <label v-if="!check.met && !check.needed && person.maySign" class="row"><input v-model="accepted" type="checkbox" :value="check.code" :aria-label="texts.pass_over + ': ' + check.words"> {{ texts.pass_over }}</label>
           </li>
         </ul>
         <form v-if="person.maySign" class="pair" @submit.prevent="sign">
@@ -107,9 +109,10 @@ export default {
       <p class="bad notice" role="alert" v-if="fault">✘ {{ fault }}</p>
       <p class="good notice" role="status" aria-live="polite">{{ said }}</p>
       <template v-for="one in [...found.signed].reverse()" :key="one.version">
-        <h3>{{ fill(texts.version_by, { version: one.version, name: one.name, role: one.role, at: when(one.at) }) }}</h3>
+        <h3 :title="utc(one.at)">{{ fill(texts.version_by, { version: one.version, name: one.name, role: one.role, at: when(one.at) }) }}</h3>
         <p v-if="one.passed_over?.length" class="quiet">{{ fill(texts.passed_over, { checks: one.passed_over.join(", ") }) }}</p>
-        <div class="downloads"><a v-for="file in Object.keys(one.files)" :key="file" :href="href(one.version, file)" download>{{ file }}</a></div>
+        <p v-if="one.files['report.pdf']"><a class="plain strong button" :href="href(one.version, 'report.pdf')" download>{{ fill(texts.get_pdf, { version: one.version }) }}</a></p>
+        <div class="downloads"><a v-for="file in others(one.files)" :key="file" :href="href(one.version, file)" download>{{ file }}</a></div>
       </template>
     </section>`,
 };

@@ -36,7 +36,7 @@ export default {
     <section class="card" :aria-label="found.title">
       <h2>{{ found.title }}</h2>
       <p class="quiet">{{ fill(texts.total, { total: number(found.total), looked: number(now.looked.looked), cells: number(now.looked.cells) }) }}</p>
-      <table class="plain">
+      <table class="plain" :aria-label="found.title">
         <thead><tr>
           <th scope="col">{{ texts.type }}</th><th scope="col" class="number">{{ texts.count }}</th><th scope="col" class="number">%</th>
           <th scope="col" class="number">{{ texts.interval }}</th><th scope="col" class="number">{{ texts.reference }}</th><th scope="col"><span class="unseen">{{ texts.outside }}</span></th>

@@ -1,4 +1,6 @@
-// Words for people: places filled in, numbers, times, and errors of the interface as sentences.
+// Words for people: places filled in, numbers, times (clock.js), and errors of the interface as sentences.
+
+export { utc, when } from "../clock.js";
 
 export function fill(words, values = {}) {
   return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
@@ -7,15 +9,6 @@ export function fill(words, values = {}) {
 export const number = (value) => Number(value).toLocaleString("en-US");
 
 export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}\u202f%`;
-
-// A time of the log, as a clock on the wall here shows it: 2026-11-27 14:05.
-export function when(iso) {
-  const at = new Date(iso);
-  if (Number.isNaN(at.getTime())) return iso;
-  const two = (value) => String(value).padStart(2, "0");
-  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
-}
 
 // `texts.errors` holds the words for what the server could not say itself.
 export function told(error, texts) {

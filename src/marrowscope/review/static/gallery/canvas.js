@@ -1,6 +1,6 @@
 // Drawing: one canvas as large as the window on the cells, with what is scrolled into view.
 
-import { DIFFERS, LOOKED, PROPOSED, REMOVED } from "./cells.js";
+import { DIFFERS, LOOKED, OUTSIDE, PROPOSED, REMOVED } from "./cells.js";
 import { HEADER } from "./layout.js";
 import { MARKS, cross, edge } from "./marks.js";
 
@@ -117,7 +117,7 @@ export class Canvas {
     if (flags & bits.anomalous) MARKS.anomalous(ctx, x + near, y + near, r);
     if (state & DIFFERS) MARKS.differs(ctx, x + far, y + near, r);
     if (state & (3 * PROPOSED)) MARKS.proposed(ctx, x + far, y + far, r);
-    if (cells.added(cell)) MARKS.added(ctx, x + near, y + far, r);
+    if (cells.added(cell)) MARKS[state & OUTSIDE ? "outside" : "added"](ctx, x + near, y + far, r);
     if (looked) MARKS.looked(ctx, x + far, y + far, r);
     return picture !== null;
   }

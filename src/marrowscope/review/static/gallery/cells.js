@@ -7,6 +7,7 @@ export const REMOVED = 1;
 export const LOOKED = 2;
 export const DIFFERS = 4;
 export const PROPOSED = 8; // by the first observer, twice as much by the second
+export const OUTSIDE = 32; // added outside of the counted fields: not in the differential
 export const NO_SPRITE = 2 ** 32 - 1;
 
 const MOST_ROWS = 2 ** 24;

@@ -2,7 +2,7 @@
 
 import { get, url } from "../api.js";
 import { Calls, UNSETTLED } from "../settle.js";
-import { number, speaker, time } from "./words.js";
+import { number, speaker, utc, when } from "./words.js";
 
 // Milliseconds: cells that are only passed by are not asked for, nor are pictures of others while somebody works fast.
 const PASSING = 90;
@@ -11,7 +11,8 @@ const VIEWS = ["close", "around", "why"];
 
 export const Detail = {
   components: { Calls },
-  // `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures.
+  // `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures; empty
+  // while the file of a slide is away.
   props: { given: Object, locked: Boolean, cell: Object, edition: Number, versions: Array },
   emits: ["go", "give", "remove", "agree"],
   data: () => ({ told: null, view: "close", why: null, rested: false, missing: "" }),
@@ -21,7 +22,7 @@ export const Detail = {
         <h2><i class="swatch" :style="{ background: type(told.type).colour }"></i>{{ type(told.type).title }}</h2>
         <p class="quiet">{{ where }} · <a :href="slideLink">{{ say('on_slide') }}</a></p>
         <figure>
-          <img :key="picture" :src="picture" :alt="say('view_' + view)" width="264" height="264" @error="broken">
+          <img v-if="versions[told.slide]" :key="picture" :src="picture" :alt="type(told.type).title + ', ' + say('view_' + view)" width="264" height="264" @error="broken">
           <figcaption class="quiet">{{ caption }}</figcaption>
         </figure>
         <div class="choice" role="radiogroup" :aria-label="say('views')">
@@ -37,7 +38,7 @@ export const Detail = {
           <dt>{{ say('pack') }}</dt>
           <dd>{{ told.model_type ? say('pack_says', { type: type(told.model_type).title, percent: percent(told.certainty) }) : say('pack_missed') }}</dd>
           <dt>{{ say('people') }}</dt>
-          <dd>{{ people }}</dd>
+          <dd :title="told.last ? utc(told.last.at) : null">{{ people }}</dd>
           <template v-if="marks.length"><dt>{{ say('marks') }}</dt><dd>{{ marks.join(', ') }}</dd></template>
         </dl>
         <Calls :told="told" :type="type" :say="say" :actor="given.actor" :other="other" :locked="locked"
@@ -51,13 +52,13 @@ export const Detail = {
           <p v-if="!rows.length" class="quiet">{{ say('none_' + name) }}</p>
           <div class="thumbs" v-else>
             <button v-for="row in rows" :key="row" type="button" @click="$emit('go', { slide: told.slide, row })" :aria-label="say('go_to', { row: String(row) })">
-              <img v-if="rested" :src="pictureOf(row, 22, 124)" alt="" width="60" height="60">
+              <img v-if="rested && versions[told.slide]" :src="pictureOf(row, 22, 124)" alt="" width="60" height="60">
             </button>
           </div>
         </template>
         <template v-if="told.history.length">
           <h3>{{ say('history') }}</h3>
-          <ol class="history"><li v-for="entry in told.history" :key="entry.n">{{ deed(entry) }}</li></ol>
+          <ol class="history"><li v-for="entry in told.history" :key="entry.n" :title="utc(entry.at)">{{ deed(entry) }}</li></ol>
         </template>
       </template>
       <p v-else class="quiet">{{ missing || say('no_cell') }}</p>
@@ -115,7 +116,7 @@ export const Detail = {
       if (this.told.anomaly !== null && this.told.anomaly !== undefined) {
         found.push(this.say("anomaly_score", { score: number(this.told.anomaly, 2) }));
       }
-      return [...found, ...["differs", "added"].filter((name) => this.told[name]).map((name) => this.say(`mark_${name}`))];
+      return [...found, ...["differs", "added", "outside"].filter((name) => this.told[name]).map((name) => this.say(`mark_${name}`))];
     },
   },
   watch: {
@@ -123,6 +124,7 @@ export const Detail = {
     edition: "changed",
   },
   methods: {
+    utc,
     changed() {
       clearTimeout(this.timer);
       clearTimeout(this.later);
@@ -165,7 +167,7 @@ export const Detail = {
     percent: (p) => number(100 * p),
     deed({ kind, actor, at, payload }) {
       const proposed = payload.proposes?.[this.told.slide]?.includes(this.told.cell);
-      return this.say(proposed ? `deed_proposed_${kind}` : `deed_${kind}`, { actor, at: time(at), type: payload.to ? this.type(payload.to).title : "" });
+      return this.say(proposed ? `deed_proposed_${kind}` : `deed_${kind}`, { actor, at: when(at), type: payload.to ? this.type(payload.to).title : "" });
     },
   },
 };

@@ -5,10 +5,12 @@ import { columns, get } from "../api.js";
 import { UNSETTLED } from "../settle.js";
 import { Canvas } from "./canvas.js";
 import { Cells, cellOf, rowOf, slideOf } from "./cells.js";
+import { describe } from "./describing.js";
 import { Edits } from "./edits.js";
 import { Layout, proposalsFor } from "./layout.js";
 import { Selection } from "./selection.js";
 import { Pictures } from "./sheets.js";
+import { SlideWatch } from "../slide_watch.js";
 
 export const SMALLEST = 32;
 export const LARGEST = 256;
@@ -21,6 +23,7 @@ export class Gallery {
     this.selection = new Selection();
     this.band = this.drop = this.layout = this.told = null;
     this.focused = false;
+    this.watches = {};
     this.canvas = new Canvas(canvas, scroller, () => this.layout && this);
     this.types = [...given.types, { name: null, title: say("differs"), colour: UNSETTLED, counted: false, key: null }];
     this.proposals = proposalsFor(given.proposes);
@@ -32,7 +35,7 @@ export class Gallery {
     const reading = encodeURIComponent(this.given.reading);
     const numbers = this.given.slides.map(({ slide }) => slide);
     const abouts = Promise.all(
-      numbers.map((slide) => get(`${this.base}/slides/${slide}`).catch((error) => (this.note(error.message), null))),
+      numbers.map((slide) => get(`${this.base}/slides/${slide}`).catch((error) => (this.lost(slide, error), null))),
     );
     const [blocks, slides, now] = await Promise.all([
       Promise.all(numbers.map((slide) => columns(`${this.base}/slides/${slide}/cells?reading=${reading}`))),
@@ -48,6 +51,7 @@ export class Gallery {
       slides,
       onPicture: () => this.draw(),
       onError: (message) => this.note(message),
+      onGone: (slide, error) => this.lost(slide, error),
     });
     this.edits = new Edits({
       base: this.base,
@@ -71,6 +75,26 @@ export class Gallery {
     if (cell?.slide >= 0 && cell.row >= 0 && this.cells.has(cellOf(cell.slide, cell.row))) this.goTo(cellOf(cell.slide, cell.row));
     else if (this.layout.ids.length) this.point(this.layout.ids[0]);
     this.edits.poll();
+  }
+
+  // The pictures of a slide cannot be had: that is said, and it is asked now and then whether they can.
+  lost(slide, error) {
+    this.watches[slide] ??= new SlideWatch(`${this.base}/slides/${slide}`, {
+      gone: (message) => (this.ui.gone = { ...this.ui.gone, [slide]: message }),
+      damaged: (message) => this.note(message),
+      back: (about) => {
+        this.slides[slide] = about;
+        this.pictures.release(slide);
+        this.ui.gone = Object.fromEntries(Object.entries(this.ui.gone).filter(([other]) => Number(other) !== slide));
+        this.draw();
+      },
+    });
+    this.watches[slide].lost(error);
+  }
+
+  stop() {
+    this.edits?.stop();
+    for (const watch of Object.values(this.watches)) watch.stop();
   }
 
   take(answer) {
@@ -194,30 +218,8 @@ export class Gallery {
     this.ui.chosen = chosen.size;
     if (cursor !== this.told) this.ui.cursor = cursor === null ? null : { slide: slideOf(cursor), row: rowOf(cursor) };
     this.told = cursor;
-    this.ui.described = cursor === null ? "" : this.describe(cursor);
+    this.ui.described = cursor === null ? "" : describe(this, cursor);
     this.draw();
-  }
-
-  describe(cell) {
-    const { cells, bits, layout, say } = this;
-    const [state, flags] = [cells.get(cell, "state"), cells.get(cell, "flags")];
-    const group = layout.groupOf(layout.indexOf(cell));
-    const several = this.given.slides.length > 1;
-    return [
-      this.types[cells.get(cell, "type")].title,
-      cells.added(cell) ? say("mark_added") : say("certainty", { percent: Math.round(cells.get(cell, "certainty") / 2.55) }),
-      state & 2 ? say("mark_looked") : say("not_looked"),
-      !(state & 2) && flags & bits.unsure && say("mark_unsure"),
-      flags & bits.anomalous && say("mark_anomalous"),
-      state & 4 && say("mark_differs"),
-      state & 24 && say("mark_proposed"),
-      state & 1 && say("mark_deleted"),
-      group && say("place_in_group", { at: layout.indexOf(cell) - group.from + 1, of: group.to - group.from }),
-      several && say("slide_number", { slide: slideOf(cell) + 1 }),
-      say("cell_number", { row: String(rowOf(cell)) }),
-    ]
-      .filter(Boolean)
-      .join(", ");
   }
 
   // What a group's header says besides the type.

@@ -8,7 +8,7 @@ const KEYS = [
   ["Home", "End"], ["Page Up", "Page Down"], ["Ctrl+A"], ["Esc"], ["+", "-"], ["?"],
 ];
 const MEANINGS = ["confirm", "delete", "undo", "redo", "types", "arrows", "extend", "ends", "pages", "group", "clear", "zoom", "help"];
-const SHOWN = ["unsure", "anomalous", "looked", "differs", "proposed", "added", "deleted"];
+const SHOWN = ["unsure", "anomalous", "looked", "differs", "proposed", "added", "outside", "deleted"];
 
 export const Help = {
   props: { types: Array, words: Object },

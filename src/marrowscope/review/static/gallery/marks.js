@@ -1,5 +1,6 @@
 // The marks of a cell, told apart by their form: a dashed edge (unsure), a triangle (anomalous), a tick (looked at), an
-// unequal sign (two observers differ), three dots (a proposal that waits), a plus (added by a person), a cross (deleted). The list of keys shows them too.
+// unequal sign (two observers differ), three dots (a proposal that waits), a plus (added by a person; in a square: outside
+// of the counted fields), a cross (deleted). The list of keys shows them too.
 
 const TURN = 2 * Math.PI;
 
@@ -49,6 +50,14 @@ export const MARKS = {
   proposed(ctx, x, y, r) {
     disc(ctx, x, y, r, "#4a4a4a");
     for (const u of [-0.45, 0, 0.45]) strokes(ctx, x, y, r, [[[u, 0], [u, 0.02]]]);
+  },
+  outside(ctx, x, y, r) {
+    ctx.fillStyle = "#5a5a5a";
+    ctx.fillRect(x - r, y - r, 2 * r, 2 * r);
+    ctx.lineWidth = 1.5;
+    ctx.strokeStyle = "#fff";
+    ctx.strokeRect(x - r, y - r, 2 * r, 2 * r);
+    strokes(ctx, x, y, r, [[[-0.5, 0], [0.5, 0]], [[0, -0.5], [0, 0.5]]]);
   },
   added(ctx, x, y, r) {
     disc(ctx, x, y, r, "#0b57d0");

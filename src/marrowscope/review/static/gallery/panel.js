@@ -23,7 +23,7 @@ export const Panel = {
         </div>
         <h2>{{ differential.title }}</h2>
         <p class="quiet">{{ say('of_cells', { total: differential.total, detected: differential.detected }) }}</p>
-        <table>
+        <table :aria-label="differential.title">
           <colgroup><col><col class="n"><col class="percent"><col class="interval"></colgroup>
           <thead><tr>
             <th scope="col">{{ say('column_type') }}</th><th scope="col" class="figure">{{ say('column_count') }}</th>
@@ -37,7 +37,7 @@ export const Panel = {
               <template v-if="row.more"><td class="figure">{{ whole(row.here) }}</td><td colspan="2"></td></template>
               <template v-else-if="row.assessable">
                 <td class="figure">{{ whole(row.count) }}</td><td class="figure">{{ one(row.percent) }}</td>
-                <td class="figure quiet">{{ one(row.low) }}–{{ one(row.high) }}</td>
+                <td class="figure quiet">{{ row.low === null ? "–" : one(row.low) + "–" + one(row.high) }}</td>
               </template>
               <td v-else colspan="3" class="figure quiet">{{ say('not_assessable') }}</td>
             </tr>
@@ -102,7 +102,8 @@ export const Panel = {
       return this.types.filter((type) => type.counted === counted && !told.has(type.name)).map((type) => this.known(type.name));
     },
     whole: (value) => number(value ?? 0),
-    one: (value) => number(value, 1),
-    two: (value) => number(value, 2),
+    // A case of which no cell counts has no percentages.
+    one: (value) => (value == null ? "–" : number(value, 1)),
+    two: (value) => (value == null ? "–" : number(value, 2)),
   },
 };

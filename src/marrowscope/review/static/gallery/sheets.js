@@ -1,7 +1,7 @@
 // The pictures of the cells: sheets of 8 x 8 and single pictures, fetched a few at a time, those nearest to the middle of
 // the screen first; what has been scrolled away is not waited for.
 
-import { request } from "../api.js";
+import { ApiError, request } from "../api.js";
 import { NO_SPRITE, rowOf, slideOf } from "./cells.js";
 
 const ACROSS = 8;
@@ -13,9 +13,10 @@ const RETRY = 5000;
 const WORTH_A_SHEET = 5;
 
 export class Pictures {
-  // `slides`: what the interface tells about each slide. `onPicture`: a picture has come; `onError`: one could not.
-  constructor({ base, reading, cells, slides, onPicture, onError }) {
-    Object.assign(this, { base, reading, cells, slides, onPicture, onError });
+  // `slides`: what the interface tells about each slide, null while its file is away. `onPicture`: a picture has come;
+  // `onError`: one could not; `onGone(slide, error)`: none can, until `slides` has it again and `release` says so.
+  constructor({ base, reading, cells, slides, onPicture, onError, onGone }) {
+    Object.assign(this, { base, reading, cells, slides, onPicture, onError, onGone, held: new Set() });
     this.found = new Map(); // key to image; the one that was not drawn for longest is first
     this.loading = new Map(); // key to AbortController
     this.failed = new Map(); // key to when
@@ -49,7 +50,7 @@ export class Pictures {
     const bySheet = new Map();
     const asked = [];
     for (const cell of cells) {
-      if (!this.slides[slideOf(cell)]) continue; // its pixels are not to be had
+      if (!this.slides[slideOf(cell)] || this.held.has(slideOf(cell))) continue; // its pixels are not to be had
       const sprite = this.cells.get(cell, "sprite");
       const sheet = sprite === NO_SPRITE ? null : `${slideOf(cell)}/${Math.floor(sprite / SHEET)}`;
       if (sheet === null || !bySheet.has(sheet)) {
@@ -96,7 +97,7 @@ export class Pictures {
       const response = await request(path, { signal: controller.signal });
       if (!response.ok) {
         const told = await response.json().catch(() => ({}));
-        throw new Error(told.message ?? response.statusText);
+        throw new ApiError(response.status, told.error, told.message ?? response.statusText);
       }
       this.keep(key, await createImageBitmap(await response.blob()));
       this.failed.delete(key);
@@ -104,13 +105,26 @@ export class Pictures {
     } catch (error) {
       if (!controller.signal.aborted) {
         this.failed.set(key, performance.now());
-        setTimeout(() => this.next(), RETRY + 100);
-        this.onError(error.message);
+        const slide = parseInt(key, 10);
+        if (error.kind === "gone") {
+          if (!this.held.has(slide)) this.onGone(slide, error);
+          this.held.add(slide);
+          this.wanted = this.wanted.filter((entry) => parseInt(entry.key, 10) !== slide);
+        } else {
+          setTimeout(() => this.next(), RETRY + 100);
+          this.onError(error.message);
+        }
       }
     } finally {
       this.loading.delete(key);
       this.next();
     }
+  }
+
+  // The file of a slide is there again.
+  release(slide) {
+    this.held.delete(slide);
+    this.failed.clear();
   }
 
   keep(key, image) {

@@ -6,9 +6,7 @@ export function number(value, digits = 0) {
   return value.toLocaleString(LANGUAGE, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-export function time(at) {
-  return new Date(at).toLocaleString(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
-}
+export { utc, when } from "../clock.js";
 
 // A speaker for one part of the catalogue. With a value `n`, numbers of one take the words of `KEY_one`.
 export function speaker(words) {

@@ -9,6 +9,7 @@ export const KEYS = [
   ["Home", "key_whole"],
   ["Shift C", "key_colour"],
   ["Shift R", "key_regions"],
+  ["Shift F", "key_fields"],
   ["Shift O", "key_cells"],
   ["Shift N", "key_add"],
   ["Space", "key_choose"],
@@ -80,7 +81,7 @@ export function onKey(event, view) {
       return true;
   }
   if (event.shiftKey) {
-    const does = { C: "colour", R: "toggleRegions", O: "toggleCells", N: "add" }[key.toUpperCase()];
+    const does = { C: "colour", R: "toggleRegions", F: "toggleFields", O: "toggleCells", N: "add" }[key.toUpperCase()];
     if (does) view[does]();
     return !!does;
   }

@@ -2,8 +2,31 @@
 
 import { leaflet as L } from "nicegui-leaflet";
 
+const NOTHING = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"; // one clear pixel
+
+// Tiles that can be held back: while the slide is away its place stays as it is, and nothing is asked of the server.
+const Tiles = L.TileLayer.extend({
+  createTile(coords, done) {
+    if (!this.held) return L.TileLayer.prototype.createTile.call(this, coords, done);
+    const tile = document.createElement("img");
+    tile.alt = "";
+    tile.src = NOTHING;
+    setTimeout(() => done(null, tile), 0);
+    return tile;
+  },
+
+  hold() {
+    this.held = true;
+  },
+
+  release() {
+    this.held = false;
+    this.redraw();
+  },
+});
+
 export function tiles(about, address, options = {}) {
-  return L.tileLayer(address, { ...gridOf(about), keepBuffer: 3, ...options });
+  return new Tiles(address, { ...gridOf(about), keepBuffer: 3, errorTileUrl: NOTHING, ...options });
 }
 
 // The whole slide as one coarse picture, under the tiles: what has not come yet is blurred instead of blank.
@@ -18,9 +41,9 @@ export function ground(about, address) {
 }
 
 // Tiles of the cells. `state`: { reading, by, n } as the page has them now.
-export const CellTiles = L.TileLayer.extend({
+export const CellTiles = Tiles.extend({
   initialize(about, base, state) {
-    L.TileLayer.prototype.initialize.call(this, "", gridOf(about));
+    L.TileLayer.prototype.initialize.call(this, "", { ...gridOf(about), errorTileUrl: NOTHING });
     this.base = base;
     this.state = { ...state };
   },
@@ -34,6 +57,7 @@ export const CellTiles = L.TileLayer.extend({
   // `boxes`: where something changed, [x0, y0, x1, y1] in level-0 pixels; null for everywhere.
   refresh(state, boxes = null) {
     Object.assign(this.state, state);
+    if (this.held) return;
     for (const [key, tile] of Object.entries(this._tiles)) {
       if (boxes === null || boxes.some((box) => this.shows(tile.coords, box))) this.exchange(key, tile);
     }

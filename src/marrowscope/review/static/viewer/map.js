@@ -9,7 +9,7 @@ const OBJECTIVE = 10; // um: a pixel of 1 um is what a 10x objective shows, 0.25
 export const at = (x, y) => L.latLng(y, x);
 
 export class SlideMap {
-  // `view`: { reading, by, n }. `on`: { moved(), pointed(x, y), clicked(x, y) }.
+  // `view`: { reading, by, n }. `on`: { moved(), pointed(x, y), clicked(x, y), failed(address) }.
   constructor(element, about, base, view, on) {
     this.about = about;
     const unit = 2 ** -about.max_zoom;
@@ -34,10 +34,16 @@ export class SlideMap {
     });
     this.pixels = tiles(about, `${base}/tiles/{z}/{x}/{y}.jpg?v=${about.version}`);
     this.regions = tiles(about, `${base}/regions/{z}/{x}/{y}.png?v=${about.version}`);
+    this.fields = tiles(about, `${base}/fields/{z}/{x}/{y}.png?v=${about.version}`);
     this.cells = new CellTiles(about, base, view);
     this.whole(false);
     ground(about, `${base}/tiles/0/0/0.jpg?v=${about.version}`).addTo(this.map);
-    for (const layer of [this.pixels, this.regions, this.cells]) layer.addTo(this.map);
+    this.layers = [this.pixels, this.regions, ...(about.fields ? [this.fields] : []), this.cells];
+    for (const layer of this.layers) {
+      layer.on("tileerror", ({ coords }) => on.failed(layer.getTileUrl(coords)));
+      layer.addTo(this.map);
+    }
+    this.map.getPane("mapPane").setAttribute("aria-hidden", "true"); // the panel says in words what is chosen
     this.map.on("move zoom resize", on.moved);
     this.map.on("mousemove", ({ latlng }) => on.pointed(latlng.lng, latlng.lat));
     this.map.on("click", ({ latlng }) => on.clicked(latlng.lng, latlng.lat));
@@ -48,6 +54,15 @@ export class SlideMap {
   show(name, shown) {
     if (shown) this.map.addLayer(this[name]);
     else this.map.removeLayer(this[name]);
+  }
+
+  // While the slide is away nothing is asked for.
+  hold() {
+    for (const layer of this.layers) layer.hold();
+  }
+
+  release() {
+    for (const layer of this.layers) layer.release();
   }
 
   // Level-0 pixels that a pixel of the screen spans.

@@ -9,13 +9,14 @@ const MOST = 5; // probabilities that are shown
 
 export default {
   components: { Calls, TypeList },
-  props: { cell: Object, draft: Array, given: Object, picture: String, gallery: String, locked: String, by: String, counts: Object, looked: Object },
+  props: { cell: Object, draft: Array, outside: Boolean, given: Object, picture: String, gallery: String, locked: String, by: String, counts: Object, looked: Object },
   emits: ["retype", "confirm", "remove", "close", "add", "cancel"],
   template: `
     <aside class="viewer-panel" :aria-label="say('panel')">
       <section v-if="draft">
         <h2>{{ say('new_cell') }}</h2>
         <p class="quiet">{{ say('new_cell_help') }}</p>
+        <p v-if="outside" class="outside" role="alert">{{ say('outside_help') }}</p>
         <TypeList :types="given.types" choose :label="say('types')" @chosen="$emit('add', $event)" />
         <button type="button" class="plain" @click="$emit('cancel')">{{ say('cancel') }} <kbd>Esc</kbd></button>
       </section>
@@ -31,7 +32,9 @@ export default {
             <dt>{{ say('size') }}</dt><dd>{{ size }}</dd>
           </dl>
         </div>
-        <p class="state" :class="{ looked: cell.looked }">{{ state }}<span v-for="flag in cell.flags" :key="flag" class="flag">{{ say('flag_' + flag) }}</span></p>
+        <p class="state" :class="{ looked: cell.looked }">{{ state }}<span v-for="flag in cell.flags" :key="flag" class="flag">{{ say('flag_' + flag) }}</span>
+          <span v-if="cell.outside" class="flag">{{ say('outside') }}</span></p>
+        <p v-if="cell.outside" class="quiet">{{ say('outside_told') }}</p>
         <div class="deeds">
           <button type="button" class="plain strong" :disabled="!!locked" @click="$emit('confirm')">{{ say('confirm') }} <kbd>Enter</kbd></button>
           <button type="button" class="plain" :disabled="!!locked" @click="$emit('remove')">{{ say('delete') }} <kbd>Del</kbd></button>

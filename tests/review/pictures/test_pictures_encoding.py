@@ -1,48 +1,12 @@
-"""The cache of encoded pictures, and the pictures' bytes."""
+"""Encoded pictures show what was encoded."""
 
 from __future__ import annotations
-
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 import pytest
 
-from marrowscope.review.pictures.cache import BytesCache
 from marrowscope.review.pictures.encoding import encode_jpeg, encode_png, encode_png_labels
-
-
-def test_the_picture_used_longest_ago_goes_first() -> None:
-    cache, made = BytesCache(limit=30), []
-
-    def ask(key: str) -> bytes:
-        return cache.get(key, lambda: made.append(key) or bytes(10))
-
-    for key in ("a", "b", "c", "a", "d", "a", "b"):
-        ask(key)
-    assert made == ["a", "b", "c", "d", "b"]
-
-
-def test_one_picture_larger_than_the_limit_is_kept_alone() -> None:
-    cache = BytesCache(limit=5)
-    cache.get("small", lambda: b"abc")
-    large = cache.get("large", lambda: bytes(100))
-    assert cache.get("large", lambda: b"made again") is large
-    assert cache.get("small", lambda: b"made again") == b"made again"
-
-
-def test_an_error_is_passed_on_and_not_kept() -> None:
-    cache = BytesCache()
-    with pytest.raises(ZeroDivisionError):
-        cache.get(1, lambda: bytes(1 // 0))
-    assert cache.get(1, lambda: b"well") == b"well"
-
-
-def test_threads_see_each_its_own_key() -> None:
-    cache = BytesCache(limit=400)
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda n: cache.get(n % 60, lambda: bytes([n % 60] * 20)), range(4000)))
-    assert all(picture == bytes([n % 60] * 20) for n, picture in enumerate(found))
 
 
 def test_a_jpeg_keeps_red_red() -> None:

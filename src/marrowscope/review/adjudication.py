@@ -41,6 +41,7 @@ def _joined(one: SlideState, other: SlideState) -> SlideState:
         looked=np.concatenate([looked, np.array(same, np.bool_)]),
         differs=np.concatenate([differs, ~np.array(same, np.bool_)]),
         counted=n,
+        fields=one.fields,
     )
 
 
