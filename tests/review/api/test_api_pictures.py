@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 
+from marrowscope.review.api.columns import LOOKED, OUTSIDE
 from marrowscope.review.edits import Delete
 from marrowscope.review.workstation import open_workstation
 
@@ -77,7 +78,7 @@ def test_it_is_told_where_cells_were_counted(interface):
     added = interface.edit(1, {"kind": "add", "slide": 0, "box": [1900, 4970, 1940, 5010], "to": "blast"})["change"][
         "cells"
     ][0]
-    assert added["states"] == [2 + 8]
+    assert added["states"] == [LOOKED + OUTSIDE]
     assert interface.get(f"{SLIDE}/cells/{added['rows'][0]}")["outside"]
 
 

@@ -11,7 +11,7 @@ from nicegui.dependencies import esm_modules
 
 from marrowscope.review.pages.frame import STATIC
 
-SHARED = ("api.js", "clock.js", "edit_request.js", "slide_watch.js", "viewer/words.js")
+SHARED = ("api.js", "clock.js", "edit_request.js", "settle.js", "slide_watch.js", "viewer/words.js")
 
 
 @cache
