@@ -123,13 +123,18 @@ def serve(
         )
         server = uvicorn.Server(config)
         logging.getLogger("nicegui").setLevel(logging.WARNING)
-        shown = "127.0.0.1" if host in ("0.0.0.0", "") else host
-        url = f"{'https' if behind_tls else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+        url = f"https://{allowed_hosts[0]}/" if behind_tls and allowed_hosts else _address(host, port, behind_tls)
         threading.Thread(target=_say_when_ready, args=(server, url, browser), daemon=True).start()
         try:
             server.run(sockets=[listening])
         finally:
             app.state.counts.close()
+
+
+def _address(host: str, port: int, tls: bool) -> str:
+    """What to type in a browser on this computer."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "") else host
+    return f"{'https' if tls else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}/"
 
 
 def _listen(host: str, port: int) -> socket.socket:
