@@ -53,11 +53,11 @@ def require_folder(data: Path) -> None:
 def require_cells(data: Path, layout: str = "auto") -> None:
     """Raise as :func:`~marrowscope.learning.datasets.layouts.list_cells` does for what is plainly no set of cells.
 
-    That is an unknown layout, a folder that is missing, or one without a picture or table. The walk through the folder
-    ends at the first of these, so that a large set costs nothing.
+    That is an unknown layout, a folder that is missing, or one without a picture. The walk through the folder ends at
+    the first picture, so that a large set costs nothing.
     """
     known = layout == "auto" or layout in LAYOUTS
-    if known and (data.is_file() or any(path.suffix.lower() in {*PICTURES, ".csv"} for path in data.rglob("*"))):
+    if known and (data.is_file() or any(path.suffix.lower() in PICTURES for path in data.rglob("*"))):
         return
     list_cells(data, layout)
 

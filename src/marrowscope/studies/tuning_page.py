@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from marrowscope.errors import how_many
 from marrowscope.evaluation.intervals import wilson
-from marrowscope.evaluation.redrawing import LEAST
 from marrowscope.learning.transfer.names import name_of
 from marrowscope.studies.cell_studies.figures import write_pngs
 from marrowscope.studies.cell_studies.plots import ABOVE, GAP_ACROSS, GAP_DOWN, HIGH, LEFT, WIDE, _ticks
@@ -113,7 +112,7 @@ def doubt_of(tuning: Tuning) -> str | None:
     alike = f"all {number} complete trials have the same score" if len(scores) == 1 < number else ""
     least = f"{n} right of {n} is what a network that is right on {wilson(n, n)[0]:.1%} of all cells reaches, too"
     why = "; ".join(words for words in (alike, least if faultless else "") if words)
-    why = why or ("every redraw of them gives the best trial the same score" if n >= LEAST else "they are too few")
+    why = why or "they are too few, or of too few patients, for an interval"
     return f"These cells cannot tell the trials apart: {why}. Keep the recipe, or give more validation cells (--val)."
 
 
