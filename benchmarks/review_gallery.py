@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LOOK = 400
 """Milliseconds that a person looks at the next cell at least."""
 
+REST = 1500
+"""Milliseconds until a new window costs nothing more."""
+
 SCROLL = """async (steps) => {
   const scroller = document.querySelector(".scroller"), frames = [];
   const by = (scroller.scrollHeight - scroller.clientHeight) / steps;
@@ -95,9 +98,10 @@ def served(root: Path, slides: Path) -> Iterator[str]:
 
 
 def new_page(browser: Browser) -> Page:
-    """A page with an empty cache."""
+    """A page with an empty cache in a browser at rest: one that has just opened a window starts processes for it."""
     page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
     page.set_default_timeout(60_000)
+    page.wait_for_timeout(REST)
     return page
 
 

@@ -12,9 +12,9 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FILES = re.compile(r"/_nicegui/[0-9][\w.]*/(?:static|libraries|components|esm)(?:/[\w@-][\w.@-]*)+")
-"""Files whose address names their version or their content: under one address they never change. Without ``..``, by
-which a file would have any number of addresses."""
+FILES = re.compile(r"(?:/_nicegui/[0-9][\w.]*/(?:static|libraries|components|esm)|/static)(?:/[\w@-][\w.@-]*)+")
+"""Files of the program, which stay as they are while it runs. Without ``..``, by which a file would have any number of
+addresses."""
 
 MOST = 500
 """Files that are kept; a page needs 40."""

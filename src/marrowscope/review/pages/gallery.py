@@ -94,8 +94,10 @@ def _begin_early(case: int, reading: str, slides: list[dict[str, Any]], *, sheet
         most = 2 if len(slides) == 1 else 1
         for path, slide in zip(about, slides, strict=True):
             paths += [f"{path}/sheets/{number}.jpg" for number in range(min(most, -(-slide["cells"] // SHEET)))]
-    begin_scripts("gallery")
+    # Not ``defer`` nor plain: those wait for the styles of the page.
+    asked_for = escape(" ".join(paths))
     ui.add_head_html(
-        f'<link rel="stylesheet" href="{STATIC_URL}/gallery.css">'
-        f'<script src="{STATIC_URL}/early.js" data-paths="{escape(" ".join(paths))}"></script>'
+        f'<script async fetchpriority="high" src="{STATIC_URL}/early.js" data-paths="{asked_for}"></script>'
     )
+    begin_scripts("gallery")
+    ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/gallery.css">')
