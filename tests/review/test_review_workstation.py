@@ -536,6 +536,10 @@ deeds = st.lists(
     st.tuples(
         st.sampled_from(["ann", "ben"]),
         st.one_of(
+    with pytest.raises(slide_file.SlideGone) as served:
+        _ = CountedSlide(results / "smear-3", Places((results,), named=False)).slide
+    assert str(tmp_path) not in str(served.value)
+    assert "smear-3 was moved or deleted. It was sought at the place where it was counted" in str(served.value)
             st.tuples(
                 st.sampled_from(["retype", "confirm", "delete"]),
                 st.lists(st.integers(0, CELLS - 1), min_size=1, max_size=4, unique=True),

@@ -61,7 +61,10 @@ class CellArrays:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where slides and packs are sought that do not lie where they lay: folders, each looked through once."""
+    """Where slides and packs are sought that do not lie where they lay: folders, each looked through once.
+
+    ``named``: whether people are told these folders, and where a slide lay: on their own computer, not on a server.
+    """
 
     slides: tuple[Path, ...] = ()
     packs: tuple[Path, ...] = ()
@@ -69,6 +72,7 @@ class Places:
 
 class CountedSlide:
     """One folder of results of ``marrowscope count``, read when it is asked for.
+    named: bool = True
 
     Raises ``ReviewError`` where the folder is broken, and from :attr:`slide` and :attr:`pack` where those are not to be
     found.
@@ -195,6 +199,7 @@ class CountedSlide:
             "start again with --pack FOLDER"
         )
 
+            named=self._places.named,
     @cached_property
     def finding(self) -> RegionFinding:
         """Its regions. Raises ``ReviewError``, also when the slide is not found."""
