@@ -353,6 +353,34 @@ def test_rows_of_earlier_versions_name_no_files_and_are_read(workstation: Workst
     row = row_of_slide(0, CountedSlide(results / "smear-3"), results)
     assert row.pop("files") == slide.files
     earlier = SlideOfCase.of(row)
+@pytest.mark.parametrize("name", ["differential.json", "regions.geojson"])
+def test_a_file_that_was_changed_for_a_moment_is_never_shown(
+    workstation: Workstation, results: Path, name: str
+) -> None:
+    case = case_of(workstation)
+    assert types(workstation, case), "the case is open: its files are those of the log"
+    file = results / "smear-3" / name
+    kept = file.read_bytes()
+    told = json.loads(kept)
+    file.write_text(json.dumps({**told, "area_mm2": 9.9, "marrowscope": {"particles": 99}}))
+    with pytest.raises(ReviewError, match=f"{name} of smear-3 is not the one that was reviewed"):
+        workstation.differential(case, "main")
+    file.write_bytes(kept)
+    assert workstation.differential(case, "main") == open_workstation(results).differential(case, "main")
+
+
+def test_what_was_read_of_a_file_is_held_against_the_log_too(workstation: Workstation, results: Path) -> None:
+    (slide, *_) = workstation.slides()[case_of(workstation)]
+    file = results / "smear-3" / "differential.json"
+    kept = file.read_bytes()
+    counted = CountedSlide(results / "smear-3")  # as of a row that names no files
+    file.write_bytes(kept + b" ")
+    assert counted.differential
+    file.write_bytes(kept)
+    assert "differential.json of smear-3" in (fault_of(counted, slide) or "")
+    assert fault_of(CountedSlide(results / "smear-3"), slide) is None
+
+
     (results / "smear-3" / "differential.json").write_text("{}")
     assert fault_of(CountedSlide(results / "smear-3"), earlier) is None
     other_pack = replace(earlier, pack_sha256="0" * 64)

@@ -16,9 +16,10 @@ import polars as pl
 
 from marrowscope.errors import MarrowscopeError
 from marrowscope.review.case import SlideOfCase
-from marrowscope.review.log import Head, Last
-from marrowscope.review.protection import COUNTED_AGAIN, changed_file
-from marrowscope.review.steps import Observed
+from marrowscope.review.log import Head
+from marrowscope.review.outlines import Outline
+from marrowscope.review.protection import changed_file
+from marrowscope.review.result_files import not_as_reviewed
 from marrowscope.review.workstation import Workstation
 from marrowscope.runs import read_run
 
@@ -215,7 +216,7 @@ def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
             f"{slide.label} was counted again ({found:,} cells, {slide.cells:,} were reviewed): bring its folder back."
         )
     if name := changed_file(folder, slide, ("run.json", "differential.json")):
-        return _Broken(f"{name} of {slide.label} is not the one that was reviewed: {COUNTED_AGAIN}.")
+        return _Broken(f"{not_as_reviewed(name, slide.label)}.")
     return _Counted(*told, quality)
 
 

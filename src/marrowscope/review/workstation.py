@@ -264,7 +264,8 @@ class Workstation:
 
     def counted(self, slide: SlideOfCase) -> CountedSlide:
         """The results of a slide of a case that is held, and through them its pixels and its pack."""
-        return self.memory.slide(slide.folder, lambda: CountedSlide(self.root / slide.folder, self.places))
+        folder = self.root / slide.folder
+        return self.memory.slide(slide.folder, lambda: CountedSlide(folder, self.places, slide.results))
 
     def _cells_of(self, slide: SlideOfCase) -> CellArrays:
         counted = self.counted(slide)
