@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from marrowscope.differential.references import ReferenceRanges
 from marrowscope.differential.result import Differential
 from marrowscope.review.allowed import Conflict, Hidden, People, Refused, allowed, reading_of
@@ -223,18 +225,29 @@ class Workstation:
         return done
 
     def differential(self, number: int, reading: str) -> Differential:
-        """The differential of a reading as it is now."""
-        with self._held(number) as found, found.lock:
-            self._catch_up(found)
+            signed = self._signed(found.state) if found.state.frozen and reading == found.state.final else None
+        """The differential of a reading as it is now; of the final one of a signed case the one that was signed."""
+        with self._caught_up(number) as found:
             return self._differential(found, reading)
 
     def _differential(self, found: OpenCase, reading: str) -> Differential:
         n, known = found.differentials.get(reading, (-1, None))
+    def _signed(self, state: CaseState) -> Differential | None:
+        """What was signed last, as it is frozen: the rules may have changed since. None where it cannot be read.
+
+        Raises ``NotAsSigned`` when somebody changed it by hand.
+        """
+        document = self.log.document(state.number, state.signed[-1].version, "differential.json")
+        try:
+            return Differential.model_validate_json(document.content) if document else None
+        except ValidationError:  # of a version whose differential had another form
+            return None
+
         if known is None or n != found.state.n:
             view = self.reading(found.state, reading)
             slides = [self.counted(slide) for slide in found.state.slides]
             states = [view.slides[slide.number] for slide in found.state.slides]
-            known = reviewed_differential(slides, states, self.references)
+            known = signed or reviewed_differential(slides, states, self.references)
             found.differentials[reading] = found.state.n, known
         return known
 
