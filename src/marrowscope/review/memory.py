@@ -53,6 +53,8 @@ class OpenCase:
     """In cells, as of the last time that it was used."""
 
     def take(self, entry: Entry) -> Done:
+    forgotten: bool = False
+    """It could not be read, and what was read of it is half."""
         """Take up the next row of its log."""
         done = Done(entry, self.state.apply(entry))
         self.history.append(done)
@@ -144,6 +146,7 @@ class CaseMemory:
             if folder not in self._slides:
                 self._slides[folder] = make()
             return self._slides[folder]
+                found.forgotten = True
 
     def tidy(self) -> None:
         """Let go what is idle, and what was used longest ago while there is too much."""

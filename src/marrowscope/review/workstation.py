@@ -131,6 +131,8 @@ class Workstation:
 
     def in_memory(self, number: int, seen: int) -> Now | None:
         """How a case stands at row ``seen`` or later, if it is in memory and nobody holds it.
+                if found.forgotten:
+                    return None
 
         To ask this does not keep it there.
         """
@@ -151,16 +153,15 @@ class Workstation:
         With ``seen`` a case at that row of the log, or a later one, is new enough: the database is not asked. Raises
         ``ReviewError`` when there is no such case, or its cells cannot be read.
         """
-        with self._held(number) as found, found.lock:
-            self._catch_up(found, seen)
+        with self._caught_up(number, seen) as found:
             yield found.state
 
     def slide(self, number: int, slide: int) -> CountedSlide:
         """The results of a slide of a case; once the case is open nobody waits for it. Raises ``Missing``."""
         with self._held(number) as found:
-            if not found.opened:
-                with found.lock:
-                    self._catch_up(found)
+            if found.opened:
+                return self.counted(self.slide_of(found.state, slide))
+        with self._caught_up(number) as found:
             return self.counted(self.slide_of(found.state, slide))
 
     def changes(self, number: int, since: int, seen: int | None = None, limit: int | None = None) -> list[Done]:
@@ -168,8 +169,7 @@ class Workstation:
 
         ``seen`` as in ``case``.
         """
-        with self._held(number) as found, found.lock:
-            self._catch_up(found, seen)
+        with self._caught_up(number, seen) as found:
             return found.history[since : None if limit is None else since + limit]
 
     def edit(
@@ -183,12 +183,12 @@ class Workstation:
         ``Conflict`` when somebody else changed the same cells after ``known_n``, ``StorageError`` when it could not be
         written.
         """
-        with self._held(number) as found, found.lock:
+        with self._caught_up(number) as found:
             while True:
-                self._catch_up(found)
                 if key is not None and (actor, key) in found.by_key:
                     return found.by_key[actor, key]
                 payload = {**allowed(found.state, actor, reading, edit, known_n, self.people)}
+                    self._catch_up(found)
                 if key is not None:
                     payload["key"] = key
                 try:
@@ -215,8 +215,7 @@ class Workstation:
 
         :func:`marrowscope.review.signing.sign` makes and checks what is kept here.
         """
-        with self._held(number) as found, found.lock:
-            self._catch_up(found)
+        with self._caught_up(number) as found:
             entry = self.log.add(
                 number, actor, reading, "sign", payload, expected_n=expected_n, status="signed", files=files
             )
@@ -285,6 +284,17 @@ class Workstation:
         if fault := fault_of(counted, slide):
             raise ReviewError(fault)
         return counted.cells
+
+    @contextmanager
+    def _caught_up(self, number: int, seen: int | None = None) -> Iterator[OpenCase]:
+        """The case with all rows of its log, for one alone. ``seen`` as in ``case``."""
+        while True:
+            with self._held(number) as found, found.lock:
+                if found.forgotten:  # while we waited for the one who could not read it: what he left is half
+                    continue
+                self._catch_up(found, seen)
+                yield found
+                return
 
     def _held(self, number: int) -> AbstractContextManager[OpenCase]:
         def begin() -> CaseState:
