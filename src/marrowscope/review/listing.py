@@ -99,27 +99,15 @@ class Listing:
 
     def rows(self) -> list[Row]:
         """All cases, in the order in which they were opened."""
-        titles, slides = self._workstation.titles(), self._workstation.slides()
-        last = self._workstation.log.lasts()
-        observed: dict[int, Observed] = {}
-        for entry in self._workstation.log.of_observers():
-            observed.setdefault(entry.case, Observed()).take(entry)
-        return [
-            self._row(
-                head,
-                titles[head.case][0],
-                slides.get(head.case, ()),
-                last[head.case],
-                observed.get(head.case, Observed()),
-            )
-            for head in self._workstation.heads()
-        ]
+        self._workstation.memory.tidy()  # a page that waits asks for the list: nobody else may be there to do it
+        return [self._row(outline) for outline in self._workstation.outlines().values()]
 
-    def _row(self, head: Head, title: str, slides: Sequence[SlideOfCase], last: Last, observed: Observed) -> Row:
+    def _row(self, outline: Outline) -> Row:
+        head, slides, observed = outline.head, outline.slides, outline.observed
         counted = [self._counted(slide) for slide in slides]
         good = [one for one in counted if isinstance(one, _Counted)]
         faults = [one.words for one in counted if isinstance(one, _Broken)]
-        verdicts = self._pooled(title, slides) if len(slides) > 1 else None
+        verdicts = self._pooled(outline.title, slides) if len(slides) > 1 else None
         if verdicts is None:
             verdicts = {code: verdict for one in reversed(good) for code, verdict in one.verdicts.items()}
         unsure: int | None = None
@@ -137,7 +125,7 @@ class Listing:
             faults.append(str(error))
         return Row(
             case=head.case,
-            title=title,
+            title=outline.title,
             status=head.status,
             edits=head.n,
             slides=tuple(slide.label for slide in slides),
@@ -147,12 +135,12 @@ class Listing:
             quality=tuple(dict.fromkeys(note for one in good for note in one.quality)),
             unsure=None if faults else unsure,
             looked=None if faults else looked,
-            last_at=last.at,
-            last_actor=last.actor,
+            last_at=outline.last_at,
+            last_actor=outline.last_actor,
             fault=faults[0] if faults else None,
             phantom=any(one.phantom for one in good),
             observers=observed.observers,
-            finished=tuple(observed.finished),
+            finished=observed.finished,
             differing=differing,
         )
 

@@ -23,6 +23,7 @@ from marrowscope.review.database import FILE_NAME, Missing, ReviewError, Storage
 from marrowscope.review.edits import Edit
 from marrowscope.review.log import Document, EditLog, Head, Stale
 from marrowscope.review.memory import CaseMemory, Done, OpenCase
+from marrowscope.review.outlines import Outlines
 from marrowscope.review.protection import fault_of, place_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
@@ -68,6 +69,8 @@ class Workstation:
         """Folders of results that no case was opened for, and why."""
         self.places = places or Places()
         self.memory = memory or CaseMemory()
+        self.outlines = Outlines(log).now
+        """Of each case what its log tells without its cells."""
 
     def take_up(self, leave: Collection[str] = ()) -> list[int]:
         """Open a case for each count of the folder that is in none: a pooled case for its smears, else one a slide.
@@ -113,26 +116,14 @@ class Workstation:
 
     def titles(self) -> dict[int, tuple[str, list[str]]]:
         """Of each case its title and the labels of its slides."""
-        told: dict[int, tuple[str, list[str]]] = {}
-        for entry in self.log.beginnings():
-            if entry.kind == "open":
-                told[entry.case] = entry.content["title"], []
-            else:
-                told[entry.case][1].append(entry.content["label"])
-        return told
+        return {case: (told.title, [slide.label for slide in told.slides]) for case, told in self.outlines().items()}
 
     def slides(self) -> dict[int, list[SlideOfCase]]:
         """Of each case what its log holds of its slides."""
-        told: dict[int, list[SlideOfCase]] = {}
-        for entry in self.log.beginnings():
-            if entry.kind == "add_slide":
-                told.setdefault(entry.case, []).append(SlideOfCase.of(entry.content))
-        return told
+        return {case: list(told.slides) for case, told in self.outlines().items()}
 
     def in_memory(self, number: int, seen: int) -> Now | None:
         """How a case stands at row ``seen`` or later, if it is in memory and nobody holds it.
-                if found.forgotten:
-                    return None
 
         To ask this does not keep it there.
         """
@@ -140,6 +131,8 @@ class Workstation:
             if found is None or not found.lock.acquire(timeout=0.1):  # somebody signs it, say
                 return None
             try:
+                if found.forgotten:
+                    return None
                 self._catch_up(found, seen)
                 final = MAIN if found.state.read_blind else found.state.final
                 return Now(found.state.n, self.looked(found.state, final), self._differential(found, final))
@@ -188,7 +181,6 @@ class Workstation:
                 if key is not None and (actor, key) in found.by_key:
                     return found.by_key[actor, key]
                 payload = {**allowed(found.state, actor, reading, edit, known_n, self.people)}
-                    self._catch_up(found)
                 if key is not None:
                     payload["key"] = key
                 try:
@@ -196,6 +188,7 @@ class Workstation:
                         number, actor, reading, edit.kind, payload, expected_n=found.state.n, status="in review"
                     )
                 except Stale:
+                    self._catch_up(found)
                     continue
                 done = found.take(entry)
                 break
@@ -224,13 +217,21 @@ class Workstation:
         return done
 
     def differential(self, number: int, reading: str) -> Differential:
-            signed = self._signed(found.state) if found.state.frozen and reading == found.state.final else None
         """The differential of a reading as it is now; of the final one of a signed case the one that was signed."""
         with self._caught_up(number) as found:
             return self._differential(found, reading)
 
     def _differential(self, found: OpenCase, reading: str) -> Differential:
         n, known = found.differentials.get(reading, (-1, None))
+        if known is None or n != found.state.n:
+            view = self.reading(found.state, reading)
+            signed = self._signed(found.state) if found.state.frozen and reading == found.state.final else None
+            slides = [self.counted(slide) for slide in found.state.slides]
+            states = [view.slides[slide.number] for slide in found.state.slides]
+            known = signed or reviewed_differential(slides, states, self.references)
+            found.differentials[reading] = found.state.n, known
+        return known
+
     def _signed(self, state: CaseState) -> Differential | None:
         """What was signed last, as it is frozen: the rules may have changed since. None where it cannot be read.
 
@@ -241,14 +242,6 @@ class Workstation:
             return Differential.model_validate_json(document.content) if document else None
         except ValidationError:  # of a version whose differential had another form
             return None
-
-        if known is None or n != found.state.n:
-            view = self.reading(found.state, reading)
-            slides = [self.counted(slide) for slide in found.state.slides]
-            states = [view.slides[slide.number] for slide in found.state.slides]
-            known = signed or reviewed_differential(slides, states, self.references)
-            found.differentials[reading] = found.state.n, known
-        return known
 
     def looked(self, state: CaseState, reading: str) -> Looked:
         """What people did to the cells of a reading."""
@@ -285,6 +278,13 @@ class Workstation:
             raise ReviewError(fault)
         return counted.cells
 
+    def _held(self, number: int) -> AbstractContextManager[OpenCase]:
+        def begin() -> CaseState:
+            self.log.head(number)
+            return CaseState(number, self._cells_of)
+
+        return self.memory.hold(number, begin)
+
     @contextmanager
     def _caught_up(self, number: int, seen: int | None = None) -> Iterator[OpenCase]:
         """The case with all rows of its log, for one alone. ``seen`` as in ``case``."""
@@ -295,13 +295,6 @@ class Workstation:
                 self._catch_up(found, seen)
                 yield found
                 return
-
-    def _held(self, number: int) -> AbstractContextManager[OpenCase]:
-        def begin() -> CaseState:
-            self.log.head(number)
-            return CaseState(number, self._cells_of)
-
-        return self.memory.hold(number, begin)
 
     def _catch_up(self, found: OpenCase, seen: int | None = None) -> None:
         """Take up the rows that others wrote. A case whose cells cannot be read is tried anew the next time."""
