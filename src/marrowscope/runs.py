@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from marrowscope import __version__
-from marrowscope.errors import SlideError
+from marrowscope.errors import OutputError, SlideError
 from marrowscope.files import user_folder, whole_file
 
 SCHEMA = 1
@@ -39,6 +39,35 @@ def slide_identity(path: Path) -> str:
     except OSError as error:
         raise SlideError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     return hashlib.sha256(str(size).encode() + head + tail).hexdigest()
+
+
+def pictures_identity(images: Sequence[Path]) -> str:
+    """Hash of pictures of single cells: where each lies and what it holds; of one that cannot be read where alone."""
+    told = hashlib.sha256()
+    for image in images:
+        try:
+            content = slide_identity(image)
+        except SlideError:
+            content = ""
+        told.update(f"{image.as_posix()}\0{content}\n".encode(errors="surrogateescape"))
+    return told.hexdigest()
+
+
+def require_same(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], what: str) -> None:
+    """Raise ``OutputError`` where ``folder`` holds the answer to another question than ``now``.
+
+    Both hold ``fingerprint``, ``pack`` (name, sha256) and ``options``; ``what`` names the answer ("a table").
+    """
+    if earlier.get("fingerprint") == now["fingerprint"]:
+        return
+    was, pack = earlier.get("options", {}), earlier.get("pack", {})
+    found = [f"{name} {was.get(name)}" for name, value in now["options"].items() if was.get(name) != value]
+    if pack.get("sha256") != now["pack"]["sha256"]:
+        found.insert(0, f"pack {pack.get('name', 'unknown')}, of other content")
+    raise OutputError(
+        f"{folder} holds {what} of an earlier run, made otherwise ({', '.join(found) or 'other pictures or version'}): "
+        "choose another folder with -o, or replace it with --force"
+    )
 
 
 def fingerprint(slide_sha256: str, pack_sha256: str, options: Mapping[str, Any]) -> str:

@@ -77,10 +77,23 @@ def test_a_tree_becomes_a_table_and_a_page(folder: Path, tmp_path: Path) -> None
     assert "http:" not in page
     summary = json.loads((tmp_path / "classes.json").read_text())
     assert (summary["pictures"], sum(summary["types"].values()), summary["skipped"]) == (9, 9, 0)
+    written = (tmp_path / "classes.parquet").stat().st_mtime_ns
     again = run(*given)
-    assert again.exit_code == 1
-    assert "replace it with --force" in again.output
+    assert again.exit_code == 0, again.output
+    assert "as named before; look at" in again.output
+    assert again.stdout.replace("as named before; ", "") == result.stdout
+    assert json.loads(run(*given, "--json").stdout) == summary | {"output": str(tmp_path)}
+    assert (tmp_path / "classes.parquet").stat().st_mtime_ns == written
+    for other, words in (
+        (("--specimen", "blood"), "otherwise (specimen marrow)"),
+        ((folder / "a",), "(other pictures"),
+    ):
+        refused = run(*given, *other) if isinstance(other[0], str) else run(*other, *given[1:])
+        assert refused.exit_code == 1
+        assert words in refused.output
+        assert "replace it with --force" in refused.output
     assert run(*given, "--force").exit_code == 0
+    assert (tmp_path / "classes.parquet").stat().st_mtime_ns != written
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.html", "classes.json", "classes.parquet"]
 
 
@@ -111,6 +124,10 @@ def test_bad_pictures_are_named_and_stop_nothing(folder: Path, tmp_path: Path) -
         assert words in result.output
     assert "9 of 14 pictures named; the others are in skipped.csv" in result.output
     assert pl.read_parquet(tmp_path / "o" / "classes.parquet").height == 9
+    again = run(bad, folder, bad / "absent.png", "--pack", "phantom-16", "--spacing", 0.25, "-o", tmp_path / "o")
+    assert again.exit_code == 1
+    assert "as named before" in again.output
+    assert "9 of 14 pictures named; the others are in skipped.csv" in again.output
     skipped = pl.read_csv(tmp_path / "o" / "skipped.csv")
     assert skipped.columns == ["file", "problem"]
     assert skipped.height == 5

@@ -17,6 +17,7 @@ from marrowscope.cli.count import command as count_command
 from marrowscope.cli.explain import command as explain_command
 from marrowscope.options import CountOptions
 from marrowscope.phantom import FieldOptions, render_cells
+from marrowscope.report.view import certainty_words
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def run(*arguments: object) -> Result:
     words = ["explain", *map(str, arguments), "--threads", "1"]
     return CliRunner().invoke(build_app("explain"), words, env={"COLUMNS": "160"})
+
+
+def test_a_certainty_is_never_said_to_be_all_or_none() -> None:
+    assert [certainty_words(share) for share in (1.0, 0.995, 0.994, 0.5, 0.004, 0.0)] == [
+        ">99\u202f%", ">99\u202f%", "99\u202f%", "50\u202f%", "<1\u202f%", "<1\u202f%",
+    ]  # fmt: skip
 
 
 def test_a_sheet_of_cells(pictures: list[Path], tmp_path: Path) -> None:
@@ -55,6 +62,25 @@ def test_a_sheet_of_cells(pictures: list[Path], tmp_path: Path) -> None:
     assert "PHANTOM" in page
     assert "&lt;b&gt;[red]" in page
     assert "<b>[red]" not in page
+
+
+def test_the_same_command_answers_from_its_sheet_and_another_is_refused(pictures: list[Path], tmp_path: Path) -> None:
+    given = (*pictures[:2], "--pack", "phantom-16", "--spacing", 0.25, "-o", tmp_path)
+    first = run(*given)
+    written = (tmp_path / "explanations.csv").stat().st_mtime_ns
+    again = run(*given)
+    assert again.exit_code == 0
+    assert again.stdout == first.stdout.replace("look at", "as explained before; look at")
+    assert (tmp_path / "explanations.csv").stat().st_mtime_ns == written
+    refused = run(*given, "--method", "occlusion")
+    assert refused.exit_code == 1
+    assert "a sheet of an earlier run, made otherwise (method auto)" in refused.output
+    assert "replace it with --force" in refused.output
+    before = {path.name for path in tmp_path.glob("*.png")}
+    assert run(pictures[2], *given[2:], "--force").exit_code == 0
+    assert len(before) == 2
+    assert not before & {path.name for path in tmp_path.glob("*.png")}, "pictures of the earlier sheet are gone"
+    assert len(json.loads((tmp_path / "explanations.json").read_text())["cells"]) == 1
 
 
 def test_the_table_for_programs_and_for_people(pictures: list[Path]) -> None:
@@ -98,6 +124,10 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     result = run(broken, "--spacing", 0.25)
     assert result.exit_code == 1
     assert "broken.png" in result.output
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8))[1][:3000])
+    result = run(cut, "--spacing", 0.25, "--pack", "phantom-16")
+    assert "cut.jpg: the picture is truncated: the file ends before the picture does" in result.output
     one_pixel = tmp_path / "one.png"
     cv2.imwrite(str(one_pixel), np.full((1, 1, 3), 200, np.uint8))
     result = run(one_pixel, "--spacing", 0.25, "--pack", "phantom-16")

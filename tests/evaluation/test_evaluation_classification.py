@@ -19,6 +19,7 @@ from marrowscope.evaluation.classification import (
     fit_temperature,
     macro_f1,
     reliability,
+    temperature_doubt,
     unsure_threshold,
 )
 
@@ -99,6 +100,21 @@ def test_temperature_of_two_cells_by_hand() -> None:
 
 def test_where_every_cell_is_right_nothing_tells_how_sure_a_network_may_be() -> None:
     assert fit_temperature([[2.0, 0.0], [0.1, 0.3]], [0, 1]) == 1.0
+
+
+def test_a_temperature_that_is_no_measurement_says_so() -> None:
+    faultless = np.array([[2.0, 0.0], [0.1, 0.3]])
+    assert "All 2 validation cells were named rightly" in str(temperature_doubt(1.0, faultless, [0, 1]))
+    one_wrong = np.array([[2.0, 0.0]] * 4)
+    assert temperature_doubt(fit_temperature(one_wrong, [0, 0, 0, 1]), one_wrong, [0, 0, 0, 1]) is None
+    opposite = np.array([[9.0, 0.0]] * 4)  # mostly wrong: the less sure the better
+    found = fit_temperature(opposite, [1, 1, 1, 0])
+    assert "ended at the bound of the search, 20: on the 4 validation cells it should be less sure" in str(
+        temperature_doubt(found, opposite, [1, 1, 1, 0])
+    )
+    even = np.array([[0.001, 0.0]] * 99 + [[0.0, 0.001]])  # nearly always right and never sure
+    sharp = fit_temperature(even, [0] * 100)
+    assert "bound of the search, 0.05" in str(temperature_doubt(sharp, even, [0] * 100))
 
 
 def test_temperature_needs_cells() -> None:

@@ -334,7 +334,7 @@ def test_unusable_pictures_are_counted_by_kind(tmp_path: Path) -> None:
     cells = read_cell_set(tmp_path)
     assert counted(cells) == {"a": 1, "b": 1}
     said = " | ".join(cells.skipped)
-    assert "2 pictures that cannot be read (first: cut.jpg is cut off" in said
+    assert "2 pictures that cannot be read (first: cut.jpg is truncated" in said
     assert "1 picture with a side below 16 px (first: dot.png has 1 x 1 pixels" in said
     assert "2 pictures with a side above 4,096 px (first: giant.png has 4,097 x 20 pixels" in said
     assert "1 file in a that is no picture" in said

@@ -164,7 +164,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert problems == {
         "files: is empty (0 bytes)": (f"{name}/0.jpg",),
         "files: is no picture": (f"{name}/1.jpg",),
-        "files: is cut off: the file ends before the picture does": (f"{name}/2.jpg",),
+        "files: is truncated: the file ends before the picture does": (f"{name}/2.jpg",),
         "files: shows nothing: all pixels are alike": (f"{name}/flat.png",),
         "files are listed in a table but not there": (str(tmp_path / "4.jpg"),),
     }

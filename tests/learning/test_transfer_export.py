@@ -18,6 +18,7 @@ from marrowscope.cli.train import app
 from marrowscope.errors import DataError, OutputError
 from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_picture, read_cell_set
 from marrowscope.learning.datasets.parting import Parts, part
+from marrowscope.learning.transfer import export
 from marrowscope.learning.transfer.command import FILES, train_cells_command
 from marrowscope.learning.transfer.export import export_network
 from marrowscope.learning.transfer.folder import load_network
@@ -145,12 +146,15 @@ def test_options_are_looked_at_before_the_pictures(tmp_path: Path) -> None:
 
 
 def test_a_classifier_that_learned_nothing_says_so_and_is_unsure_of_an_even_guess(
-    cells: CellSet, parts: Parts, tmp_path: Path
+    cells: CellSet, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(export, "temperature_doubt", lambda temperature, logits, labels: f"A doubt on {len(labels)}.")
     idle = dataclasses.replace(RECIPE, learning_rate=1e-12)
     folder = train_network("sequential-cnn", idle, cells, parts, tmp_path / "run").folder
     metrics = export_network(folder, tmp_path / "out", command="")
     assert metrics["unsure_below"] >= 0.5
     told = " ".join(metrics["limits"])
+    assert "A doubt on 6." in told
+    assert "doubts" not in metrics
     assert "6 test cells it is not shown to be better than calling every cell" in told
     assert "named no test cell of these rightly" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -220,6 +221,23 @@ def test_a_real_training_without_a_number_is_a_failed_trial(
     assert "nothing is found yet" in str(tuning_page(found))
 
 
+def test_cells_that_cannot_tell_the_trials_apart_are_said_to(tuning: Tuning) -> None:
+    def of(*scores: float, interval: tuple[float, float] | None) -> str:
+        trials = tuple(
+            dataclasses.replace(one, macro_f1=score, interval=interval)
+            for one, score in zip(tuning.trials, scores, strict=True)
+        )
+        best = (tuning.best or {}) | {"validation": {"n": 36, "macro_f1": max(scores), "interval": interval}}
+        return str(tuning_page(dataclasses.replace(tuning, trials=trials, best=best)))
+
+    said = of(1.0, 1.0, 1.0, interval=None)
+    assert "cannot tell the trials apart: all 3 complete trials have the same score; 36 right of 36 is what a" in said
+    assert "right on 90.4% of all cells reaches, too" in said
+    assert "apart: all 3 complete trials have the same score. Keep the recipe" in of(0.5, 0.5, 0.5, interval=(0.4, 0.6))
+    assert "apart: 36 right of 36" in of(1.0, 0.9, 0.8, interval=None)
+    assert "cannot tell the trials apart" not in of(0.9, 0.8, 0.7, interval=(0.85, 0.95))
+
+
 def test_what_another_process_left_running_has_failed(tmp_path: Path) -> None:
     with opened_study(tmp_path / "a.db", {"question": "a formula"}, 8) as study:
         study.ask()  # and the process is gone
@@ -311,10 +329,11 @@ def test_the_command_says_what_it_found_and_writes_the_page(data: Path, tmp_path
     page = (out / "tuning.md").read_text(encoding="utf-8")
     assert "No trial had any of the" in page
     assert "Too few complete trials" in page
+    assert re.search(r"; took \d+ s; 1 of 2 done", done.stderr)
     more = CliRunner().invoke(build_app("tune"), [*words, "--trials", "3", "--minutes", "0", "--json"])
     assert more.exit_code == 0
     assert json.loads(more.stdout)["trials"] == {"complete": 2, "stopped early": 0, "failed": 0}
-    assert "1 trial not started" in more.stderr
+    assert re.search(r"1 trial not started, as the time was up \(a trial took \d+ s on the average\): run", more.stderr)
     other = CliRunner().invoke(build_app("tune"), [*words, "--seed", "4"])
     assert other.exit_code == 1
     assert "type the same options to go on" in other.stderr

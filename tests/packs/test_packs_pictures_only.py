@@ -86,6 +86,25 @@ def test_a_classifier_alone_becomes_a_pack(whole: Pack) -> None:
     assert "## Detector" not in whole.card
 
 
+def test_a_poor_classifier_is_told_when_a_pack_is_built_of_it(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    confusion = [[3, 0, 0, 0], [0, 0, 4, 0], [0, 4, 0, 0], [0, 0, 0, 0]]
+    poor = METRICS | {"test": {"n": 11, "confusion": confusion}}
+    done = build("--name", "ours", "--classifier", run_folder(poor), "-o", tmp_path / "poor")
+    assert done.exit_code == 0
+    assert "note: of 11 held-out cells 27% were named rightly (95 % interval 10% to 57%)" in done.stderr
+    fair = build("--name", "ours", "--classifier", run_folder(METRICS), "-o", tmp_path / "fair")
+    assert "note:" not in fair.output
+
+
+def test_faultless_cells_have_no_interval_without_width(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    confusion = np.diag([3, 3, 3, 3]).tolist()
+    folder = run_folder(METRICS | {"test": {"n": 12, "confusion": confusion}})
+    assert build("--name", "ours", "--classifier", folder, "-o", tmp_path / "ours").exit_code == 0
+    card = load_pack(tmp_path / "ours").card
+    assert "| accuracy | 1.000 | 0.758 to 1.000 |" in card
+    assert "| macro F1 | 1.000 |  |" in card
+
+
 def test_it_names_and_explains_but_does_not_count(whole: Pack, phantom: Path, tmp_path: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
     assert Classifier(whole).classify(crops).probabilities.shape == (3, 4)

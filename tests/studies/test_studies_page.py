@@ -9,7 +9,7 @@ import pytest
 
 from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.studies.numbers import figure, with_interval
-from marrowscope.studies.page import Figure, Page, Table, Text, html
+from marrowscope.studies.page import Figure, Page, Table, Text, html, markdown
 from marrowscope.studies.svg import bars, heat_map
 from marrowscope.studies.wang_2022.regions import RegionResult
 from marrowscope.studies.wang_2022.reporting import _figure_3
@@ -64,6 +64,23 @@ def test_a_table_breaks_between_numbers_and_never_inside_an_interval() -> None:
     assert '<span class="whole">0.984 ± 0.010;</span> <span class="whole">0.983 (0.977 to 0.987)</span>, 14' in page
     assert "Blast &amp; co" in page
     assert page.count("<tr>") == page.count("</tr>") == 2
+
+
+def test_columns_of_words_stand_left_and_those_of_numbers_right() -> None:
+    rows = (
+        ("a", "hub timm/resnet50", "0.984 ± 0.010; 0.983 (0.977 to 0.987)", "–", "224 px, that of the networks"),
+        ("b", "random", "not run", "12 : 30, p 0.04", "30 on a GPU"),
+    )
+    table = Table("t", ("", "start", "ours", "right alone", "why"), rows)
+    assert table.words == (True, True, False, False, True)
+    page = Page("title", (), "command", (table,))
+    assert "|---|---|---:|---:|---|" in markdown(page, "folder")
+    assert '<td class="words">hub timm/resnet50</td><td><span' in html(page)
+
+
+def test_an_interval_without_width_is_not_printed() -> None:
+    assert with_interval(Estimate(1.0, 1.0, 1.0, 36, 36)) == "1.000"
+    assert with_interval(Estimate(0.9, 0.8, 1.0, 36, 36)) == "0.900 (0.800 to 1.000)"
 
 
 def test_minus_signs_are_signs_and_nothing_has_none() -> None:

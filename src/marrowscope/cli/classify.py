@@ -39,21 +39,19 @@ def command(
 
     [bold]marrowscope classify cells --pack ours -o named[/bold] writes classes.parquet (a row a picture: file, type,
     certainty, anomaly, unsure, flags and a probability for each type), classes.html (counts, and pictures by type) and
-    classes.json. A picture that cannot be used does not stop the others: skipped.csv names it; the exit code is 1.
+    classes.json. A picture that cannot be used does not stop the others: skipped.csv names it; the exit code is 1. The
+    same command again answers from the folder.
     """
     from marrowscope.cells.pictures import cell_picture, find_pictures, name_pictures
     from marrowscope.cli.console import Stages, say_where
-    from marrowscope.errors import OutputError, PackError
+    from marrowscope.errors import PackError
     from marrowscope.options import SPECIMENS
     from marrowscope.packs import load_pack
-    from marrowscope.report.classes import write_classes
+    from marrowscope.report.classes import read_classes, read_summary, write_classes
+    from marrowscope.runs import fingerprint, pictures_identity, require_same
 
     if specimen not in SPECIMENS:
         raise typer.BadParameter(f"--specimen knows {', '.join(SPECIMENS)}, found {specimen!r}")
-    if (output / "classes.parquet").exists() and not force:
-        raise OutputError(
-            f"{output} holds a table of an earlier run: choose another folder with -o, or replace it with --force"
-        )
     loaded = load_pack(pack).for_specimen(specimen)
     contract = loaded.contract.classifier
     if contract is None:
@@ -62,25 +60,32 @@ def command(
             "(marrowscope count); choose a pack with one (marrowscope packs list)"
         )
     images = find_pictures(pictures, deep=True)
-    with Stages(lines=True) as stages:
+    options = {"spacing": spacing, "specimen": specimen}
+    facts: dict[str, Any] = {
+        "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
+        "options": options,
+        "fingerprint": fingerprint(pictures_identity(images), loaded.sha256, options),
+    }
+    earlier = None if force else read_summary(output)
+    if earlier is not None:
+        require_same(output, earlier, facts, "a table")
+        summary, found, how = earlier, read_classes(output), "as named before; "
+    else:
+        with Stages(lines=True) as stages:
 
-        def report(done: int) -> None:
-            stages.report("naming", done / len(images), f"{done:,} of {len(images):,}")
+            def report(done: int) -> None:
+                stages.report("naming", done / len(images), f"{done:,} of {len(images):,}")
 
-        found = name_pictures(images, loaded, spacing=spacing, threads=threads, progress=report)
-        stages.report("writing the page", 1.0)
-        facts = {
-            "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
-            "options": {"spacing": spacing, "specimen": specimen},
-        }
-        summary = write_classes(
-            found, loaded.contract, output, lambda file: cell_picture(file, spacing, contract), facts
-        )
+            found, how = name_pictures(images, loaded, spacing=spacing, threads=threads, progress=report), ""
+            stages.report("writing the page", 1.0)
+            summary = write_classes(
+                found, loaded.contract, output, lambda file: cell_picture(file, spacing, contract), facts
+            )
     if as_json:
         typer.echo(json.dumps({**summary, "output": str(output)}, indent=2))
     else:
         _show(found, loaded.contract)
-        say_where("look at ", output / "classes.html")
+        say_where(f"{how}look at ", output / "classes.html")
     if found.skipped:
         for _, problem in found.skipped[:SAID]:
             typer.secho(f"marrowscope: {problem}", fg="red", err=True)

@@ -35,6 +35,7 @@ def command(
     method: Annotated[
         str, typer.Option(help="cam: class activation maps; occlusion; auto: cam where the pack's can be trusted.")
     ] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier sheet in the folder.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for the models; default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for programs instead of the table.")] = False,
 ) -> None:
@@ -43,7 +44,8 @@ def command(
     [bold]marrowscope explain cell.png --spacing 0.2 -o sheet[/bold] names the cell and writes explanations.html,
     explanations.csv and for each cell a PNG: the cell, the evidence for its type, for the second type, and for the
     first rather than the second. A map shows on which places a type depended, not why, and proves no type right.
-    A picture that cannot be read does not stop the others; the exit code is 1.
+    A picture that cannot be read does not stop the others; the exit code is 1. The same command again answers from the
+    folder.
     """
     import numpy as np
 
@@ -54,8 +56,8 @@ def command(
     from marrowscope.errors import DataError, OutputError, SlideError
     from marrowscope.options import SPECIMENS
     from marrowscope.packs import load_pack
-    from marrowscope.report.sheet import explained_rows, write_sheet
-    from marrowscope.runs import output_names
+    from marrowscope.report.sheet import explained_rows, read_sheet, write_sheet
+    from marrowscope.runs import fingerprint, output_names, pictures_identity, require_same
 
     if method not in METHODS:
         raise typer.BadParameter(f"--method knows {', '.join(METHODS)}, found {method!r}")
@@ -65,28 +67,43 @@ def command(
     if output is not None and (taken := [image for image in images if image.resolve().parent == output.resolve()]):
         raise OutputError(f"the sheet would be written over pictures such as {taken[0]}; choose another folder with -o")
     loaded = load_pack(pack).for_specimen(specimen)
-    classifier = Classifier(loaded, threads=threads)
-    read: dict[str, Picture] = {}
-    for image, name in zip(images, output_names(images), strict=True):
-        try:
-            read[name] = cell_picture(image, spacing, classifier.contract)
-        except (SlideError, DataError) as error:
-            typer.secho(f"marrowscope: {error}", fg="red", err=True)
-    if read:
-        crops = np.stack(list(read.values()))
-        found = explain(crops, loaded, method=METHODS[method], threads=threads)
-        rows = explained_rows(list(read), found, classifier.classify(crops), loaded.contract)
-        if output is not None:
-            write_sheet(rows, crops, found, loaded.contract, output)
-        if as_json:
-            typer.echo(json.dumps(rows, indent=2))
-        else:
-            stdout.print(_table(rows, loaded.contract))
+    options = {"spacing": spacing, "specimen": specimen, "method": method}
+    facts: dict[str, Any] = {
+        "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
+        "options": options,
+        "fingerprint": fingerprint(pictures_identity(images), loaded.sha256, options),
+    }
+    earlier = read_sheet(output) if output is not None and not force else None
+    if output is not None and earlier is not None:
+        require_same(output, earlier, facts, "a sheet")
+        rows, problems, how = list(earlier["cells"]), list(earlier["skipped"]), "as explained before; "
+    else:
+        classifier, how = Classifier(loaded, threads=threads), ""
+        read: dict[str, Picture] = {}
+        problems = []
+        for image, name in zip(images, output_names(images), strict=True):
+            try:
+                read[name] = cell_picture(image, spacing, classifier.contract)
+            except (SlideError, DataError) as error:
+                problems.append(str(error))
+        rows = []
+        if read:
+            crops = np.stack(list(read.values()))
+            found = explain(crops, loaded, method=METHODS[method], threads=threads)
+            rows = explained_rows(list(read), found, classifier.classify(crops), loaded.contract)
             if output is not None:
-                say_where("look at ", output / "explanations.html")
-    if len(read) < len(images):
+                write_sheet(rows, crops, found, loaded.contract, output, facts | {"skipped": problems})
+    for problem in problems:
+        typer.secho(f"marrowscope: {problem}", fg="red", err=True)
+    if rows and as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif rows:
+        stdout.print(_table(rows, loaded.contract))
+        if output is not None:
+            say_where(f"{how}look at ", output / "explanations.html")
+    if problems:
         if len(images) > 1:
-            typer.echo(f"marrowscope: {len(read)} of {len(images)} pictures explained", err=True)
+            typer.echo(f"marrowscope: {len(rows)} of {len(images)} pictures explained", err=True)
         raise typer.Exit(1)
 
 
@@ -95,14 +112,16 @@ def _table(rows: list[dict[str, Any]], pack: PackContract) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from marrowscope.report.evidence import named
+
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("picture", "type", "second type"):
         table.add_column(heading)
     table.add_column("anomaly", justify="right")
     table.add_column("flags")
     for row in rows:
-        first = f"{pack.title_of(row['type'])} {100 * row['certainty']:.0f} %"
-        second = f"{pack.title_of(row['second_type'])} {100 * row['second_certainty']:.0f} %"
+        first = named(pack.title_of(row["type"]), row["certainty"])
+        second = named(pack.title_of(row["second_type"]), row["second_certainty"])
         anomaly = "" if row["anomaly"] is None else f"{row['anomaly']:.2f}"
         flags = ", ".join(flag for flag in ("unsure", "anomalous") if row[flag])
         table.add_row(*map(Text, (row["file"], first, second, anomaly, flags)))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
@@ -15,6 +16,7 @@ from marrowscope.errors import PackError
 from marrowscope.packs.building import add_pack, require_finished, require_free
 from marrowscope.packs.checking import check_models
 from marrowscope.packs.loading import BUILT_IN, CONTRACT_FILE, Pack, known_packs, load_pack, load_pack_folder
+from marrowscope.packs.metrics import poor_accuracy
 from marrowscope.packs.recipes import RECIPES, cook, read_recipe
 
 app = typer.Typer(no_args_is_help=True, help="List, show, verify, add and build packs of models.")
@@ -127,6 +129,9 @@ def build(
     told = read_recipe(recipe) if recipe else RECIPES.get(name)
     built = cook(name, told, finder, classifier, output, regions=regions, force=force)
     typer.echo(f"{_title(built)} built in {built.folder} (sha256 {built.sha256[:12]})")
+    confusion = built.contract.confusion
+    if confusion is not None and (poor := poor_accuracy(np.array(confusion.counts, np.int64))):
+        typer.echo(f"note: {poor}", err=True)
 
 
 def _detector(given: str | None) -> Pack | Path | None:

@@ -12,6 +12,7 @@ import typer
 
 from marrowscope.cli import INTERRUPTED
 from marrowscope.errors import MarrowscopeError
+from marrowscope.learning.asked import require_cell_training, require_folder, require_recipe, require_weights
 from marrowscope.packs.metrics import DetectorMetrics, RegionMetrics
 
 app = typer.Typer(
@@ -68,6 +69,9 @@ def detector(
     as_json: AsJson = False,
 ) -> None:
     """Train a detector of nucleated cells: detector.onnx, metrics.json, recipe.json."""
+    require_recipe("detector", recipe)
+    if data is not None:
+        require_folder(data)
     prepare(threads)
     from marrowscope.learning.detector.command import train_detector_command
 
@@ -90,6 +94,9 @@ def classifier(
     as_json: AsJson = False,
 ) -> None:
     """Train a classifier of cell types: classifier.onnx, linear_head.npz, metrics.json."""
+    require_recipe("classifier", recipe)
+    require_weights(weights)
+    require_folder(data)
     prepare(threads)
     from marrowscope.learning.classifier.command import train_classifier_command
 
@@ -142,12 +149,16 @@ def cascade(
     """
     from marrowscope.annotations import read_tiles
     from marrowscope.cli.console import Stages
-    from marrowscope.learning.cascade.places import FILES, go_on_words, require_place
+    from marrowscope.learning.cascade.places import FILES, go_on_words, nothing_to_resume, require_place
 
     if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes the first; before torch, which takes long
         require_place(output, FILES, resume=resume, force=force, can_resume=True)
         if not (data / "tiles.json").is_file():
             read_tiles(data)  # says what is there instead
+        require_recipe("cascade", recipe)
+        require_weights(weights, folder=True)
+        if resume and (line := nothing_to_resume(output, FILES)):
+            typer.echo(line, err=True)
     prepare(threads)
     from marrowscope.learning.cascade.command import first_process, train_cascade_command
 
@@ -195,11 +206,15 @@ def cells(
     [bold]marrowscope train cells --data MY-CELLS -o RUN[/bold], then
     [bold]marrowscope packs build --name our-cells --classifier RUN -o our-cells[/bold].
     """
+    require_cell_training(data, network, recipe, layout=layout, weights=weights)
     prepare(threads)
     from marrowscope.cli.console import Stages, stderr
     from marrowscope.learning.cascade.command import first_process
-    from marrowscope.learning.transfer.command import train_cells_command
+    from marrowscope.learning.cascade.places import nothing_to_resume
+    from marrowscope.learning.transfer.command import FILES, train_cells_command
 
+    if resume and first_process() and (line := nothing_to_resume(output, FILES)):
+        typer.echo(line, err=True)
     chosen = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
     try:
         with Stages(lines=True, shown=first_process()) as stages:
@@ -222,7 +237,8 @@ def cells(
     typer.echo(f"{scores['n']:,} test cells, parted {metrics['how']}")
     for name, words in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("balanced_accuracy", "balanced accuracy")):
         low, high = scores[name]["interval"]
-        typer.echo(f"  {words:<18} {scores[name]['value']:.3f}  ({low:.3f} to {high:.3f})")
+        interval = f"({low:.3f} to {high:.3f})" if low < high else "(every redraw of these cells gives the same)"
+        typer.echo(f"  {words:<18} {scores[name]['value']:.3f}  {interval}")
     typer.echo(f"  {'calibration error':<18} {scores['calibration_error']['after']:.3f}")
     typer.echo(f"classifier and metrics in {output}")
 
@@ -262,6 +278,9 @@ def regions(
     the slide; all other classes are left out. A fifth of the slides is held out and measured on.
     [bold]marrowscope packs build ... --regions RUN[/bold] puts the model into a pack.
     """
+    require_recipe("regions", recipe)
+    require_weights(weights, folder=True)
+    require_folder(data)
     prepare(threads)
     from marrowscope.cli.console import Stages
     from marrowscope.learning.trails.command import train_regions_command

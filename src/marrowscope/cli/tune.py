@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import mean
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ from marrowscope.cli.train import (
     prepare,
 )
 from marrowscope.errors import MarrowscopeError, how_many
+from marrowscope.learning.asked import require_cell_training
 
 
 def command(
@@ -45,7 +47,10 @@ def command(
     seed: CellSeed = 0,
     trials: Annotated[int, typer.Option("--trials", min=1, help="Trainings in all, earlier ones included.")] = 20,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.0, help="Start no further training after so many minutes.")
+        float | None,
+        typer.Option(
+            "--minutes", min=0.0, help="Start no further trial after so many minutes; the one that runs then ends."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Throw away the tuning in OUT and begin anew.")] = False,
     threads: Threads = None,
@@ -57,12 +62,13 @@ def command(
     the same options holds out, are never looked at. The same command goes on after an interruption, or with more
     --trials. [bold]marrowscope train cells ... --tuned OUT/best.json[/bold] trains with what was found.
     """
+    require_cell_training(data, network, recipe, layout=layout, weights=weights)
     prepare(threads)
     if find_spec("optuna") is None:
         raise MarrowscopeError("tuning needs one package more: pip install 'marrowscope[train]'")
     from marrowscope.cli.console import Stages, say_where, stderr, stdout
     from marrowscope.learning.transfer.tuning_command import tune_cells_command
-    from marrowscope.studies.tuning_page import WORDS, score_words, write_tuning_page
+    from marrowscope.studies.tuning_page import WORDS, doubt_of, score_words, write_tuning_page
 
     def tell(line: str) -> None:
         stderr.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -77,10 +83,14 @@ def command(
         )  # fmt: skip
         stages.report("writing the page", 0.0)
         page = write_tuning_page(found)
-    for sentence in found.notes:
+    doubt = doubt_of(found)
+    for sentence in [*found.notes, *([doubt] if doubt else [])]:
         tell(f"note: {sentence}")
     if found.left:
-        tell(f"{how_many(found.left, 'trial')} not started, as the time was up: run the same command again to go on")
+        ended = [trial.seconds for trial in found.trials if trial.state != "failed"]
+        each = f" (a trial took {mean(ended):.0f} s on the average)" if ended else ""
+        left = f"{how_many(found.left, 'trial')} not started, as the time was up{each}"
+        tell(f"{left}: run the same command again to go on")
     if as_json:
         typer.echo(json.dumps(found.best, indent=2, ensure_ascii=False))
     elif found.best is None or found.best_trial is None:

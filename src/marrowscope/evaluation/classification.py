@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from marrowscope.errors import how_many
 from marrowscope.evaluation.intervals import Proportion
 
 Counts = NDArray[np.int64]
@@ -117,12 +118,19 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins:
     return sum(b.right.total * abs(b.right.value - b.certainty) for b in diagram) / total if total else float("nan")
 
 
+TEMPERATURES = (0.05, 20.0)
+"""Where a temperature is sought."""
+
+AT_BOUND = 1.01
+"""A temperature within this factor of a bound has ended there."""
+
+
 def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     """The temperature that minimises the log loss of ``softmax(logits / temperature)`` (Guo et al. 2017).
 
-    Sought in 0.05..20. Where every cell is right the loss falls without end the surer the network is made, and tells
-    nothing of how sure it may be: the temperature is 1 then. Fit it on validation data, never on the test. Raises
-    ``ValueError`` without cells.
+    Sought in :data:`TEMPERATURES`. Where every cell is right the loss falls without end the surer the network is made,
+    and tells nothing of how sure it may be: the temperature is 1 then. :func:`temperature_doubt` says what of that
+    happened. Fit it on validation data, never on the test. Raises ``ValueError`` without cells.
     """
     z = np.asarray(logits, dtype=np.float64)
     t = np.asarray(truth, dtype=np.int64)
@@ -135,8 +143,32 @@ def fit_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     def log_loss(log_temperature: float) -> float:
         return -float(log_softmax(z * np.exp(-log_temperature), axis=1)[rows, t].mean())
 
-    found = minimize_scalar(log_loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-6})
+    bounds = tuple(np.log(TEMPERATURES))
+    found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
+
+
+def at_bound(temperature: float) -> bool:
+    """Whether the search for a temperature ended at one of its bounds; False for nan."""
+    low, high = TEMPERATURES
+    return temperature <= low * AT_BOUND or temperature >= high / AT_BOUND
+
+
+def temperature_doubt(temperature: float, logits: ArrayLike, truth: ArrayLike) -> str | None:
+    """What must be said of a temperature of :func:`fit_temperature` that is no measurement: a sentence, or None."""
+    z, t = np.asarray(logits), np.asarray(truth)
+    if (z.argmax(axis=1) == t).all():
+        return (
+            f"All {how_many(len(t), 'validation cell')} were named rightly, which tells nothing of how sure it may be: "
+            "its certainties are as the network gives them (temperature 1), and not calibrated."
+        )
+    if not at_bound(temperature):
+        return None
+    end, more = (TEMPERATURES[0], "surer") if temperature < 1 else (TEMPERATURES[1], "less sure")
+    return (
+        f"The temperature that its certainties are calibrated with ended at the bound of the search, {end:g}: on the "
+        f"{how_many(len(t), 'validation cell')} it should be {more} still, so that its certainties say little."
+    )
 
 
 @dataclass(frozen=True, slots=True)

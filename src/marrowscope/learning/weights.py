@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
 
+HUB = "hub"
+"""In place of a weights file: timm's own, downloaded from its hub where the network allows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from marrowscope.errors import PackError
+from marrowscope.errors import PackError, how_many
 from marrowscope.evaluation.classification import accuracy, balanced_accuracy, cohen_kappa, macro_f1
 from marrowscope.evaluation.intervals import bootstrap_confusion
 from marrowscope.packs.contract import RegionContract
@@ -188,13 +188,30 @@ class ClassifierMetrics(_Read):
             ("Cohen's kappa", cohen_kappa),
         ):
             low, high = bootstrap_confusion(statistic, counts, seed=0)
-            measured.append(Measured(name=name, value=statistic(counts), low=low, high=high))
+            spread = {"low": low, "high": high} if low < high else {}  # of faultless cells every redraw is faultless
+            measured.append(Measured(name=name, value=statistic(counts), **spread))
         for when, error in self.test.calibration_error.items():
             measured.append(Measured(name=f"expected calibration error, {when} calibration", value=error))
         return (Evaluation(data="the test split", n=f"{right.total:,} cells", measured=tuple(measured)),)
 
 
 ModelMetrics = DetectorMetrics | ClassifierMetrics
+
+POOR = 0.5
+"""A classifier that names fewer of the held-out cells rightly is told as poor when a pack is built of it."""
+
+
+def poor_accuracy(counts: NDArray[np.int64]) -> str | None:
+    """A sentence where most held-out cells got a wrong name, by confusion counts with true classes in rows; or None."""
+    right = accuracy(counts)
+    if not right.total or right.value >= POOR:
+        return None
+    low, high = right.interval
+    return (
+        f"of {how_many(right.total, 'held-out cell')} {right.value:.0%} were named rightly (95 % interval {low:.0%} to "
+        f"{high:.0%}): its names are wrong more often than right; learn from more cells, or from start weights"
+    )
+
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,21 @@ from typing import Any
 import polars as pl
 
 from marrowscope.cells.pictures import NamedPictures
-from marrowscope.errors import MarrowscopeError
+from marrowscope.errors import MarrowscopeError, OutputError
 from marrowscope.files import whole_file, write_json
 from marrowscope.packs.contract import PackContract
 from marrowscope.report.evidence import named
 from marrowscope.report.gallery import second_type
 from marrowscope.report.pictures import jpeg_uri
 from marrowscope.report.sheet import single_cells_page
-from marrowscope.report.view import NARROW, printable, whole
+from marrowscope.report.view import NARROW, certainty_words, printable, whole
 from marrowscope.slides.cell_picture import fitted
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import CELL_TYPES
 
-FILES = ("classes.parquet", "classes.json", "classes.html", "skipped.csv")
-"""What is written, in that order; ``skipped.csv`` only where a picture was skipped."""
+FILES = ("classes.parquet", "classes.html", "skipped.csv", "classes.json")
+"""What is written, in that order, so that a folder with the last is complete; ``skipped.csv`` only where a picture was
+skipped."""
 
 PER_TYPE = 24
 """Pictures of each type on the page."""
@@ -62,6 +64,7 @@ def write_classes(
     ``read`` gives the picture of a cell again, for the page. Raises ``OutputError`` when the folder cannot be written.
     """
     table = found.table
+    (folder / "classes.json").unlink(missing_ok=True)
     with whole_file(folder / "classes.parquet") as beside:
         table.write_parquet(beside)
     numbers = dict(table.get_column("type").value_counts().iter_rows())
@@ -73,7 +76,6 @@ def write_classes(
         "anomalous": _flagged(table, "anomalous") if pack.anomaly else None,
         "skipped": len(found.skipped),
     }
-    write_json(folder / "classes.json", summary)
     with whole_file(folder / "classes.html") as beside:
         beside.write_bytes(render_classes(found, pack, read).encode(errors="replace"))
     (folder / "skipped.csv").unlink(missing_ok=True)
@@ -82,7 +84,35 @@ def write_classes(
         csv.writer(text, lineterminator="\n").writerows([("file", "problem"), *found.skipped])
         with whole_file(folder / "skipped.csv") as beside:
             beside.write_bytes(text.getvalue().encode(errors="replace"))
+    write_json(folder / "classes.json", summary)
     return summary
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What :func:`write_classes` returned for ``folder``; None where there is no table, or one without its end.
+
+    Raises ``OutputError`` for a table whose summary is damaged.
+    """
+    path = folder / "classes.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be read ({error}): choose another folder with -o, or add --force") from error
+
+
+def read_classes(folder: Path) -> NamedPictures:
+    """The named pictures that stand in ``folder``. Raises ``OutputError`` where they are damaged."""
+    try:
+        table, skipped = pl.read_parquet(folder / "classes.parquet"), []
+        if (folder / "skipped.csv").is_file():
+            with (folder / "skipped.csv").open(encoding="utf-8", newline="") as lines:
+                skipped = [(Path(row["file"]), row["problem"]) for row in csv.DictReader(lines)]
+    except (OSError, KeyError, pl.exceptions.PolarsError) as error:
+        words = f"the table in {folder} cannot be read ({error}): choose another folder with -o, or add --force"
+        raise OutputError(words) from error
+    return NamedPictures(table, tuple(skipped))
 
 
 def render_classes(found: NamedPictures, pack: PackContract, read: Callable[[Path], Picture]) -> str:
@@ -133,7 +163,7 @@ def _type_row(title: str, name: str, rows: pl.DataFrame, total: int) -> dict[str
         "colour": _colour(name),
         "number": whole(rows.height),
         "share": _percent(rows.height, total),
-        "certainty": f"{100 * median:.0f}{NARROW}%" if isinstance(median, float) else "",
+        "certainty": certainty_words(median) if isinstance(median, float) else "",
         "unsure": whole(int(rows["unsure"].sum())),
         "anomalous": whole(_flagged(rows, "anomalous")),
     }
@@ -172,7 +202,7 @@ def _gallery(name: str, rows: pl.DataFrame, pack: PackContract, read: Callable[[
             continue
         second, probability = second_type(row, pack.classes)
         after = f"; next: {named(pack.title_of(second), probability)}" if second else ""
-        words = [f"{100 * row['certainty']:.0f}{NARROW}%", *(flag for flag in row["flags"] if flag != "anomalous")]
+        words = [certainty_words(row["certainty"]), *(flag for flag in row["flags"] if flag != "anomalous")]
         cells.append(
             PictureView(
                 uri=jpeg_uri(_shown(picture), 84),

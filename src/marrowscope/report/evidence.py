@@ -13,7 +13,7 @@ from marrowscope.cells.gallery import most_doubtful
 from marrowscope.report.content import ReportContent
 from marrowscope.report.gallery import SIDE_UM, middle, second_type
 from marrowscope.report.pictures import jpeg_uri
-from marrowscope.report.view import NARROW, printable
+from marrowscope.report.view import NARROW, certainty_words, printable
 from marrowscope.slides.protocol import Picture
 
 OPACITY = 0.7
@@ -120,9 +120,8 @@ def overlay(crop: Picture, evidence: NDArray[np.float32], strongest: float) -> P
 
 
 def named(title: str, probability: float) -> str:
-    """The title of a type with its probability, which is never said to be none or all."""
-    bound = "<1" if probability < 0.005 else ">99" if probability >= 0.995 else f"{100 * probability:.0f}"
-    return f"{title} {bound}{NARROW}%"
+    """The title of a type with its probability."""
+    return f"{title} {certainty_words(probability)}"
 
 
 def _words(row: dict[str, object]) -> str:

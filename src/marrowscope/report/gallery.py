@@ -11,7 +11,7 @@ from marrowscope.cells.gallery import PER_TYPE
 from marrowscope.cells.table import OUTSIDE
 from marrowscope.report.content import ReportContent
 from marrowscope.report.pictures import jpeg_uri
-from marrowscope.report.view import NARROW, whole
+from marrowscope.report.view import certainty_words, whole
 from marrowscope.slides.protocol import Picture
 from marrowscope.taxonomy import CELL_TYPES, CellType, Lineage
 
@@ -80,7 +80,7 @@ def _gallery(cell_type: CellType, shown: pl.DataFrame, number: int, content: Rep
             uri=jpeg_uri(middle(content.crops[row["cell_id"]], side), 86),
             certainty=row["certainty"],
             words=", ".join(
-                [f"{100 * row['certainty']:.0f}{NARROW}%", *(flag for flag in row["flags"] if flag != "anomalous")]
+                [certainty_words(row["certainty"]), *(flag for flag in row["flags"] if flag != "anomalous")]
             ),
             unsure="unsure" in row["flags"],
             anomalous="anomalous" in row["flags"],
@@ -107,4 +107,4 @@ def second_type(row: Mapping[str, object], classes: Sequence[str]) -> tuple[str,
 def _alternative(row: Mapping[str, object], classes: Sequence[str]) -> str:
     """The second most probable type with its probability, in words."""
     name, probability = second_type(row, classes)
-    return f"{CELL_TYPES[name].title} {100 * probability:.0f}{NARROW}%" if name else ""
+    return f"{CELL_TYPES[name].title} {certainty_words(probability)}" if name else ""

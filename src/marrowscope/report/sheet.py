@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +16,8 @@ from numpy.typing import NDArray
 
 from marrowscope.cells.classification import Named
 from marrowscope.cells.explain import Explanation
-from marrowscope.files import whole_file
+from marrowscope.errors import OutputError
+from marrowscope.files import whole_file, write_json
 from marrowscope.packs.contract import PackContract
 from marrowscope.report.evidence import LIMITS, MEANING, EvidenceCell, EvidenceView, named, overlay
 from marrowscope.report.gallery import BAR_UM
@@ -24,6 +28,9 @@ from marrowscope.slides.protocol import Picture
 
 COLUMNS = ("file", "type", "certainty", "second_type", "second_certainty", "anomaly", "unsure", "anomalous", "method")
 """Columns of ``explanations.csv``; ``anomaly`` is empty when the pack has no score of it."""
+
+SHEET_FILE = "explanations.json"
+"""Written last: a folder that has one holds a whole sheet."""
 
 PICTURE_PIXELS = 288
 """Side of each of the four parts of a cell's picture."""
@@ -55,13 +62,20 @@ def explained_rows(names: Sequence[str], found: Explanation, cells: Named, pack:
 
 
 def write_sheet(
-    rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanation, pack: PackContract, folder: Path
+    rows: Sequence[Row],
+    crops: NDArray[np.uint8],
+    found: Explanation,
+    pack: PackContract,
+    folder: Path,
+    facts: Mapping[str, Any],
 ) -> None:
-    """Write ``explanations.html``, ``explanations.csv`` and for each cell ``NAME.png`` into ``folder``.
+    """Write ``explanations.html``, ``explanations.csv``, for each cell ``NAME.png``, and last ``explanations.json``.
 
     A picture shows, side by side: the cell, the evidence for its type, for the second type, and for the first rather
-    than the second. Raises ``OutputError`` when the folder cannot be written.
+    than the second. The JSON file holds ``facts`` and the rows; what an earlier one tells of goes first. Raises
+    ``OutputError`` when the folder cannot be written.
     """
+    remove_sheet(folder)
     for row, parts in zip(rows, _pictures(crops, found, PICTURE_PIXELS), strict=True):
         strip = np.concatenate(parts, axis=1)
         encoded = cv2.imencode(".png", cv2.cvtColor(strip, cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -75,6 +89,29 @@ def write_sheet(
         beside.write_bytes(text.getvalue().encode(errors="replace"))
     with whole_file(folder / "explanations.html") as beside:
         beside.write_bytes(render_sheet(rows, crops, found, pack).encode(errors="replace"))
+    write_json(folder / SHEET_FILE, {**facts, "cells": list(rows)})
+
+
+def read_sheet(folder: Path) -> dict[str, Any] | None:
+    """What ``explanations.json`` in ``folder`` holds; None where there is none, so that no sheet there is whole.
+
+    Raises ``OutputError`` for a damaged one.
+    """
+    try:
+        return dict(json.loads((folder / SHEET_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        words = f"{folder / SHEET_FILE} cannot be read ({error}): choose another folder with -o, or add --force"
+        raise OutputError(words) from error
+
+
+def remove_sheet(folder: Path) -> None:
+    """Take away the sheet that lies in ``folder``, if it can be told what belongs to it."""
+    with suppress(OutputError, KeyError, TypeError):
+        for row in (read_sheet(folder) or {"cells": ()})["cells"]:
+            (folder / f"{Path(row['file']).name}.png").unlink(missing_ok=True)
+    (folder / SHEET_FILE).unlink(missing_ok=True)
 
 
 def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanation, pack: PackContract) -> str:

@@ -30,6 +30,13 @@ from marrowscope.taxonomy import CELL_TYPES, Lineage
 NARROW = "\u202f"
 """Narrow no-break space, between a number and its sign."""
 
+
+def certainty_words(probability: float) -> str:
+    """``87 %``, ``<1 %``, ``>99 %``: a certainty as every page and table says it, never none and never all."""
+    bound = "<1" if probability < 0.005 else ">99" if probability >= 0.995 else f"{100 * probability:.0f}"
+    return f"{bound}{NARROW}%"
+
+
 LINEAGES: dict[str, str] = {
     Lineage.BLAST: "Blasts",
     Lineage.NEUTROPHIL: "Neutrophil granulopoiesis",

@@ -40,6 +40,7 @@ def _joined(one: SlideState, other: SlideState) -> SlideState:
         removed=np.concatenate([removed, np.zeros(len(added), np.bool_)]),
         looked=np.concatenate([looked, np.array(same, np.bool_)]),
         differs=np.concatenate([differs, ~np.array(same, np.bool_)]),
+        seen=np.concatenate([one.looked[:n] | other.looked[:n], np.ones(len(added), np.bool_)]),
         counted=n,
         fields=one.fields,
     )

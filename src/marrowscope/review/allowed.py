@@ -105,7 +105,7 @@ def allowed(
             of = view.may_redo(actor)
             if of is None:
                 raise Refused("there is nothing to do again")
-            if refusal := view.refuse_redo(actor):
+            if refusal := view.refuse_redo(actor) or _said_otherwise(state, view, reading, actor, people):
                 raise (Conflict if refusal.conflict else Refused)(refusal.words)
             return {"of": of}
     payload = _checked_cells(view, edit, actor, known_n)
@@ -117,6 +117,20 @@ def allowed(
     return found
 
 
+def _said_otherwise(state: CaseState, view: Reading, reading: str, actor: str, people: People | None) -> Refusal | None:
+    """Why what was taken back would not mean the same if it were done again now."""
+    if reading != ADJUDICATED:
+        return None
+    kind, content = view.done_again(actor)
+    plain = {name: value for name, value in content.items() if name not in ("proposes", "agrees", "key")}
+    found = settling(state, view, kind, plain, actor, people_log_in=people is not None)
+    if isinstance(found, Refusal):
+        return found
+    if any(found.get(name) != content.get(name) for name in ("proposes", "agrees")):
+        return Refusal("the differences are not what they were then: look at the cells again")
+    return None
+
+
 def _may_edit(state: CaseState, actor: str, reading: str) -> Reading:
     view = reading_of(state, reading)
     if state.observers:
@@ -126,6 +140,8 @@ def _may_edit(state: CaseState, actor: str, reading: str) -> Reading:
             raise Hidden("a blind reading is its observer's alone")
         if reading == blind(actor) and actor in state.finished:
             raise Refused("this reading is finished")
+    elif reading != MAIN:
+        raise Refused("the observers of this reading were dismissed: the case is read together now")
     return view
 
 

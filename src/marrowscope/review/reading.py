@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,15 +90,20 @@ class Reading:
         return None
 
     def refuse_redo(self, actor: str) -> Refusal | None:
-        """Why ``actor`` cannot do again what was taken back: others changed the cells meanwhile."""
-        of, taken_back = self._stacks[actor].undone[-1]
+        """Why ``actor`` cannot do again what was taken back: others changed the cells since it was done first."""
+        of, _ = self._stacks[actor].undone[-1]
         deed = self._undone[of]
         if deed.entry.kind != "add":
-            return self.refuse(deed.entry.kind, deed.content, actor, taken_back)
+            return self.refuse(deed.entry.kind, deed.content, actor, of)
         for slide, rows in deed.touched.items():
-            if conflict := self._changed_by_others(slide, rows, actor, taken_back):
+            if conflict := self._changed_by_others(slide, rows, actor, of):
                 return conflict
         return None
+
+    def done_again(self, actor: str) -> tuple[str, Mapping[str, Any]]:
+        """Kind and content of what ``actor`` would do again."""
+        deed = self._undone[self._stacks[actor].undone[-1][0]]
+        return deed.entry.kind, deed.content
 
     def apply(self, entry: Entry) -> Touched:
         """Take up one row; the cells that it is about. Raises ``ReviewError`` for a row of an unknown kind."""
@@ -136,11 +141,21 @@ class Reading:
     def _changed_by_others(self, slide: int, rows: Numbers, actor: str, known_n: int | None) -> Refusal | None:
         if known_n is None:
             return None
-        changed = self.slides[slide].changed[rows]
-        for n in np.unique(changed[changed > known_n]):
-            if (other := self._actors[int(n)]) != actor:
-                return Refusal(f"{other} has changed cells of these meanwhile: look at them again", conflict=True)
+        state = self.slides[slide]
+        for changed in (state.changed[rows], state.before[rows]):
+            for n in np.unique(changed[changed > known_n]):
+                if (other := self._actors[int(n)]) != actor:
+                    return Refusal(f"{other} has changed cells of these meanwhile: look at them again", conflict=True)
         return None
+
+    def _mark(self, slide: int, rows: Numbers, n: int) -> None:
+        """Row ``n`` has to do with these cells."""
+        state = self.slides[slide]
+        last = state.changed[rows]
+        others = [m for m in np.unique(last) if m and self._actors[int(m)] != self._actors[n]]
+        by_others = np.isin(last, others)
+        state.before[rows[by_others]] = last[by_others]
+        state.changed[rows] = n
 
     def _do(self, entry: Entry, kind: str, content: Mapping[str, Any]) -> Touched:
         touched = cells_of(content)
@@ -160,7 +175,7 @@ class Reading:
                     self._of_cell.setdefault((slide, row), []).append(entry.n)
         for slide, rows in touched.items():
             self._put(deed, slide, rows)
-            self.slides[slide].changed[rows] = entry.n
+            self._mark(slide, rows, entry.n)
         return touched
 
     def _confirmed(self, slide: int, rows: Numbers) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
@@ -190,18 +205,22 @@ class Reading:
         """The word on a cell that waits for the other observer's; None where there is none."""
         if not self.slides[slide].proposed[cell]:
             return None
-        return self.changed_by(slide, cell)
+        deeds = [self._deeds[n] for n in self._others(-1, slide, np.array([cell], np.int64))]
+        return next(deed.entry for deed in reversed(deeds) if cell in deed.proposes.get(slide, _NO_ROWS))
 
     def agreed_to(self, n: int) -> str | None:
         """Who agreed to what edit ``n`` proposes, and has not taken that back; None when nobody did."""
         return next((deed.entry.actor for deed in self._deeds.values() if n in deed.content.get("agrees", ())), None)
 
-    def settled_by(self, slide: int, cell: int) -> list[Entry]:
-        """The edits that say what a cell is: those that hold and propose nothing for it."""
-        one = np.array([cell], np.int64)
-        deeds = [self._deeds[n] for n in self._others(-1, slide, one)]
-        of_cell = [deed for deed in deeds if cell in deed.touched[slide]]
-        return [deed.entry for deed in of_cell if cell not in deed.proposes.get(slide, _NO_ROWS)]
+    def said(self) -> Iterator[tuple[str, Mapping[str, Any], Touched]]:
+        """Of each edit that holds: who made it, its content, and the cells whose type or end it says.
+
+        Cells that it only proposes for are none of them; to move a cell does not say what it is.
+        """
+        for deed in self._deeds.values():
+            if deed.entry.kind != "move":
+                said = {s: rows[~np.isin(rows, deed.proposes.get(s, _NO_ROWS))] for s, rows in deed.touched.items()}
+                yield deed.entry.actor, deed.content, said
 
     def _take_back(self, of: int, n: int) -> Touched:
         """Make the cells of edit ``of`` what the count and all other edits make of them."""
@@ -213,7 +232,7 @@ class Reading:
                 deed = self._deeds[other]
                 mine = np.isin(deed.touched[slide], rows)
                 self._put(deed, slide, deed.touched[slide][mine])
-            state.changed[rows] = n
+            self._mark(slide, rows, n)
         return taken.touched
 
     def _others(self, of: int, slide: int, rows: Numbers) -> list[int]:

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from marrowscope.review.access.identity import LOCAL
 from marrowscope.review.adjudication import added_by_either
 from marrowscope.review.case import ADJUDICATED, CaseState, blind
@@ -32,7 +30,12 @@ class Call:
 
 
 def calls(state: CaseState, slide: int, cell: int) -> tuple[Call, ...]:
-    """What each observer called a cell of the adjudicated reading; nothing for one that was added to that reading."""
+    """What each observer called a cell of the adjudicated reading; nothing for one that was added to that reading.
+
+    Nothing either when the observers were dismissed.
+    """
+    if not state.observers:
+        return ()
     one, other = (state.readings[blind(name)].slides[slide] for name in state.observers)
     rows: tuple[int | None, int | None] = cell, cell
     if cell >= one.counted:
@@ -53,16 +56,12 @@ def _call(observer: str, cells: SlideState, row: int | None) -> Call:
 def settled_alone(state: CaseState) -> int:
     """Differences that stand settled by one observer's word alone, or by that of somebody who had not logged in."""
     reading, not_others = state.readings[ADJUDICATED], {*state.observers, LOCAL.name}
-
-    def alone(slide: int, row: int) -> bool:
-        said = reading.settled_by(slide, row)
-        return all(entry.actor in not_others and "agrees" not in entry.content for entry in said)
-
-    return sum(
-        alone(slide, row)
-        for slide, cells in reading.slides.items()
-        for row in np.flatnonzero(cells.differs & cells.looked).tolist()
-    )
+    alone = {slide: cells.differs & cells.looked for slide, cells in reading.slides.items()}
+    for actor, content, said in reading.said():
+        if actor not in not_others or "agrees" in content:
+            for slide, rows in said.items():
+                alone[slide][rows] = False
+    return sum(int(cells.sum()) for cells in alone.values())
 
 
 def settling(
@@ -105,8 +104,8 @@ def _refused(
     if own and kind != "move":
         if (cells.differs[rows] & ~unsettled).any():
             return Refusal("this difference is settled: a third person can change it, or who settled it takes it back")
-        if kind != "confirm" and (cells.begun_with[rows] & ~cells.differs[rows]).any():
-            return Refusal("both observers call this cell alike: a third person can change it")
+        if kind != "confirm" and (cells.seen[rows] & ~cells.differs[rows]).any():
+            return Refusal("the observers call this cell alike, and one has looked at it: a third person can change it")
     return None
 
 

@@ -21,13 +21,15 @@ class SlideState:
 
     ``types (n,)`` codes; ``boxes (n, 4)`` level-0 pixels; ``removed``, ``looked``, ``differs (n,)``: no cell any more,
     looked at by a person, called differently by two observers; ``changed (n,)`` the last row of the log that had to do
-    with the cell, 0 for none; ``proposed (n,)`` whose word on a difference waits for the other observer's: 1 or 2, the
-    first's or the second's, 0 for none. ``counted``: cells that the count found; later ones were added by people.
+    with the cell, 0 for none; ``before (n,)`` the last one by another person than that; ``proposed (n,)`` whose word on
+    a difference waits for the other observer's: 1 or 2, the first's or the second's, 0 for none. ``counted``: cells
+    that the count found; later ones were added by people.
     ``fields``: where cells were counted.
     """
 
     __slots__ = (
         "_base",
+        "_before",
         "_boxes",
         "_changed",
         "_differs",
@@ -35,10 +37,13 @@ class SlideState:
         "_n",
         "_proposed",
         "_removed",
+        "_seen",
         "_types",
         "counted",
         "fields",
     )
+
+    _COLUMNS = ("_types", "_boxes", "_removed", "_looked", "_differs", "_seen", "_changed", "_before", "_proposed")
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class SlideState:
         removed: NDArray[np.bool_] | None = None,
         looked: NDArray[np.bool_] | None = None,
         differs: NDArray[np.bool_] | None = None,
+        seen: NDArray[np.bool_] | None = None,
         counted: int | None = None,
         fields: CountedFields = EVERYWHERE,
     ) -> None:
@@ -58,7 +64,8 @@ class SlideState:
         self._types, self._boxes = types.copy(), boxes.copy()
         self._removed, self._looked = removed.copy(), looked.copy()
         self._differs = no.copy() if differs is None else differs.copy()
-        self._changed = np.zeros(n, np.int32)
+        self._changed, self._before = np.zeros(n, np.int32), np.zeros(n, np.int32)
+        self._seen = self._looked.copy() if seen is None else seen.copy()
         self._proposed = np.zeros(n, np.int8)
         self._n = n
         self.counted = n if counted is None else counted
@@ -97,6 +104,10 @@ class SlideState:
         return self._changed[: self._n]
 
     @property
+    def before(self) -> NDArray[np.int32]:
+        return self._before[: self._n]
+
+    @property
     def proposed(self) -> NDArray[np.int8]:
         return self._proposed[: self._n]
 
@@ -106,11 +117,9 @@ class SlideState:
         return self.differs & ~self.looked & ~self.removed
 
     @property
-    def begun_with(self) -> NDArray[np.bool_]:
-        """Cells that were looked at when the reading began ``(n,)``: those that two observers call alike."""
-        looked = np.zeros(self._n, np.bool_)
-        looked[: len(self._base[3])] = self._base[3]
-        return looked
+    def seen(self) -> NDArray[np.bool_]:
+        """Cells that somebody had looked at when the reading began ``(n,)``: of two observers one at least."""
+        return self._seen[: self._n]
 
     @property
     def outside(self) -> NDArray[np.bool_]:
@@ -122,7 +131,7 @@ class SlideState:
         """Make room for an added cell, which is none yet; its number."""
         if self._n == len(self._types):
             room = self._n // 4 + 64
-            for name in ("_types", "_boxes", "_removed", "_looked", "_differs", "_changed", "_proposed"):
+            for name in self._COLUMNS:
                 values = getattr(self, name)
                 setattr(self, name, np.concatenate([values, np.zeros((room, *values.shape[1:]), values.dtype)]))
         row = self._n
@@ -131,9 +140,10 @@ class SlideState:
         return row
 
     def set(self, rows: Numbers, kind: str, payload: Mapping[str, Any]) -> None:
-        """What an edit of ``kind`` makes of these cells."""
-        self.looked[rows] = True
-        self.proposed[rows] = 0
+        """What an edit of ``kind`` makes of these cells. To move a cell does not say what it is."""
+        told = rows[~self.unsettled[rows]] if kind == "move" else rows
+        self.looked[told] = True
+        self.proposed[told] = 0
         match kind:
             case "retype":
                 self.types[rows] = CODES[payload["to"]]

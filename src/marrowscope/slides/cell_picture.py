@@ -131,5 +131,5 @@ def _words(file: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "is no picture"
     if "truncated" in str(error).lower():
-        return "is cut off: the file ends before the picture does"
+        return "is truncated: the file ends before the picture does"
     return f"cannot be decoded ({getattr(error, 'strerror', None) or error})"

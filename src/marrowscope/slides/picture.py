@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from marrowscope.errors import SlideError
 from marrowscope.geometry import Spacing
@@ -41,7 +41,14 @@ def _pixels(path: Path) -> Picture:
     except Image.DecompressionBombError as error:
         raise too_large from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise SlideError(f"{path}: the picture is damaged ({error}); copy it again from its source") from error
+        what = (
+            "truncated: the file ends before the picture does"
+            if "truncated" in str(error).lower()
+            else "damaged (nothing can decode it)"
+            if isinstance(error, UnidentifiedImageError)
+            else f"damaged ({error})"
+        )
+        raise SlideError(f"{path}: the picture is {what}; copy it again from its source") from error
 
 
 def _rgb(image: Image.Image) -> Picture:

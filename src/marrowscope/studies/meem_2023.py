@@ -15,7 +15,7 @@ STUDY = CellStudy(
         name="meem-2023",
         paper=find_paper("meem-2023").citation,
         data="MLL (marrowscope data get mll), or any set of cells",
-        scales=scales_of(),
+        scales=scales_of(smoke=1.6),
     ),
     val=0.2,
     test=0.1,

@@ -22,8 +22,10 @@ def with_spread(found: Spread) -> str:
 
 
 def with_interval(found: Estimate, digits: int = 3) -> str:
-    """``0.876 (0.850 to 0.901)``; the value alone where one unit or fewer than five cells tell no spread."""
-    if isnan(found.low):
+    """``0.876 (0.850 to 0.901)``; the value alone where one unit or fewer than five cells tell no spread, and where all
+    redraws were alike: of faultless cells every redraw is faultless, and a point would read like certainty.
+    """
+    if isnan(found.low) or found.low == found.high:
         return figure(found.value, digits)
     return "{} ({} to {})".format(*(in_digits(part, digits) for part in (found.value, found.low, found.high)))
 

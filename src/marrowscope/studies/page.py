@@ -11,6 +11,10 @@ from pathlib import Path
 from textwrap import indent
 
 from marrowscope.files import whole_file
+from marrowscope.studies.numbers import NOT_RUN, NOTHING
+
+SILENT = frozenset({"", NOTHING, NOT_RUN, "none", "not given"})
+"""Cells that say neither a word nor a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,16 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.head):
                 raise ValueError(f"{self.title}: expected {len(self.head)} cells a row, found {len(row)}: {row}")
+
+    @property
+    def words(self) -> tuple[bool, ...]:
+        """Which columns hold words, and stand on the left: the first, and those with more words than numbers."""
+        found = [True]
+        for place in range(1, len(self.head)):
+            told = [row[place] for row in self.rows if row[place] not in SILENT]
+            numbers = sum(sum(map(str.isdigit, cell)) > sum(map(str.isalpha, cell)) for cell in told)
+            found.append(2 * numbers < len(told))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ def markdown(page: Page, folder: str) -> str:
         match block:
             case Table():
                 lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in (block.head,)]
-                lines += ["|---|" + "---:|" * (len(block.head) - 1)]
+                lines += ["|" + "".join("---|" if words else "---:|" for words in block.words)]
                 lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in block.rows]
                 lines += ["", *_spaced(block.notes)]
             case Figure():
@@ -114,7 +128,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:88rem;margin:2rem auto;padding
 table{border-collapse:collapse;font-size:12px;line-height:1.35;display:block;overflow-x:auto}
 th,td{padding:.2rem .45rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
 th{vertical-align:bottom}
-th:first-child,td:first-child{text-align:left;min-width:11rem}
+.words{text-align:left}
+th:first-child,td:first-child{min-width:11rem}
 .whole{white-space:nowrap}
 pre{background:#f4f4f4;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
 .note{font-size:13px;color:#444}
@@ -140,8 +155,12 @@ def html(page: Page) -> str:
         body.append(f"<h2>{escape(block.title)}</h2>")
         match block:
             case Table():
-                head = "".join(f"<th>{escape(words)}</th>" for words in block.head)
-                rows = ("".join(f"<td>{_breakable(cell)}</td>" for cell in row) for row in block.rows)
+                sides = [' class="words"' if words else "" for words in block.words]
+                head = "".join(f"<th{side}>{escape(cell)}</th>" for cell, side in zip(block.head, sides, strict=True))
+                rows = (
+                    "".join(f"<td{side}>{_breakable(cell)}</td>" for cell, side in zip(row, sides, strict=True))
+                    for row in block.rows
+                )
                 body.append(
                     f"<table><thead><tr>{head}</tr></thead><tbody><tr>{'</tr><tr>'.join(rows)}</tr></tbody></table>"
                 )

@@ -15,7 +15,7 @@ STUDY = CellStudy(
         name="senthilkumar-2023",
         paper=find_paper("senthilkumar-2023").citation,
         data="C-NMC 2019 (marrowscope data get c-nmc) and a second set of the same classes (--data twice), or any set",
-        scales=scales_of(),
+        scales=scales_of(smoke=2),
     ),
     val=0.124,
     test=0.171,

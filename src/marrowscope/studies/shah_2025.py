@@ -15,7 +15,7 @@ STUDY = CellStudy(
         name="shah-2025",
         paper=find_paper("shah-2025").citation,
         data="MLL (marrowscope data get mll), its seven classes BAS EOS HAC LYT MON NGB NGS, or any set of cells",
-        scales=scales_of(),
+        scales=scales_of(smoke=1.2),
     ),
     val=0.15,
     test=0.15,

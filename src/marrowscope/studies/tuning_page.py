@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from marrowscope.errors import how_many
+from marrowscope.evaluation.intervals import wilson
+from marrowscope.evaluation.redrawing import LEAST
 from marrowscope.learning.transfer.names import name_of
 from marrowscope.studies.cell_studies.figures import write_pngs
 from marrowscope.studies.cell_studies.plots import ABOVE, GAP_ACROSS, GAP_DOWN, HIGH, LEFT, WIDE, _ticks
@@ -90,10 +92,29 @@ def _found(tuning: Tuning) -> Text:
         inside = low is not None and low <= own.macro_f1
         doubt = " That lies inside the interval of the best: these cells do not prove a difference." if inside else ""
         paragraphs.append(f"The recipe as it is reaches {own.macro_f1:.3f} ({_listed(own.values)}).{doubt}")
+    if (apart := doubt_of(tuning)) is not None:
+        paragraphs.append(apart)
     flatters = (
         "The best of many trials flatters itself on the cells that chose it. What it is worth is what this says of"
     )
     return Text("What was found", (*paragraphs, f"{flatters} the test cells: {best['command']}"))
+
+
+def doubt_of(tuning: Tuning) -> str | None:
+    """A sentence where the validation cells cannot tell the trials apart; None where they can, or nothing is found."""
+    scores = {trial.macro_f1 for trial in tuning.trials if trial.state == "complete"}
+    if tuning.best is None or (len(scores) != 1 and tuning.best["validation"]["interval"] is not None):
+        return None
+    score = tuning.best["validation"]
+    n, faultless = score["n"], score["macro_f1"] == 1.0
+    number = sum(trial.state == "complete" for trial in tuning.trials)
+    if number < 2 and not faultless:
+        return None
+    alike = f"all {number} complete trials have the same score" if len(scores) == 1 < number else ""
+    least = f"{n} right of {n} is what a network that is right on {wilson(n, n)[0]:.1%} of all cells reaches, too"
+    why = "; ".join(words for words in (alike, least if faultless else "") if words)
+    why = why or ("every redraw of them gives the best trial the same score" if n >= LEAST else "they are too few")
+    return f"These cells cannot tell the trials apart: {why}. Keep the recipe, or give more validation cells (--val)."
 
 
 def _history(trials: Sequence[Trial]) -> Figure:
@@ -175,7 +196,10 @@ def _table(tuning: Tuning) -> Table:
         for trial in ranked
     )
     head = ("trial", "state", SCORE, *(WORDS.get(name, name) for name in names), "epochs", "seconds")
-    note = "Intervals: 95 %, cells redrawn (patients where they are known). trials.csv holds the same to all digits."
+    note = (
+        "Intervals: 95 %, cells redrawn (patients where they are known); none where every redraw gives the same score. "
+        "trials.csv holds the same to all digits."
+    )
     return Table("Trials, the best first", head, rows, (note,))
 
 

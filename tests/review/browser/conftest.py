@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -118,3 +118,25 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert not faults
+
+
+def intercept(page: Page, path: str, handler: Callable[[Route], object]) -> None:
+    """``page.route`` for addresses that end with ``path``, once it holds.
+
+    Chromium lets through what is asked right after it was told to stop it.
+    """
+    asked = []
+
+    def handled(route: Route) -> None:
+        if "x-probe" in route.request.headers:
+            asked.append(route.abort())
+        else:
+            handler(route)
+
+    page.route(f"**{path}", handled)
+    probe = "(to) => fetch(to, { headers: { 'x-probe': '1' } }).catch(() => null).then(() => true)"
+    for _ in range(100):
+        page.evaluate(probe, "/api/v1/cases/1" + path.replace("*", "probe"))
+        if asked:
+            return
+    raise AssertionError(f"Chromium does not stop at {path}")

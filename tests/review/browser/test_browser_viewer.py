@@ -16,6 +16,8 @@ from marrowscope.review.counted import CountedSlide
 from marrowscope.slides import open_slide
 from marrowscope.taxonomy import CELL_TYPES
 
+from .conftest import intercept
+
 pytestmark = pytest.mark.browser
 
 
@@ -161,7 +163,7 @@ def test_a_missed_cell_is_added_moved_and_deleted(page, address, smear):
     page.mouse.up()
     page.get_by_role("heading", name="New cell").wait_for()
     full = {"status": 503, "json": {"error": "storage", "message": "the database is full"}}
-    page.route("**/edits", lambda route: route.fulfill(**full))
+    intercept(page, "/edits", lambda route: route.fulfill(**full))
     page.keyboard.press("c")
     page.get_by_text("Not kept: the database is full").wait_for()
     page.get_by_role("heading", name="New cell").wait_for()  # the box is there again
@@ -211,7 +213,7 @@ def test_what_is_not_kept_is_taken_off_the_page_again(page, address, smear):
     cell = lonely_cell(smear.cells.boxes)
     show(page, address, f"?cell={cell}")
     before = page.locator(".now").inner_text()
-    page.route("**/edits", lambda route: route.abort())
+    intercept(page, "/edits", lambda route: route.abort())
     page.keyboard.press("x")
     page.get_by_text("Not kept: The server does not answer").wait_for()
     assert page.locator(".now").inner_text() == before

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from .conftest import PATIENCE, Serve, Served
+from .conftest import PATIENCE, Serve, Served, intercept
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -98,12 +98,11 @@ def test_words_are_kept_and_a_signed_case_is_frozen_until_amended(page: Page, se
     assert sign.is_disabled()
     for one in page.get_by_label("sign all the same").all():
         one.check()
-    stop = "**/api/v1/cases/1"  # what others did does not reach the page
-    page.route(stop, lambda route: route.abort())
+    intercept(page, "/api/v1/cases/1", lambda route: route.abort())  # what others did does not reach the page
     page.request.post(f"{served.url}api/v1/cases/1/edits", data={"edit": {**served_words["edit"], "text": "Changed"}})
     sign.click()
     page.get_by_role("alert").filter(has_text="somebody changed the case since you looked").wait_for()
-    page.unroute(stop)
+    page.unroute("**/api/v1/cases/1")
     page.wait_for_function("document.querySelector('[name=dysplasia]').value === 'Changed'")
     conclusion.fill("Normal marrow")  # kept while it is signed: one's own words are known
     sign.click()
@@ -139,7 +138,7 @@ def test_an_older_answer_that_comes_late_is_not_shown(page: Page, served: Served
         else:
             held.extend((route, route.fetch()))
 
-    page.route("**/api/v1/cases/1", hold_the_first)
+    intercept(page, "/api/v1/cases/1", hold_the_first)
     again = "document.dispatchEvent(new Event('visibilitychange'))"
     with page.expect_request("**/api/v1/cases/1"):
         page.evaluate(again)

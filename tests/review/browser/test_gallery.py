@@ -13,7 +13,7 @@ from marrowscope.review.counted import TYPE_NAMES
 from marrowscope.review.edits import Retype
 from marrowscope.review.workstation import open_workstation
 
-from .conftest import Serve, Served
+from .conftest import Serve, Served, intercept
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -182,7 +182,7 @@ def test_a_change_between_two_edits_that_wait_is_not_overwritten(page: Page, ser
         open_gallery(page, served)
     assert asked.value.headers["x-background"] == "1"
     held: list[Any] = []
-    page.route("**/edits", lambda route: route.continue_() if held else held.append(route))
+    intercept(page, "/edits", lambda route: route.continue_() if held else held.append(route))
     page.keyboard.press("x")
     found = re.search(r"slide (\d), cell (\d+)", under_cursor(page))
     assert found is not None
@@ -206,7 +206,7 @@ def test_an_edit_without_an_answer_is_asked_again_and_kept_once(page: Page, serv
         else:
             route.continue_()
 
-    page.route("**/edits", lose_the_first)
+    intercept(page, "/edits", lose_the_first)
     page.keyboard.press("u")
     status(page, "1 cell: Smudged or bare nucleus. Kept.")
     assert len(asked) == 2

@@ -21,10 +21,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from marrowscope.errors import DataError
 from marrowscope.learning.hub import download_state
-from marrowscope.learning.weights import read_layers
-
-HUB = "hub"
-"""In place of a weights file: timm's own, downloaded from its hub where the network allows."""
+from marrowscope.learning.weights import HUB, read_layers
 
 ENDINGS = (".safetensors", ".pth", ".npz")
 

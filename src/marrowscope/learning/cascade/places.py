@@ -40,6 +40,13 @@ def require_place(
         raise OutputError(f"{output} holds a training already ({', '.join(there)}): {OTHERWISE}")
 
 
+def nothing_to_resume(output: Path, files: Sequence[str]) -> str | None:
+    """A line where ``--resume`` finds neither a checkpoint nor a model in ``output`` and begins anew; else None."""
+    if any((output / "work").glob("*.ckpt")) or any((output / name).exists() for name in files):
+        return None
+    return f"note: nothing was trained in {output} yet, so that --resume begins at the beginning"
+
+
 def go_on_words(output: Path) -> str:
     """What to type after an interrupt: a cascade's checkpoint, or its finished model, is gone on with."""
     if any((output / "work").glob("*.ckpt")) or (output / FILES[0]).is_file():

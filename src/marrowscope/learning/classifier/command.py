@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marrowscope.errors import DataError
-from marrowscope.evaluation.classification import confusion_matrix
+from marrowscope.evaluation.classification import confusion_matrix, temperature_doubt
 from marrowscope.files import write_json
 from marrowscope.learning.classifier.anomaly import write_anomaly
 from marrowscope.learning.classifier.assessment import assess, calibrate, confusion_by_certainty
@@ -64,6 +64,7 @@ def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -
     """
     val, test = logits_of(network, splits.val, recipe), logits_of(network, splits.test, recipe)
     temperature, unsure_below = calibrate(val, splits.val.labels, recipe.coverage)
+    doubt = temperature_doubt(temperature, val, splits.val.labels)
     return {
         "recipe": recipe.name,
         "architecture": recipe.architecture,
@@ -75,6 +76,7 @@ def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -
         "feature_map": "feature_map",
         "temperature": round(temperature, 4),
         "unsure_below": unsure_below,
+        "limits": [doubt] if doubt else [],
         "validation": assess(val, splits.val.labels, recipe.classes, temperature, unsure_below),
         "test": assess(test, splits.test.labels, recipe.classes, temperature, unsure_below),
         "specimens": {name: _in_specimen(name, test, splits.test, recipe, temperature) for name in MIXES},

@@ -85,6 +85,6 @@ def _words(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "is no picture"
     if "truncated" in str(error).lower():
-        return "is cut off: the file ends before the picture does"
+        return "is truncated: the file ends before the picture does"
     words = getattr(error, "strerror", None) or str(error)
     return words if isinstance(error, ValueError) else f"cannot be decoded ({words})"

@@ -11,8 +11,7 @@ from typing import Any, cast
 
 import torch
 
-from marrowscope.errors import DataError
-from marrowscope.learning.cascade.backbones import HUB
+from marrowscope.learning.asked import require_weights
 from marrowscope.learning.cascade.command import first_process
 from marrowscope.learning.cascade.places import require_place
 from marrowscope.learning.classifier.export import ONNX_NAME
@@ -136,6 +135,5 @@ def chosen_recipe(name: str, network: str, side: int | None, epochs: int | None)
 
 def check_start(network: str, recipe: TransferRecipe, weights: str | None) -> CellNetwork:
     """Raise what a wrong weights file would raise, before the pictures take time; a network of two classes."""
-    if weights is not None and weights != HUB and not Path(weights).is_file():
-        raise DataError(f"{weights} is missing; give a weights file with --weights FILE, or --weights hub")
+    require_weights(weights)
     return build(network, 2, recipe.head, weights=weights, seed=0, side=recipe.side)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from marrowscope.errors import DataError, how_many
+from marrowscope.evaluation.classification import temperature_doubt
 from marrowscope.files import whole_file, write_json
 from marrowscope.learning.classifier.assessment import assess, calibrate
 from marrowscope.learning.classifier.export import HEAD_NAME, ONNX_NAME
@@ -97,7 +98,11 @@ def export_network(folder: Path, output: Path, *, command: str, types: Sequence[
         "crop": network.side,
         "feature_map": "feature_map" if linear else None,
         "command": command,
-        "limits": [*_limits(facts), *_warnings(metrics["test"], list(metrics["titles"] or classes))],
+        "limits": [
+            *_limits(facts),
+            *metrics.pop("doubts"),
+            *_warnings(metrics["test"], list(metrics["titles"] or classes)),
+        ],
     }
     write_json(output / METRICS_FILE, metrics)
     return metrics
@@ -131,6 +136,7 @@ def _measured(
         logits[split] = _run(session, files, network.side, facts)
         labels[split] = part["label"].to_numpy()
     temperature, unsure_below = calibrate(logits["val"], labels["val"], COVERAGE)
+    doubt = temperature_doubt(temperature, logits["val"], labels["val"])
     unsure_below = max(unsure_below, min(0.5, LEAST_SURE / len(classes)))
     titles = facts["titles"] if list(classes) == list(facts["classes"]) else []
     parts = facts["cells"]
@@ -143,6 +149,7 @@ def _measured(
         "titles": titles,
         "temperature": round(temperature, 4),
         "unsure_below": unsure_below,
+        "doubts": [doubt] if doubt else [],
         "validation": assess(logits["val"], labels["val"], classes, temperature, unsure_below),
         "test": assess(logits["test"], labels["test"], classes, temperature, unsure_below),
     }
@@ -193,7 +200,10 @@ def _limits(facts: dict[str, Any]) -> list[str]:
             "are of pictures as they are."
         )
     if facts["recipe"]["flips_at_test"]:
-        limits.append("A study averages it over a picture and its mirror images; a pack, as here, looks once.")
+        limits.append(
+            "A pack looks once at each picture, and so do the figures here. A study names a picture by the mean over "
+            "it and its mirror images, so that its figures differ a little from these."
+        )
     if facts["start"] == "random":
         limits.append(f"It learned from {how_many(facts['cells']['train'], 'cell')} alone, without start weights.")
     return limits

@@ -12,11 +12,11 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from marrowscope.errors import DataError
-from marrowscope.learning.cascade.backbones import HUB, read_state
+from marrowscope.learning.cascade.backbones import read_state
 from marrowscope.learning.classifier.networks import CellClassifier, load_folded, restore_batch_norm
 from marrowscope.learning.hub import download_state
 from marrowscope.learning.transfer.networks import CellNetwork
-from marrowscope.learning.weights import read_layers
+from marrowscope.learning.weights import HUB, read_layers
 
 CLASSIFIERS = ("classifier.", "fc.", "head.", "head_dist.", "last_linear.", "classif.", "mask_token")
 """How the layers behind the map are named in the releases that timm reads."""

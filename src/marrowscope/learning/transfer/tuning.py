@@ -101,7 +101,8 @@ def space_of(recipe: TransferRecipe, train: int, stages: int | None) -> Space:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One training; numbers begin at 1. ``macro_f1`` on the validation cells: of one stopped early that after its last
-    epoch, None of one that failed. ``curve``: macro F1 by epoch; ``why`` it ended before its time."""
+    epoch, None of one that failed. ``interval``: None also where all redraws are alike. ``curve``: macro F1 by epoch;
+    ``why`` it ended before its time."""
 
     number: int
     state: State
@@ -242,7 +243,8 @@ def _read(one: FrozenTrial) -> Trial:
     state: State = own.get("state", "failed")
     value = one.value if state == "complete" else curve.get(max(curve)) if state == "stopped early" and curve else None
     low_high = own.get("interval")
-    interval = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+    alike = low_high is None or low_high[0] == low_high[1]  # a point would read like certainty
+    interval = None if low_high is None or alike else (float(low_high[0]), float(low_high[1]))
     why = str(own.get("why", BROKEN_OFF))
     return Trial(one.number + 1, state, value, interval, dict(one.params), curve, float(own.get("seconds", 0.0)), why)
 

@@ -244,4 +244,4 @@ def _sentence(trial: Trial) -> str:
     values = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
     score = "" if trial.macro_f1 is None else f", macro F1 {trial.macro_f1:.3f} on the validation cells"
     why = f" ({trial.why})" if trial.why else ""
-    return f"{trial.state}{why}{score}; {values}; {trial.seconds:.0f} s"
+    return f"{trial.state}{why}{score}; {values}; took {trial.seconds:.0f} s"

@@ -47,6 +47,8 @@ def locked_for(state: CaseState, reading: str, identity: Identity, texts: Texts)
         return texts("reading.locked_blind", observers=" & ".join(state.observers))
     if state.observers and reading not in (ADJUDICATED, blind(identity.name)):
         return texts("reading.locked_other")
+    if not state.observers and reading != MAIN:
+        return texts("reading.locked_dismissed")
     if reading == blind(identity.name) and identity.name in state.finished:
         return texts("reading.locked_finished")
     return ""

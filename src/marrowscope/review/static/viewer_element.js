@@ -111,7 +111,8 @@ export default {
     described() {
       if (!this.cell) return "";
       const { cell, type, certainty, looked, outside } = this.cell;
-      const sure = certainty === null ? "" : this.say("certain_of", { percent: Math.round(100 * certainty) });
+      const percent = certainty >= 0.995 ? ">99" : certainty < 0.005 ? "<1" : Math.round(100 * certainty); // as in reports
+      const sure = certainty === null ? "" : this.say("certain_of", { percent });
       const words = [this.say("cell_number", { cell }), this.titleOf(type), sure, this.say(looked ? "looked" : "not_looked"), outside && this.say("outside")];
       return words.filter(Boolean).join(", ");
     },

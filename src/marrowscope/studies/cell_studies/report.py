@@ -42,9 +42,7 @@ def write_report(
     if facts["scale"] == "smoke":
         intro.append(SMOKE)
     if any("phantom" in arm["source"] for arm in facts["arms"]):
-        intro.append(
-            "**Phantom:** the cells are drawn, not photographed. Nothing here says how a network does on people."
-        )
+        intro.append("Phantom: the cells are drawn, not photographed. Nothing here says how a network does on people.")
     commands = "\n".join([*facts["commands"], command])
     written = Page(f"{about.name}: the paper's experiment, repeated", (*intro, *notes), commands, tuple(blocks))
     return [*write_page(written, page), *figures.write_pngs(written, page)]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from marrowscope.errors import DataError
 from marrowscope.files import write_json
+from marrowscope.learning.asked import require_cells, require_networks, require_recipe, require_weights
+from marrowscope.learning.weights import HUB
 from marrowscope.studies.cell_studies.arms import Arm, Stain, own_cells, parted, set_words
 from marrowscope.studies.cell_studies.joining import joined, of_one_spacing
 from marrowscope.studies.cell_studies.papers import find_paper
@@ -42,7 +44,9 @@ PRELOAD = (
 )
 """What each job needs and takes long to import; CodeCarbon imports the last three only when it begins to measure."""
 
-HUB = "hub"
+ALL = "all"
+"""In place of a network: those of the paper."""
+
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".npz")
 
 
@@ -74,6 +78,7 @@ class CellStudy:
             raise DataError(f"the scale {options.scale!r} is unknown; choose one of {', '.join(self.ABOUT.scales)}")
         if options.further and not self.several:
             raise DataError(f"the study {name} takes one data set; give --data once")
+        _require_known(data, options)
         begun = begun_study(output, name, options.scale, force=options.force)
         recipes = self._recipes(options)
         start = {network: weights_for(network, options.weights) for network, _ in recipes}
@@ -145,14 +150,11 @@ class CellStudy:
 
     def _recipes(self, options: RunOptions) -> list[tuple[str, TransferRecipe]]:
         """Network and recipe of each training; ours for one small network where only the wiring is tried."""
-        from marrowscope.learning.transfer.networks import NETWORKS
         from marrowscope.learning.transfer.recipes import find_recipe
 
         own = find_paper(self.ABOUT.name).networks
-        wanted = options.networks or ("all",)
-        networks = [network for word in wanted for network in (own if word == "all" else (word,))]
-        if unknown := [network for network in networks if network not in NETWORKS]:
-            raise DataError(f"there is no network {unknown[0]!r}; give all or some of: {', '.join(NETWORKS)}")
+        wanted = options.networks or (ALL,)
+        networks = [network for word in wanted for network in (own if word == ALL else (word,))]
         recipes = options.recipes or (self.ABOUT.name, MODERN)
         return [
             (network, find_recipe(recipe, network, options.scale))
@@ -163,8 +165,6 @@ class CellStudy:
     def _arms(self, data: Path | None, output: Path, options: RunOptions, progress: Progress) -> Iterator[Arm]:
         from marrowscope.learning.datasets.cell_sets import read_cell_set
 
-        if data is None and options.scale != "smoke":
-            raise DataError("give the pictures with --data DIR; only --scale smoke draws cells of its own")
         folders = [data, *options.further] if data is not None else own_cells(self, output, progress)
         sets = []
         for place, folder in enumerate(folders):
@@ -239,6 +239,18 @@ class CellStudy:
         if options.weights is not None:
             words += ["--weights", str(options.weights)]
         return shlex.join([*words, "--jobs", str(options.jobs), "--threads", str(options.threads)])
+
+
+def _require_known(data: Path | None, options: RunOptions) -> None:
+    """Raise what mistyped options would raise after torch is loaded."""
+    if data is None and options.scale != "smoke":
+        raise DataError("give the pictures with --data DIR; only --scale smoke draws cells of its own")
+    require_networks(word for word in options.networks if word != ALL)
+    for recipe in options.recipes:
+        require_recipe("cells", recipe)
+    require_weights(options.weights, folder=True)
+    for folder in [data, *options.further] if data is not None else []:
+        require_cells(folder)
 
 
 @cache

@@ -14,7 +14,9 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
+from marrowscope.errors import how_many
 from marrowscope.evaluation.cell_scores import McNemar, holm, mcnemar
+from marrowscope.evaluation.classification import TEMPERATURES, at_bound
 from marrowscope.evaluation.intervals import Proportion
 from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, start_words
@@ -97,6 +99,10 @@ def scores_table(entries: Sequence[Entry], title: str, notes: Sequence[str] = ()
         "ECE: expected calibration error over 15 bins of the largest output; its bootstrap leans upwards. The "
         "temperature is fitted on the validation cells, never on these."
     )
+    found = [_temperature(job) for entry in entries for job in entry.jobs]
+    if any(at_bound(temperature) for temperature in found):
+        low, high = TEMPERATURES
+        calibration += f" One of {low:g} or {high:g} ended at the bound of its search and is no measurement."
     return Table(title, head, tuple(rows), (*notes, calibration))
 
 
@@ -291,6 +297,6 @@ def pairs_table(pairs: Pairs, title: str) -> Table:
     note = (
         f"{pairs.n:,} test cells, the same for all. Cells that the network of the row alone called right, against "
         "those that the network of the column alone called right; p of McNemar's exact test, adjusted by Holm for "
-        f"{len(pairs.tests)} pairs. First seeds."
+        f"{how_many(len(pairs.tests), 'pair')}. First seeds."
     )
     return Table(title, ("Right alone", *pairs.labels), tuple(rows), (note,))

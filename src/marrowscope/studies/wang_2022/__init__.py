@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from marrowscope.errors import DataError
 from marrowscope.files import write_json
+from marrowscope.learning.asked import require_weights
 from marrowscope.phantom.cohort import listed_cohort
 from marrowscope.studies.jobs import JobsRun, check_jobs, run_jobs
 from marrowscope.studies.study import About, RunOptions, begun_study
-from marrowscope.studies.wang_2022.data import prepare_data
+from marrowscope.studies.wang_2022.data import prepare_data, source_identity
 from marrowscope.studies.wang_2022.planning import plan_folds, plan_jobs
 from marrowscope.studies.wang_2022.regions_job import plan_regions
 from marrowscope.studies.wang_2022.scales import SCALES
@@ -53,6 +54,8 @@ def run(
         raise DataError("--networks, --recipes, --seeds and a second --data are for the studies of single cells")
     scale = SCALES[options.scale]
     begun_study(output, ABOUT.name, scale.name, force=options.force)
+    require_weights(options.weights, folder=True)
+    source_identity(data)  # both before torch is loaded
     own = learner is None
     if learner is None:
         from marrowscope.studies.wang_2022.learner import CascadeLearner

@@ -106,7 +106,7 @@ def prepare_data(source: Path, output: Path, progress: Progress) -> StudyData:
 
     Raises ``DataError`` when ``source`` is neither, or ``output`` was made from another one.
     """
-    identity = _identity(source)
+    identity = source_identity(source)
     done = output / "data.json"
     if done.is_file():
         if json.loads(done.read_text(encoding="utf-8")).get("identity") != identity:
@@ -148,7 +148,8 @@ def read_data(output: Path) -> StudyData:
     )
 
 
-def _identity(source: Path) -> str:
+def source_identity(source: Path) -> str:
+    """Hash of what tells one cohort or folder of tiles from another; raises as :func:`prepare_data` for neither."""
     for name in ("cohort.json", "tiles.json"):
         if (source / name).is_file():
             return hashlib.sha256((source / name).read_bytes()).hexdigest()

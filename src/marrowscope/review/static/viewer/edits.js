@@ -64,7 +64,7 @@ export const edits = {
     this.edit({ kind: "redo" }, this.say("done_redo"));
   },
   titleOf(name) {
-    return this.given.types.find((type) => type.name === name).title;
+    return this.given.types.find((type) => type.name === name)?.title ?? this.say("differs");
   },
 
   // A cell that the count missed.
