@@ -18,8 +18,7 @@ from marrowscope.errors import MarrowscopeError
 from marrowscope.review.case import SlideOfCase
 from marrowscope.review.log import Head
 from marrowscope.review.outlines import Outline
-from marrowscope.review.protection import changed_file
-from marrowscope.review.result_files import not_as_reviewed
+from marrowscope.review.result_files import not_as_reviewed, sha256_of
 from marrowscope.review.workstation import Workstation
 from marrowscope.runs import read_run
 
@@ -186,11 +185,16 @@ def _pooled_verdicts(folder: Path, smears: int) -> Mapping[str, str] | None:
 
 
 def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
-    run = read_run(folder)
-    if run is None:
+    try:
+        read = {"run.json": (folder / "run.json").read_bytes()}
+        run = json.loads(read["run.json"])
+    except (OSError, ValueError):
+        run = None
+    if not isinstance(run, dict):
         return _Broken(f"The results of {slide.label} are gone or damaged (run.json): bring the folder back.")
     try:
-        differential = json.loads((folder / "differential.json").read_bytes())
+        read["differential.json"] = (folder / "differential.json").read_bytes()
+        differential = json.loads(read["differential.json"])
         told = _verdicts(differential), int(differential["unsure"]), bool(differential["phantom"])
         quality = tuple(str(note) for note in run.get("quality", ()))
     except (OSError, ValueError, KeyError, TypeError):
@@ -203,8 +207,10 @@ def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
         return _Broken(
             f"{slide.label} was counted again ({found:,} cells, {slide.cells:,} were reviewed): bring its folder back."
         )
-    if name := changed_file(folder, slide, ("run.json", "differential.json")):
-        return _Broken(f"{not_as_reviewed(name, slide.label)}.")
+    for name, content in read.items():  # what was parsed, not what lies there by now
+        found_sha256 = sha256_of(name, content)
+        if slide.files.get(name, found_sha256) != found_sha256:
+            return _Broken(f"{not_as_reviewed(name, slide.label)}.")
     return _Counted(*told, quality)
 
 

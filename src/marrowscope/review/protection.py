@@ -55,18 +55,6 @@ def fault_of(counted: CountedSlide, slide: SlideOfCase) -> str | None:
     return None
 
 
-def changed_file(folder: Path, slide: SlideOfCase, names: tuple[str, ...]) -> str | None:
-    """The first of these files that is not the one that was reviewed; of those that cannot be read nothing is said."""
-    for name in names:
-        try:
-            found = sha256_of_file(folder / name)
-        except (OSError, ValueError):
-            continue
-        if found != slide.files.get(name, found):
-            return name
-    return None
-
-
 def _sha256_now(counted: CountedSlide, name: str) -> str:
     try:
         return sha256_of_file(counted.folder / name)
