@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from marrowscope.review.database import ReviewError, StorageError, backup, open_database
 from marrowscope.review.edits import Confirm, Retype, Undo
 from marrowscope.review.log import EditLog, Stale
+from marrowscope.review.outlines import Outlines
 from marrowscope.review.workstation import open_workstation
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -55,6 +56,8 @@ def test_the_chain_finds_what_was_done_by_hand(database: str) -> None:
 def test_threads_of_two_programs_lose_nothing(database: str) -> None:
     logs = [EditLog(open_database(database)) for _ in range(2)]
     case = opened(logs[0], 0)
+    outlines = Outlines(logs[1])
+    assert outlines.now()[case].head.n == 1
 
     def work(log: EditLog, actor: str) -> None:
         for number in range(10):
@@ -71,6 +74,8 @@ def test_threads_of_two_programs_lose_nothing(database: str) -> None:
     for thread in threads:
         thread.join()
     assert logs[0].head(case).n == 41
+    assert outlines.now() == Outlines(logs[0]).now()
+    assert outlines.now()[case].last_actor.startswith("reviewer")
     assert logs[1].fault(case) is None
     for log in logs:
         log.engine.dispose()

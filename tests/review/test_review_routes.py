@@ -35,7 +35,9 @@ def routes(app, before=""):
     for found in iter_route_contexts([route for route in app.routes if not isinstance(route, Mount)]):
         yield before + found.path, sorted(found.methods or ["GET"])
 
-app = build_app(open_workstation(Path(sys.argv[1])), users_rules("127.0.0.1", 1))
+workstation = open_workstation(Path(sys.argv[1]))
+app = build_app(workstation, users_rules("127.0.0.1", 1))
+assert not workstation.places.named, "who logs in is told no folder of the server"
 print(json.dumps(list(routes(app))))
 """
 

@@ -15,6 +15,7 @@ from pypdf import PdfReader
 from sqlalchemy import text
 
 from marrowscope.cells.table import cell_schema
+from marrowscope.differential.tally import Tally
 from marrowscope.report.interop.hl7 import hl7_message
 from marrowscope.review.case import Signed
 from marrowscope.review.chain import Entry
@@ -22,7 +23,7 @@ from marrowscope.review.contents import Contents, Taken, draw, ordered_by, revie
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Retype
 from marrowscope.review.signing import ALWAYS, Rendered, checks, preview, sign
-from marrowscope.review.workstation import Refused, Workstation
+from marrowscope.review.workstation import Refused, Workstation, open_workstation
 from marrowscope.stored import read_content
 
 PASSED = frozenset({"cells", "anomalous", "conclusion", "looked"})
@@ -100,7 +101,9 @@ def test_what_is_only_asked_for_is_passed_over_by_name(workstation: Workstation,
     assert entry.content["passed_over"] == ["cells", "looked"]
 
 
-def test_a_signed_case_is_frozen_with_all_its_files(workstation: Workstation, case: int) -> None:
+def test_a_signed_case_is_frozen_with_all_its_files(
+    workstation: Workstation, case: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workstation.edit(case, "ann", "main", Retype(cells={0: [0, 1]}, to="mast_cell"))
     workstation.edit(case, "ann", "main", Delete(cells={0: [2]}))
     workstation.edit(case, "ann", "main", Add(slide=1, box=(100, 100, 150, 150), to="blast"))
@@ -148,6 +151,12 @@ def test_a_signed_case_is_frozen_with_all_its_files(workstation: Workstation, ca
     added = second.row(-1, named=True)
     assert (added["type"], added["x0"], added["field"], added["region"]) == ("blast", 100, -1, "added")
     assert second.schema == pl.Schema(cell_schema(list(differential_classes(second))))
+    # A later version counts by other rules: what was signed stays as it was until the case is amended.
+    monkeypatch.setattr("marrowscope.review.reviewed.slide_tally", lambda *_: Tally({}, 0))
+    again = open_workstation(workstation.root)
+    assert again.differential(case, "main") == workstation.differential(case, "main")
+    again.edit(case, "ann", "main", Amend(reason="the rules are others now"))
+    assert again.differential(case, "main").total == 0
 
 
 def differential_classes(cells: pl.DataFrame) -> list[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from sqlalchemy import event
 
 from marrowscope.review.case import ADJUDICATED, SlideOfCase, blind
 from marrowscope.review.chain import BEGINNING, Entry, next_entry
-from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays, CountedSlide
+from marrowscope.review.counted import CODES, TYPE_NAMES, CellArrays, CountedSlide, Places
 from marrowscope.review.database import Missing, ReviewError, StorageError
 from marrowscope.review.edits import (
     Add,
@@ -34,7 +37,9 @@ from marrowscope.review.edits import (
     Retype,
     Undo,
 )
-from marrowscope.review.memory import CaseMemory
+from marrowscope.review.listing import Listing
+from marrowscope.review.memory import CaseMemory, OpenCase
+from marrowscope.review.outlines import Outlines
 from marrowscope.review.protection import fault_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.slide_state import SlideState
@@ -348,6 +353,34 @@ def test_every_file_that_a_report_reads_is_protected(workstation: Workstation, r
     assert types(workstation, case)
 
 
+@pytest.mark.parametrize("name", ["differential.json", "regions.geojson"])
+def test_a_file_that_was_changed_for_a_moment_is_never_shown(
+    workstation: Workstation, results: Path, name: str
+) -> None:
+    case = case_of(workstation)
+    assert types(workstation, case), "the case is open: its files are those of the log"
+    file = results / "smear-3" / name
+    kept = file.read_bytes()
+    told = json.loads(kept)
+    file.write_text(json.dumps({**told, "area_mm2": 9.9, "marrowscope": {"particles": 99}}))
+    with pytest.raises(ReviewError, match=f"{name} of smear-3 is not the one that was reviewed"):
+        workstation.differential(case, "main")
+    file.write_bytes(kept)
+    assert workstation.differential(case, "main") == open_workstation(results).differential(case, "main")
+
+
+def test_what_was_read_of_a_file_is_held_against_the_log_too(workstation: Workstation, results: Path) -> None:
+    (slide, *_) = workstation.slides()[case_of(workstation)]
+    file = results / "smear-3" / "differential.json"
+    kept = file.read_bytes()
+    counted = CountedSlide(results / "smear-3")  # as of a row that names no files
+    file.write_bytes(kept + b" ")
+    assert counted.differential
+    file.write_bytes(kept)
+    assert "differential.json of smear-3" in (fault_of(counted, slide) or "")
+    assert fault_of(CountedSlide(results / "smear-3"), slide) is None
+
+
 def test_rows_of_earlier_versions_name_no_files_and_are_read(workstation: Workstation, results: Path) -> None:
     (slide, *_) = workstation.slides()[case_of(workstation)]
     row = row_of_slide(0, CountedSlide(results / "smear-3"), results)
@@ -363,7 +396,7 @@ def test_what_nobody_asks_for_leaves_the_memory_and_comes_back_from_the_log(resu
     for name in ("one", "two"):
         shutil.copytree(results / "smear-3", results / name)
     workstation, now = open_workstation(results), 0.0
-    memory = workstation.memory = CaseMemory(most_cells=10**6, idle_seconds=60, clock=lambda: now)
+    memory = workstation.memory = CaseMemory(10**6, idle_seconds=60, in_use_seconds=20, clock=lambda: now)
     gone: list[tuple[int, set[str]]] = []
     memory.listeners.append(lambda case, slides: gone.append((case, set(slides))))
     pooled, one, two = (case_of(workstation, title) for title in ("pooled", "one", "two"))
@@ -377,13 +410,76 @@ def test_what_nobody_asks_for_leaves_the_memory_and_comes_back_from_the_log(resu
     again = workstation.edit(pooled, "ann", "main", Retype(cells={0: [5]}, to="blast"), key="the same word")
     assert again.entry == first.entry, "an edit asked for twice is made once, also by what the log alone knows"
     assert types(workstation, pooled)[5] == "blast"
+    memory.most_cells = memory._size - 1
+    types(workstation, two)
+    assert memory.numbers() == [one, pooled, two], "too much, but all of them were used just now"
+    now = 120.0
+    types(workstation, two)
+    assert memory.numbers() == [pooled, two], "one was not, and then there is room"
+    types(workstation, pooled)
     memory.most_cells = 1
     types(workstation, two)
-    assert memory.numbers() == [two], "too much: the one used last stays"
-    now = 200.0
-    workstation.in_memory(two, 0)
-    memory.tidy()
-    assert memory.numbers() == [], "to be looked at by the list is no use"
+    assert memory.numbers() == [two], "far too much: the one used last stays"
+    now = 300.0
+    Listing(workstation).rows()
+    assert memory.numbers() == [], "to be looked at by the list is no use, and it lets go what is idle"
+
+
+def test_who_waited_for_a_case_that_could_not_be_read_begins_anew(
+    workstation: Workstation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, real = case_of(workstation), workstation._cells_of
+    reading, others = threading.Event(), threading.Event()
+    failed: list[bool] = []
+
+    def cells_of(slide: SlideOfCase) -> CellArrays:
+        if slide.number == 1 and not failed:
+            failed.append(True)
+            reading.set()
+            assert others.wait(20)
+            raise ReviewError("the disk is away for a moment")
+        return real(slide)
+
+    def slides_of_case() -> list[int]:
+        with workstation.case(case) as state:
+            return [slide.number for slide in state.slides]
+
+    monkeypatch.setattr(workstation, "_cells_of", cells_of)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(types, workstation, case)
+        assert reading.wait(20)
+        held, hold = threading.Event(), workstation.memory.hold
+
+        @contextmanager
+        def told(*asked: Any) -> Iterator[OpenCase]:
+            with hold(*asked) as found:
+                held.set()
+                yield found
+
+        monkeypatch.setattr(workstation.memory, "hold", told)
+        second = pool.submit(slides_of_case)
+        assert held.wait(20)
+        others.set()
+        with pytest.raises(ReviewError, match="away for a moment"):
+            first.result()
+        assert second.result() == [0, 1], "none of them twice"
+
+
+def test_the_list_reads_new_rows_alone(workstation: Workstation, results: Path) -> None:
+    case, other = case_of(workstation), open_workstation(results)
+    told = workstation.outlines()
+    workstation.edit(case, "chief", "main", Appoint(observers=("ann", "ben")))
+    workstation.edit(case, "ann", blind("ann"), Confirm(cells={0: [0]}))
+    other.edit(case, "ann", blind("ann"), Finish())
+    heads, entries = workstation.log.news({number: one.head for number, one in told.items()})
+    assert [entry.kind for entry in entries] == ["appoint", "finish"]
+    assert workstation.log.news({head.case: head for head in heads}) == (heads, [])
+    assert workstation.outlines() == Outlines(workstation.log).now() == other.outlines()
+    outline = workstation.outlines()[case]
+    assert (outline.observed.observers, outline.observed.finished) == (("ann", "ben"), ("ann",))
+    assert (outline.last_actor, outline.head.n) == ("ann", workstation.log.head(case).n)
+    other.edit(case, "ben", blind("ben"), Confirm(cells={0: [1]}))
+    assert (workstation.outlines()[case].last_actor, workstation.titles()[case][1]) == ("ben", ["smear-3", "smear-4"])
 
 
 def test_a_smear_that_is_in_a_case_gets_no_second_one_unasked(results: Path) -> None:
@@ -410,8 +506,6 @@ def test_smears_of_a_case_get_none_of_their_own_when_the_pooled_results_go(
 
 
 def test_a_slide_that_was_moved_is_found_again(results: Path, tmp_path: Path) -> None:
-    from marrowscope.review.counted import CountedSlide, Places
-
     run = (results / "smear-3" / "run.json").read_text()
     slide = next(Path(word) for word in run.split('"') if word.endswith("smear-3.tif"))
     moved = tmp_path / "archive"
@@ -428,7 +522,6 @@ def test_a_slide_that_is_moved_while_it_is_open_is_missed_and_comes_back(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from marrowscope.review import slide_file
-    from marrowscope.review.counted import CountedSlide
     from marrowscope.review.pictures.shelf import Shelf
 
     told = results / "smear-3" / "run.json"
@@ -446,6 +539,10 @@ def test_a_slide_that_is_moved_while_it_is_open_is_missed_and_comes_back(
     monkeypatch.setattr(slide_file, "PAUSE", 0)
     with pytest.raises(slide_file.SlideGone, match="where another file lies now"):
         shelf.of(counted)
+    with pytest.raises(slide_file.SlideGone) as served:
+        _ = CountedSlide(results / "smear-3", Places((results,), named=False)).slide
+    assert str(tmp_path) not in str(served.value)
+    assert "smear-3 was moved or deleted. It was sought at the place where it was counted" in str(served.value)
     away.rename(here)
     after = shelf.of(counted)
     assert after is not before

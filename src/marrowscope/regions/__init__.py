@@ -1,7 +1,7 @@
 """Where to count: finding regions on a slide, reading and writing them."""
 
 from marrowscope.regions.choosing import choose_regions
-from marrowscope.regions.files import load_areas, load_regions, save_regions
+from marrowscope.regions.files import load_regions, parse_areas, parse_regions, save_regions
 from marrowscope.regions.finder import find_regions, whole_slide
 from marrowscope.regions.region import Region, RegionFinding
 
@@ -10,8 +10,9 @@ __all__ = [
     "RegionFinding",
     "choose_regions",
     "find_regions",
-    "load_areas",
     "load_regions",
+    "parse_areas",
+    "parse_regions",
     "save_regions",
     "whole_slide",
 ]

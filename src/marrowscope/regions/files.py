@@ -79,7 +79,12 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
 
     Raises ``RegionError`` when the file cannot be read, is no GeoJSON, has no polygon, or none on the slide.
     """
-    document = _read_json(path)
+    return parse_regions(_read(path), path, slide)
+
+
+def parse_regions(data: bytes, path: Path, slide: Slide) -> RegionFinding:
+    """As :func:`load_regions`, of bytes that were read already; ``path`` is for words alone."""
+    document = _parse_json(data, path)
     regions: list[Region] = []
     outlines: list[Region] = []
     drawn = _drawn(document, path, slide.bounds)
@@ -108,12 +113,12 @@ def load_regions(path: Path, slide: Slide) -> RegionFinding:
     )
 
 
-def load_areas(path: Path, bounds: Box) -> list[Polygon | MultiPolygon]:
-    """The regions of a file of :func:`save_regions` as areas, level-0 pixels, without the slide itself.
+def parse_areas(data: bytes, path: Path, bounds: Box) -> list[Polygon | MultiPolygon]:
+    """The regions of the bytes of a file of :func:`save_regions` as areas, level-0 pixels, without the slide itself.
 
-    ``bounds``: the scanned part of the slide. Raises ``RegionError`` when the file cannot be read or is no GeoJSON.
+    ``path``: for words alone; ``bounds``: the scanned part of the slide. Raises ``RegionError`` when it is no GeoJSON.
     """
-    drawn = _drawn(_read_json(path), path, bounds)
+    drawn = _drawn(_parse_json(data, path), path, bounds)
     return [placed for words, placed in drawn if not (placed.is_empty or _class_name(words).startswith(_OUTLINE))]
 
 
@@ -124,7 +129,7 @@ def load_outlines(path: Path, slide: Slide) -> list[tuple[str, Polygon | MultiPo
     :func:`save_regions`. Repaired and clipped as by :func:`load_regions`; what lies off the slide is left out. Raises
     ``RegionError`` when the file cannot be read, is no GeoJSON, or all its polygons lie off the slide.
     """
-    drawn = _drawn(_read_json(path), path, slide.bounds)
+    drawn = _drawn(_parse_json(_read(path), path), path, slide.bounds)
     found = [(_class_name(words).removeprefix(_OUTLINE), placed) for words, placed in drawn if not placed.is_empty]
     if drawn and not found:
         raise _of_another_slide(path, slide)
@@ -181,19 +186,29 @@ def _feature(region: Region, class_name: str, slide: Slide) -> dict[str, Any]:
     }
 
 
-def _read_json(path: Path) -> Any:
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _parse_json(data: bytes, path: Path) -> Any:
+    try:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise RegionError(f"cannot read the regions in {path}: {error}; give a GeoJSON file") from error
+    except (OSError, EOFError, zlib.error) as error:  # gzip's own error is an OSError
+        raise _unreadable(path, error) from error
     if not data.strip():
         raise RegionError(f"{path} is empty; export the annotations as GeoJSON again")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise RegionError(f"{path} is no GeoJSON ({error}); export the annotations as GeoJSON") from error
+
+
+def _unreadable(path: Path, error: Exception) -> RegionError:
+    return RegionError(f"cannot read the regions in {path}: {error}; give a GeoJSON file")
 
 
 def _features(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:

@@ -45,6 +45,11 @@ class SlideOfCase:
         told = dict(payload)
         return cls(told.pop("slide"), **told)
 
+    @property
+    def results(self) -> dict[str, str]:
+        """SHA-256 by name of all result files that the log knows: at least the cells."""
+        return {"cells.parquet": self.cells_sha256, **self.files}
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ from marrowscope.errors import PackError, RegionError
 from marrowscope.geometry import Box
 from marrowscope.packs import load_pack
 from marrowscope.packs.loading import Pack
-from marrowscope.regions import RegionFinding, load_areas, load_regions
+from marrowscope.regions import RegionFinding, parse_areas, parse_regions
 from marrowscope.review.database import ReviewError
 from marrowscope.review.fields import EVERYWHERE, CountedFields
+from marrowscope.review.result_files import not_as_reviewed, sha256_of
 from marrowscope.review.slide_file import SlideFile
 from marrowscope.runs import read_run
 from marrowscope.slides import Slide
@@ -35,6 +35,10 @@ CODES: dict[str, int] = {name: code for code, name in enumerate(TYPE_NAMES)}
 
 FLAG_BITS: dict[str, int] = {name: 1 << place for place, name in enumerate(FLAGS)}
 """Quality flags of a cell as bits."""
+
+
+_REGIONS = Path("regions.geojson")
+"""For words: nobody is told the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,54 +65,77 @@ class CellArrays:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where slides and packs are sought that do not lie where they lay: folders, each looked through once."""
+    """Where slides and packs are sought that do not lie where they lay: folders, each looked through once.
+
+    ``named``: whether people are told these folders, and where a slide lay: on their own computer, not on a server.
+    """
 
     slides: tuple[Path, ...] = ()
     packs: tuple[Path, ...] = ()
+    named: bool = True
 
 
 class CountedSlide:
     """One folder of results of ``marrowscope count``, read when it is asked for.
 
-    Raises ``ReviewError`` where the folder is broken, and from :attr:`slide` and :attr:`pack` where those are not to be
-    found.
+    ``known``: the hashes that its files must have, by name. The bytes that are parsed are those that are hashed, so
+    that a file which was changed for a moment is never shown. Raises ``ReviewError`` where the folder is broken or is
+    not as it must be, and from :attr:`slide` and :attr:`pack` where those are not to be found.
     """
 
-    def __init__(self, folder: Path, places: Places | None = None) -> None:
+    def __init__(self, folder: Path, places: Places | None = None, known: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.files: dict[str, str] = dict(known or {})
+        """SHA-256 by name of the files: what they must be, and of the others what they were when they were read."""
         self._places = places or Places()
-        run = read_run(folder)
-        if run is None or not {"slide", "slide_sha256", "pack"} <= run.keys():
-            raise ReviewError(f"{folder} holds no finished count: count the slide again with marrowscope count")
+        try:
+            content = (folder / "run.json").read_bytes()
+            run = json.loads(content)
+        except (OSError, ValueError):
+            run = None
+        if not isinstance(run, dict) or not {"slide", "slide_sha256", "pack"} <= run.keys():
+            place = folder if self._places.named else folder.name
+            raise ReviewError(f"{place} holds no finished count: count the slide again with marrowscope count")
         self.run: Mapping[str, Any] = run
+        self._expect("run.json", content)
 
     @property
     def label(self) -> str:
         """The name of the slide, or its pseudonym."""
         return str(self.run["slide"])
 
-    @cached_property
-    def cells_sha256(self) -> str:
-        """Of ``cells.parquet``: the log stands on these cells and no others."""
+    def sha256(self, name: str) -> str:
+        """Of a result file: what it must be, or what it is."""
+        if name not in self.files:
+            self._bytes(name)
+        return self.files[name]
+
+    def _bytes(self, name: str) -> bytes:
         try:
-            with (self.folder / "cells.parquet").open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            content = (self.folder / name).read_bytes()
         except OSError as error:
-            raise self._broken("cells.parquet", error) from error
+            raise self.broken(name, error) from error
+        self._expect(name, content)
+        return content
+
+    def _expect(self, name: str, content: bytes) -> None:
+        found = sha256_of(name, content)
+        if self.files.setdefault(name, found) != found:
+            raise ReviewError(not_as_reviewed(name, self.label))
 
     @cached_property
     def frame(self) -> pl.DataFrame:
         """``cells.parquet``, its cells numbered by row."""
         try:
-            frame = pl.read_parquet(self.folder / "cells.parquet")
+            frame = pl.read_parquet(self._bytes("cells.parquet"))
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise self._broken("cells.parquet", error) from error
+            raise self.broken("cells.parquet", error) from error
         classes = [name.removeprefix("p_") for name in frame.columns if name.startswith("p_")]
         numbered = "cell_id" in frame.columns and frame["cell_id"].equals(
             pl.Series("cell_id", range(frame.height), dtype=pl.Int64)
         )
         if frame.schema != pl.Schema(cell_schema(classes)) or not numbered:
-            raise self._broken("cells.parquet", "it is of another version")
+            raise self.broken("cells.parquet", "it is of another version")
         return frame
 
     @cached_property
@@ -141,17 +168,18 @@ class CountedSlide:
         if not squares:
             return EVERYWHERE
         try:
-            return CountedFields(squares, load_areas(self.folder / "regions.geojson", Box(*bounds)) if bounds else None)
+            areas = parse_areas(self._bytes("regions.geojson"), _REGIONS, Box(*bounds)) if bounds else None
+            return CountedFields(squares, areas)
         except (RegionError, TypeError, ValueError) as error:
-            raise self._broken("regions.geojson", error) from error
+            raise self.broken("regions.geojson", error) from error
 
     @cached_property
     def differential(self) -> Differential:
         """As the count left it."""
         try:
-            return Differential.model_validate_json((self.folder / "differential.json").read_bytes())
-        except (OSError, ValueError) as error:
-            raise self._broken("differential.json", error) from error
+            return Differential.model_validate_json(self._bytes("differential.json"))
+        except ValueError as error:
+            raise self.broken("differential.json", error) from error
 
     @property
     def slide(self) -> Slide:
@@ -171,6 +199,7 @@ class CountedSlide:
             Path(told) if told else None,
             self._places.slides,
             float(self.run["spacing"][0]) if self.run.get("spacing_source") == "given" else None,
+            named=self._places.named,
         )
 
     @cached_property
@@ -199,21 +228,22 @@ class CountedSlide:
     def finding(self) -> RegionFinding:
         """Its regions. Raises ``ReviewError``, also when the slide is not found."""
         try:
-            return load_regions(self.folder / "regions.geojson", self.slide)
-        except (OSError, ValueError) as error:
-            raise self._broken("regions.geojson", error) from error
+            return parse_regions(self._bytes("regions.geojson"), _REGIONS, self.slide)
+        except ValueError as error:
+            raise self.broken("regions.geojson", error) from error
 
     @cached_property
     def particles(self) -> int | None:
         """How many particles were seen; None when nobody looked. Unlike :attr:`finding` it needs no slide."""
         try:
-            told = json.loads((self.folder / "regions.geojson").read_bytes()).get("marrowscope") or {}
-        except (OSError, ValueError, AttributeError) as error:
-            raise self._broken("regions.geojson", error) from error
+            told = json.loads(self._bytes("regions.geojson")).get("marrowscope") or {}
+        except (ValueError, AttributeError) as error:
+            raise self.broken("regions.geojson", error) from error
         found = told.get("particles")
         return found if isinstance(found, int) else None
 
-    def _broken(self, name: str, error: object) -> ReviewError:
+    def broken(self, name: str, error: object) -> ReviewError:
+        """The error of a result file that cannot be read."""
         return ReviewError(
             f"{name} of {self.label} cannot be read ({error}): bring the folder back from a backup, or count the slide "
             "again into another folder"

@@ -16,9 +16,9 @@ import polars as pl
 
 from marrowscope.errors import MarrowscopeError
 from marrowscope.review.case import SlideOfCase
-from marrowscope.review.log import Head, Last
-from marrowscope.review.protection import COUNTED_AGAIN, changed_file
-from marrowscope.review.steps import Observed
+from marrowscope.review.log import Head
+from marrowscope.review.outlines import Outline
+from marrowscope.review.result_files import not_as_reviewed, sha256_of
 from marrowscope.review.workstation import Workstation
 from marrowscope.runs import read_run
 
@@ -98,27 +98,15 @@ class Listing:
 
     def rows(self) -> list[Row]:
         """All cases, in the order in which they were opened."""
-        titles, slides = self._workstation.titles(), self._workstation.slides()
-        last = self._workstation.log.lasts()
-        observed: dict[int, Observed] = {}
-        for entry in self._workstation.log.of_observers():
-            observed.setdefault(entry.case, Observed()).take(entry)
-        return [
-            self._row(
-                head,
-                titles[head.case][0],
-                slides.get(head.case, ()),
-                last[head.case],
-                observed.get(head.case, Observed()),
-            )
-            for head in self._workstation.heads()
-        ]
+        self._workstation.memory.tidy()  # a page that waits asks for the list: nobody else may be there to do it
+        return [self._row(outline) for outline in self._workstation.outlines().values()]
 
-    def _row(self, head: Head, title: str, slides: Sequence[SlideOfCase], last: Last, observed: Observed) -> Row:
+    def _row(self, outline: Outline) -> Row:
+        head, slides, observed = outline.head, outline.slides, outline.observed
         counted = [self._counted(slide) for slide in slides]
         good = [one for one in counted if isinstance(one, _Counted)]
         faults = [one.words for one in counted if isinstance(one, _Broken)]
-        verdicts = self._pooled(title, slides) if len(slides) > 1 else None
+        verdicts = self._pooled(outline.title, slides) if len(slides) > 1 else None
         if verdicts is None:
             verdicts = {code: verdict for one in reversed(good) for code, verdict in one.verdicts.items()}
         unsure: int | None = None
@@ -136,7 +124,7 @@ class Listing:
             faults.append(str(error))
         return Row(
             case=head.case,
-            title=title,
+            title=outline.title,
             status=head.status,
             edits=head.n,
             slides=tuple(slide.label for slide in slides),
@@ -146,12 +134,12 @@ class Listing:
             quality=tuple(dict.fromkeys(note for one in good for note in one.quality)),
             unsure=None if faults else unsure,
             looked=None if faults else looked,
-            last_at=last.at,
-            last_actor=last.actor,
+            last_at=outline.last_at,
+            last_actor=outline.last_actor,
             fault=faults[0] if faults else None,
             phantom=any(one.phantom for one in good),
             observers=observed.observers,
-            finished=tuple(observed.finished),
+            finished=observed.finished,
             differing=differing,
         )
 
@@ -197,11 +185,16 @@ def _pooled_verdicts(folder: Path, smears: int) -> Mapping[str, str] | None:
 
 
 def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
-    run = read_run(folder)
-    if run is None:
+    try:
+        read = {"run.json": (folder / "run.json").read_bytes()}
+        run = json.loads(read["run.json"])
+    except (OSError, ValueError):
+        run = None
+    if not isinstance(run, dict):
         return _Broken(f"The results of {slide.label} are gone or damaged (run.json): bring the folder back.")
     try:
-        differential = json.loads((folder / "differential.json").read_bytes())
+        read["differential.json"] = (folder / "differential.json").read_bytes()
+        differential = json.loads(read["differential.json"])
         told = _verdicts(differential), int(differential["unsure"]), bool(differential["phantom"])
         quality = tuple(str(note) for note in run.get("quality", ()))
     except (OSError, ValueError, KeyError, TypeError):
@@ -214,8 +207,10 @@ def _look_into(folder: Path, slide: SlideOfCase) -> _Counted | _Broken:
         return _Broken(
             f"{slide.label} was counted again ({found:,} cells, {slide.cells:,} were reviewed): bring its folder back."
         )
-    if name := changed_file(folder, slide, ("run.json", "differential.json")):
-        return _Broken(f"{name} of {slide.label} is not the one that was reviewed: {COUNTED_AGAIN}.")
+    for name, content in read.items():  # what was parsed, not what lies there by now
+        found_sha256 = sha256_of(name, content)
+        if slide.files.get(name, found_sha256) != found_sha256:
+            return _Broken(f"{not_as_reviewed(name, slide.label)}.")
     return _Counted(*told, quality)
 
 

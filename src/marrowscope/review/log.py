@@ -19,6 +19,9 @@ from marrowscope.review.tables import cases, documents, log
 LARGEST = 2**31 - 1
 """Number of a case or a row: what every database keeps in an integer."""
 
+OUTLINED = ("open", "add_slide", "appoint", "dismiss", "finish")
+"""Kinds of rows that :mod:`marrowscope.review.outlines` tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -38,14 +41,6 @@ class Document:
     name: str
     sha256: str
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """When the last row of a case's log was written, and by whom."""
-
-    at: str
-    actor: str
 
 
 class Stale(ReviewError):
@@ -127,30 +122,31 @@ class EditLog:
         with storage_errors("the log cannot be read"), self._reading() as connection:
             return self._since(connection, case, n, limit)
 
-    def beginnings(self) -> list[Entry]:
-        """The rows that opened cases and put slides into them, of all cases in order."""
-        query = select(log).where(log.c.kind.in_(("open", "add_slide"))).order_by(log.c.case_id, log.c.n)
-        with storage_errors("the cases cannot be read"), self._reading() as connection:
-            return [Entry(*row) for row in connection.execute(query)]
+    def news(self, known: Mapping[int, Head]) -> tuple[list[Head], list[Entry]]:
+        """All cases, and of those whose head is not the known one the rows after it that an outline tells, in order.
 
-    def of_observers(self) -> list[Entry]:
-        """The rows that appoint and dismiss observers or say that one has finished, of all cases in order."""
-        query = select(log).where(log.c.kind.in_(("appoint", "dismiss", "finish"))).order_by(log.c.case_id, log.c.n)
+        Those are the rows that open a case, put slides into it, appoint and dismiss observers or say that one has
+        finished, and the last row.
+        """
+        told = select(log).join(cases, cases.c.id == log.c.case_id).order_by(log.c.case_id, log.c.n)
+        told = told.where(log.c.kind.in_(OUTLINED) | (log.c.n == cases.c.head_n))
         with storage_errors("the cases cannot be read"), self._reading() as connection:
-            return [Entry(*row) for row in connection.execute(query)]
+            heads = [Head(*row) for row in connection.execute(_HEADS.order_by(cases.c.id))]
+            if not known:  # all of them at once
+                return heads, [Entry(*row) for row in connection.execute(told)]
+            entries: list[Entry] = []
+            for head in heads:
+                before = known.get(head.case)
+                if before != head:
+                    since = before.n if before is not None and before.n < head.n else 0
+                    news = told.where(log.c.case_id == head.case, log.c.n > since)
+                    entries += [Entry(*row) for row in connection.execute(news)]
+            return heads, entries
 
     def heads(self) -> list[Head]:
         """All cases, in the order in which they were opened."""
         with storage_errors("the cases cannot be read"), self._reading() as connection:
             return [Head(*row) for row in connection.execute(_HEADS.order_by(cases.c.id))]
-
-    def lasts(self) -> dict[int, Last]:
-        """Of each case when its last row was written, and by whom."""
-        query = select(log.c.case_id, log.c.at, log.c.actor).join(
-            cases, (cases.c.id == log.c.case_id) & (cases.c.head_n == log.c.n)
-        )
-        with storage_errors("the cases cannot be read"), self._reading() as connection:
-            return {case: Last(at, actor) for case, at, actor in connection.execute(query)}
 
     def head(self, case: int) -> Head:
         """Raises ``Missing`` when there is no such case."""

@@ -27,6 +27,12 @@ ROW = 4
 IDLE_SECONDS = 900.0
 """How long a case stays that nobody asks for: a page that is open asks every few seconds."""
 
+IN_USE_SECONDS = 60.0
+"""How long a case stays that was used, although there is too much: pages ask every few seconds, one after the other."""
+
+CEILING = 2
+"""So many times the room is never exceeded by cases that nobody holds, however lately they were used."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -47,6 +53,8 @@ class OpenCase:
     differentials: dict[str, tuple[int, Differential]] = field(default_factory=dict)
     opened: bool = False
     """Its log was read to the end once: the slides are known, and stay."""
+    forgotten: bool = False
+    """It could not be read, and what was read of it is half."""
     holders: int = 0
     used: float = 0.0
     size: int = 0
@@ -68,8 +76,9 @@ LetGo = Callable[[int, frozenset[str]], None]
 class CaseMemory:
     """Keeps the cases used last, up to ``most_cells`` in all, and none for longer than ``idle_seconds`` without use.
 
-    A case that somebody holds stays, and so does the one used last until it is idle. Slides go with the last case that
-    they are in. Safe for several threads.
+    A case that somebody holds stays, and so does the one used last until it is idle. Those that were used in the last
+    ``in_use_seconds`` may take :data:`CEILING` times the room: two open pages do not push each other out. Slides go
+    with the last case that they are in. Safe for several threads.
     """
 
     def __init__(
@@ -77,9 +86,11 @@ class CaseMemory:
         most_cells: int = MOST_CELLS,
         idle_seconds: float = IDLE_SECONDS,
         clock: Callable[[], float] = monotonic,
+        in_use_seconds: float = IN_USE_SECONDS,
     ) -> None:
         self.most_cells = most_cells
         self.idle_seconds = idle_seconds
+        self.in_use_seconds = in_use_seconds
         self.listeners: list[LetGo] = []
         self._clock = clock
         self._cases: OrderedDict[int, OpenCase] = OrderedDict()
@@ -135,6 +146,7 @@ class CaseMemory:
             if (found := self._cases.pop(number, None)) is not None:
                 self._size -= found.size
                 found.size = 0
+                found.forgotten = True
             gone = self._slides_of_none()
         self._tell({number}, gone)
 
@@ -152,8 +164,9 @@ class CaseMemory:
         with self._lock:
             now = self._clock()
             for number, found in list(self._cases.items()):  # the one used longest ago first
-                idle = now - found.used >= self.idle_seconds
-                crowded = self._size > self.most_cells and len(self._cases) > 1
+                unused = now - found.used
+                room = self.most_cells * (1 if unused >= self.in_use_seconds else CEILING)
+                idle, crowded = unused >= self.idle_seconds, self._size > room and len(self._cases) > 1
                 if not (idle or crowded):
                     break
                 if not found.holders:

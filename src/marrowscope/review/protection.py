@@ -6,23 +6,12 @@ by its own hash, the slide by a fingerprint of its file (:func:`marrowscope.runs
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from marrowscope.review.case import SlideOfCase
-from marrowscope.review.chain import canonical
 from marrowscope.review.counted import CountedSlide
-from marrowscope.review.database import ReviewError
-
-RESULT_FILES = ("cells.parquet", "run.json", "differential.json", "regions.geojson")
-"""What the review reads of a folder of results."""
-
-PLACES = ("file", "pack_folder")
-"""Of ``run.json``: where slide and pack lay. They may move, and are told by hashes of their own."""
-
-COUNTED_AGAIN = "its folder was counted again or changed; bring it back from a backup"
+from marrowscope.review.result_files import COUNTED_AGAIN, RESULT_FILES, not_as_reviewed, sha256_of_file
 
 
 def place_of(folder: Path, root: Path) -> str:
@@ -33,8 +22,8 @@ def place_of(folder: Path, root: Path) -> str:
 
 def row_of_slide(number: int, counted: CountedSlide, root: Path) -> dict[str, Any]:
     """What the log holds of slide ``number`` of a case. Raises ``ReviewError`` when its folder cannot be read."""
-    pack = counted.run["pack"]
-    files = {name: _sha256(counted, name) for name in RESULT_FILES}
+    pack, cells = counted.run["pack"], len(counted.cells)
+    files = {name: counted.sha256(name) for name in RESULT_FILES}
     return {
         "slide": number,
         "label": counted.label,
@@ -43,23 +32,21 @@ def row_of_slide(number: int, counted: CountedSlide, root: Path) -> dict[str, An
         "pack": pack["name"],
         "pack_version": pack["version"],
         "pack_sha256": pack["sha256"],
-        "cells": len(counted.cells),
+        "cells": cells,
         "cells_sha256": files["cells.parquet"],
         "files": files,
     }
 
 
 def fault_of(counted: CountedSlide, slide: SlideOfCase) -> str | None:
-    """What differs between a folder of results as it is now and as it was reviewed, in words; None when nothing does.
+    """What differs between a folder as it was reviewed, and as it is now or was read, in words; None when nothing does.
 
     Of a slide that an earlier version put into its case the log knows the hash of the cells alone. Raises
     ``ReviewError`` when a file cannot be read.
     """
-    for name, known in {"cells.parquet": slide.cells_sha256, **slide.files}.items():
-        if _sha256(counted, name) != known:
-            if name == "cells.parquet":
-                return f"the cells of {slide.label} are not those that were reviewed: {COUNTED_AGAIN}"
-            return f"{name} of {slide.label} is not the one that was reviewed: {COUNTED_AGAIN}"
+    for name, known in slide.results.items():
+        if counted.files.get(name, known) != known or _sha256_now(counted, name) != known:
+            return not_as_reviewed(name, slide.label)
     # What was read of run.json stays in memory: it says which slide and which pack are opened.
     if counted.run["slide_sha256"] != slide.slide_sha256:
         return f"run.json of {slide.label} names another slide than the log: {COUNTED_AGAIN}"
@@ -68,38 +55,8 @@ def fault_of(counted: CountedSlide, slide: SlideOfCase) -> str | None:
     return None
 
 
-def changed_file(folder: Path, slide: SlideOfCase, names: tuple[str, ...]) -> str | None:
-    """The first of these files that is not the one that was reviewed; of those that cannot be read nothing is said."""
-    for name in names:
-        try:
-            found = sha256_of(folder / name)
-        except (OSError, ValueError):
-            continue
-        if found != slide.files.get(name, found):
-            return name
-    return None
-
-
-def sha256_of(path: Path) -> str:
-    """The hash of a result file; of ``run.json`` that of its canonical JSON without :data:`PLACES`.
-
-    Raises ``OSError``, and ``ValueError`` for a ``run.json`` that is none.
-    """
-    if path.name == "run.json":
-        told = json.loads(path.read_bytes())
-        if not isinstance(told, dict):
-            raise ValueError("it holds no table")
-        kept = {name: value for name, value in told.items() if name not in PLACES}
-        return hashlib.sha256(canonical(kept).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sha256(counted: CountedSlide, name: str) -> str:
+def _sha256_now(counted: CountedSlide, name: str) -> str:
     try:
-        return sha256_of(counted.folder / name)
+        return sha256_of_file(counted.folder / name)
     except (OSError, ValueError) as error:
-        raise ReviewError(
-            f"{name} of {counted.label} cannot be read ({error}): bring the folder back from a backup, or count the "
-            "slide again into another folder"
-        ) from error
+        raise counted.broken(name, error) from error

@@ -8,6 +8,7 @@ import threading
 import time
 import webbrowser
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import typer
@@ -57,6 +58,8 @@ def build_app(
     add_interface(app, workstation, shelf, queue, uploads)
     app.state.counts = queue
     engine = workstation.log.engine
+    if rules.users:  # names of folders are for who starts the server
+        workstation.places = replace(workstation.places, named=False)
     workstation.people = (lambda: _reviewers(Users(engine))) if rules.users else lambda: {LOCAL.name}
     if rules.users:
         app.include_router(login_router(Users(engine), Sessions(engine), rules))

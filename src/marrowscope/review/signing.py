@@ -238,7 +238,7 @@ def sign(
             taken, reading, n = take(workstation, state, signature), state.final, state.n
             order = ordered_by(workstation, state)
         made = render(draw(taken))
-        with workstation.case(number) as state:  # regions are read when the report is drawn
+        with workstation.case(number) as state:  # what was parsed is what the log knows; what lies there must be too
             _refuse_changed(workstation, state)
     documents = [
         Document(signature.version, file, hashlib.sha256(content).hexdigest(), content)

@@ -29,12 +29,21 @@ class SlideFile:
     """The file of the slide ``label`` with the hash ``sha256`` (:func:`marrowscope.runs.slide_identity`).
 
     ``told``: where it lay when it was counted, None when nobody kept that; ``folders``: where else it is sought;
-    ``spacing``: the one that was given, None for that of the file. Safe for several threads.
+    ``spacing``: the one that was given, None for that of the file; ``named``: whether errors tell these places, whose
+    names may be those of patients. Safe for several threads.
     """
 
     def __init__(
-        self, label: str, sha256: str, told: Path | None, folders: Sequence[Path] = (), spacing: float | None = None
+        self,
+        label: str,
+        sha256: str,
+        told: Path | None,
+        folders: Sequence[Path] = (),
+        spacing: float | None = None,
+        *,
+        named: bool = True,
     ) -> None:
+        self._named = named
         self._label, self._sha256, self._spacing = label, sha256, spacing
         self._told, self._folders = told, tuple(folders)
         self._lock = Lock()
@@ -85,11 +94,15 @@ class SlideFile:
         places = []
         if self._told is not None:
             there = ", where another file lies now" if _stamp(self._told) is not None else ""
-            places.append(f"{self._told}{there}")
-        places += [f"the folder {folder}" for folder in self._folders]
+            places.append(f"{self._told if self._named else 'the place where it was counted'}{there}")
+        if self._named:
+            places += [f"the folder {folder}" for folder in self._folders]
+        elif self._folders:
+            places.append("the server's folders of slides")
         sought = f" It was sought at {'; '.join(places)}." if places else ""
+        back = "Put it back, or" if self._named else "Ask an admin to put it back, or to"
         return (
-            f"the slide of {self._label} was moved or deleted.{sought} Put it back, or start the review again with "
+            f"the slide of {self._label} was moved or deleted.{sought} {back} start the review again with "
             "--slides FOLDER, the folder where it lies now"
         )
 

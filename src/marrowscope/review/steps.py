@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from marrowscope.review.chain import Entry
@@ -23,19 +23,21 @@ def step_of(observers: Collection[str], finished: Collection[str], status: str, 
     return "wait" if name in finished else "read"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Who reads a case blind and who has finished, from the rows of its log alone."""
 
     observers: tuple[str, ...] = ()
-    finished: list[str] = field(default_factory=list)
+    finished: tuple[str, ...] = ()
 
-    def take(self, entry: Entry) -> None:
-        """Take up a row; rows of other kinds change nothing."""
+    def after(self, entry: Entry) -> Observed:
+        """With the next row; rows of other kinds change nothing."""
         match entry.kind:
             case "appoint":
-                self.observers, self.finished = tuple(entry.content["observers"]), []
+                return Observed(tuple(entry.content["observers"]))
             case "dismiss":
-                self.observers, self.finished = (), []
+                return Observed()
             case "finish":
-                self.finished.append(entry.actor)
+                return Observed(self.observers, (*self.finished, entry.actor))
+            case _:
+                return self

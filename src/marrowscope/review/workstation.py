@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from marrowscope.differential.references import ReferenceRanges
 from marrowscope.differential.result import Differential
 from marrowscope.review.allowed import Conflict, Hidden, People, Refused, allowed, reading_of
@@ -21,6 +23,7 @@ from marrowscope.review.database import FILE_NAME, Missing, ReviewError, Storage
 from marrowscope.review.edits import Edit
 from marrowscope.review.log import Document, EditLog, Head, Stale
 from marrowscope.review.memory import CaseMemory, Done, OpenCase
+from marrowscope.review.outlines import Outlines
 from marrowscope.review.protection import fault_of, place_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
@@ -66,6 +69,8 @@ class Workstation:
         """Folders of results that no case was opened for, and why."""
         self.places = places or Places()
         self.memory = memory or CaseMemory()
+        self.outlines = Outlines(log).now
+        """Of each case what its log tells without its cells."""
 
     def take_up(self, leave: Collection[str] = ()) -> list[int]:
         """Open a case for each count of the folder that is in none: a pooled case for its smears, else one a slide.
@@ -111,21 +116,11 @@ class Workstation:
 
     def titles(self) -> dict[int, tuple[str, list[str]]]:
         """Of each case its title and the labels of its slides."""
-        told: dict[int, tuple[str, list[str]]] = {}
-        for entry in self.log.beginnings():
-            if entry.kind == "open":
-                told[entry.case] = entry.content["title"], []
-            else:
-                told[entry.case][1].append(entry.content["label"])
-        return told
+        return {case: (told.title, [slide.label for slide in told.slides]) for case, told in self.outlines().items()}
 
     def slides(self) -> dict[int, list[SlideOfCase]]:
         """Of each case what its log holds of its slides."""
-        told: dict[int, list[SlideOfCase]] = {}
-        for entry in self.log.beginnings():
-            if entry.kind == "add_slide":
-                told.setdefault(entry.case, []).append(SlideOfCase.of(entry.content))
-        return told
+        return {case: list(told.slides) for case, told in self.outlines().items()}
 
     def in_memory(self, number: int, seen: int) -> Now | None:
         """How a case stands at row ``seen`` or later, if it is in memory and nobody holds it.
@@ -136,6 +131,8 @@ class Workstation:
             if found is None or not found.lock.acquire(timeout=0.1):  # somebody signs it, say
                 return None
             try:
+                if found.forgotten:
+                    return None
                 self._catch_up(found, seen)
                 final = MAIN if found.state.read_blind else found.state.final
                 return Now(found.state.n, self.looked(found.state, final), self._differential(found, final))
@@ -149,16 +146,15 @@ class Workstation:
         With ``seen`` a case at that row of the log, or a later one, is new enough: the database is not asked. Raises
         ``ReviewError`` when there is no such case, or its cells cannot be read.
         """
-        with self._held(number) as found, found.lock:
-            self._catch_up(found, seen)
+        with self._caught_up(number, seen) as found:
             yield found.state
 
     def slide(self, number: int, slide: int) -> CountedSlide:
         """The results of a slide of a case; once the case is open nobody waits for it. Raises ``Missing``."""
         with self._held(number) as found:
-            if not found.opened:
-                with found.lock:
-                    self._catch_up(found)
+            if found.opened:
+                return self.counted(self.slide_of(found.state, slide))
+        with self._caught_up(number) as found:
             return self.counted(self.slide_of(found.state, slide))
 
     def changes(self, number: int, since: int, seen: int | None = None, limit: int | None = None) -> list[Done]:
@@ -166,8 +162,7 @@ class Workstation:
 
         ``seen`` as in ``case``.
         """
-        with self._held(number) as found, found.lock:
-            self._catch_up(found, seen)
+        with self._caught_up(number, seen) as found:
             return found.history[since : None if limit is None else since + limit]
 
     def edit(
@@ -181,9 +176,8 @@ class Workstation:
         ``Conflict`` when somebody else changed the same cells after ``known_n``, ``StorageError`` when it could not be
         written.
         """
-        with self._held(number) as found, found.lock:
+        with self._caught_up(number) as found:
             while True:
-                self._catch_up(found)
                 if key is not None and (actor, key) in found.by_key:
                     return found.by_key[actor, key]
                 payload = {**allowed(found.state, actor, reading, edit, known_n, self.people)}
@@ -194,6 +188,7 @@ class Workstation:
                         number, actor, reading, edit.kind, payload, expected_n=found.state.n, status="in review"
                     )
                 except Stale:
+                    self._catch_up(found)
                     continue
                 done = found.take(entry)
                 break
@@ -213,8 +208,7 @@ class Workstation:
 
         :func:`marrowscope.review.signing.sign` makes and checks what is kept here.
         """
-        with self._held(number) as found, found.lock:
-            self._catch_up(found)
+        with self._caught_up(number) as found:
             entry = self.log.add(
                 number, actor, reading, "sign", payload, expected_n=expected_n, status="signed", files=files
             )
@@ -223,20 +217,31 @@ class Workstation:
         return done
 
     def differential(self, number: int, reading: str) -> Differential:
-        """The differential of a reading as it is now."""
-        with self._held(number) as found, found.lock:
-            self._catch_up(found)
+        """The differential of a reading as it is now; of the final one of a signed case the one that was signed."""
+        with self._caught_up(number) as found:
             return self._differential(found, reading)
 
     def _differential(self, found: OpenCase, reading: str) -> Differential:
         n, known = found.differentials.get(reading, (-1, None))
         if known is None or n != found.state.n:
             view = self.reading(found.state, reading)
+            signed = self._signed(found.state) if found.state.frozen and reading == found.state.final else None
             slides = [self.counted(slide) for slide in found.state.slides]
             states = [view.slides[slide.number] for slide in found.state.slides]
-            known = reviewed_differential(slides, states, self.references)
+            known = signed or reviewed_differential(slides, states, self.references)
             found.differentials[reading] = found.state.n, known
         return known
+
+    def _signed(self, state: CaseState) -> Differential | None:
+        """What was signed last, as it is frozen: the rules may have changed since. None where it cannot be read.
+
+        Raises ``NotAsSigned`` when somebody changed it by hand.
+        """
+        document = self.log.document(state.number, state.signed[-1].version, "differential.json")
+        try:
+            return Differential.model_validate_json(document.content) if document else None
+        except ValidationError:  # of a version whose differential had another form
+            return None
 
     def looked(self, state: CaseState, reading: str) -> Looked:
         """What people did to the cells of a reading."""
@@ -264,7 +269,8 @@ class Workstation:
 
     def counted(self, slide: SlideOfCase) -> CountedSlide:
         """The results of a slide of a case that is held, and through them its pixels and its pack."""
-        return self.memory.slide(slide.folder, lambda: CountedSlide(self.root / slide.folder, self.places))
+        folder = self.root / slide.folder
+        return self.memory.slide(slide.folder, lambda: CountedSlide(folder, self.places, slide.results))
 
     def _cells_of(self, slide: SlideOfCase) -> CellArrays:
         counted = self.counted(slide)
@@ -278,6 +284,17 @@ class Workstation:
             return CaseState(number, self._cells_of)
 
         return self.memory.hold(number, begin)
+
+    @contextmanager
+    def _caught_up(self, number: int, seen: int | None = None) -> Iterator[OpenCase]:
+        """The case with all rows of its log, for one alone. ``seen`` as in ``case``."""
+        while True:
+            with self._held(number) as found, found.lock:
+                if found.forgotten:  # while we waited for the one who could not read it: what he left is half
+                    continue
+                self._catch_up(found, seen)
+                yield found
+                return
 
     def _catch_up(self, found: OpenCase, seen: int | None = None) -> None:
         """Take up the rows that others wrote. A case whose cells cannot be read is tried anew the next time."""

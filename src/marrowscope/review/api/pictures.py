@@ -244,7 +244,7 @@ def picture_routes(workstation: Workstation, shelf: Shelf) -> APIRouter:
 
 
 def _version(counted: CountedSlide) -> str:
-    return f"{str(counted.run['slide_sha256'])[:12]}-{counted.cells_sha256[:12]}"
+    return f"{str(counted.run['slide_sha256'])[:12]}-{counted.sha256('cells.parquet')[:12]}"
 
 
 def _there(state: SlideState, cell: int) -> SlideState:
