@@ -70,7 +70,8 @@ def test_damaged_pictures_are_refused(tmp_path: Path, noise: Noise, ending: str)
     data = whole.read_bytes()
     for length in (20, len(data) // 2, len(data) - 200):
         cut.write_bytes(data[:length])
-        with pytest.raises(SlideError, match=r"cut\..*damaged.*copy it again"):
+        fault = "(truncated|damaged)" if length == 20 else "truncated"  # a head that is cut may be anything
+        with pytest.raises(SlideError, match=rf"cut\.{ending}: the picture is {fault}.*copy it again"):
             open_slide(cut)
 
 
