@@ -16,7 +16,7 @@ from marrowscope.differential.stopping import CountAll, FixedCount, until_precis
 from marrowscope.differential.tally import Tally
 from marrowscope.errors import MarrowscopeError
 from marrowscope.packs.contract import Anomaly, Confusion, ModelFile
-from marrowscope.taxonomy import NDC_TYPES
+from marrowscope.taxonomy import NDC_TYPES, PHANTOM_TYPES
 
 
 def flags(
@@ -170,6 +170,28 @@ def test_pooled_promonocytes_leave_a_range(phantom):
     assert found["blasts-5"].verdict == "not assessable"
     assert "the pack does not tell promonocytes from monocytes" in found["blasts-5"].text
     assert found["aml-response"].verdict == "not assessable"
+
+
+def test_a_promonocyte_that_a_person_told_apart_is_named_beside_the_blasts(make_contract):
+    pack = make_contract([*PHANTOM_TYPES, "promonocyte"], {"promonocyte": "monocyte"})
+    counts = marrow(534, blast=3, promonocyte=1, monocyte=11)
+    found = flags(pack, counts)
+    assert found["blasts-5"].text.startswith("Blasts with 1 promonocyte 0.8 % (")
+    words = found["blast-equivalents"].text
+    assert "promonocytes that nobody told apart are counted as monocytes, those told apart with the blasts" in words
+    assert flags(pack, counts | {"promonocyte": 2})["blasts-5"].text.startswith("Blasts with 2 promonocytes ")
+
+
+def test_the_range_of_blasts_begins_with_the_figure_of_the_table(phantom):
+    for blasts in range(40):
+        counts = marrow(534, blast=blasts, monocyte=11, eosinophil=9)
+        differential = make_differential(
+            Tally(counts, 534), phantom, CountAll(), area_mm2=1.0, fields=9, stopped="x", particles=3
+        )
+        rounded = {row.type: row.percent_rounded for row in differential.rows}
+        (flag,) = (flag for flag in differential.flags if flag.code == "blast-equivalents")
+        most = rounded["blast"] + rounded["monocyte"]
+        assert f"Possible range of blasts with equivalents: {rounded['blast']:.1f}-{most:.1f} % (" in flag.text
 
 
 def test_few_monocytes_leave_blasts_below_whatever_they_are(phantom):

@@ -80,7 +80,7 @@ class _Standing:
 def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
     least = counted.share(*quantity.certain)
     most = counted.share(*quantity.possible)
-    value = f"{quantity.name.capitalize()} {counted.shown(*quantity.certain)} ({span(least.low, least.high)})"
+    value = f"{_named(counted, quantity)} {counted.shown(*quantity.certain)} ({span(least.low, least.high)})"
     answer = judge(least, most, threshold)
     more = count_more(least, most, threshold, counted.rule.interval) if answer == "not decided" else None
     hidden = listed([CELL_TYPES[name].title.lower() + "s" for name in sorted(quantity.possible - quantity.certain)])
@@ -103,6 +103,13 @@ def _stand(counted: Counted, quantity: Quantity, threshold: int) -> _Standing:
     else:
         words = f"{value}: {answer} {threshold} %."
     return _Standing(least, most, answer, more, words)
+
+
+def _named(counted: Counted, quantity: Quantity) -> str:
+    """Its name to begin a sentence with; it says the equivalents that were counted in, which have their own row."""
+    words = quantity.name.capitalize()
+    n = counted.count("promonocyte") if "promonocyte" in quantity.certain else 0
+    return f"{words} with {n:,} promonocyte{'s' if n > 1 else ''}" if n else words
 
 
 def _threshold_flags(counted: Counted, name: str, quantity: Quantity | None, thresholds: tuple[int, ...]) -> list[Flag]:
@@ -192,9 +199,14 @@ def _equivalents(counted: Counted) -> Flag:
     if hiding is None or counted.contract.partial:
         text = f"Blast equivalents are not assessable: the pack cannot see promonocytes. {apl}"
         return Flag(code=code, title=title, verdict="not assessable", text=text)
+    counted_as = f"counted as {CELL_TYPES[hiding].title.lower()}s"
+    which = f"promonocytes are {counted_as}"
+    if "promonocyte" in counted.contract.classes:
+        which = f"promonocytes that nobody told apart are {counted_as}, those told apart with the blasts"
+    shown = [counted.shown(*types).removesuffix(" %") for types in (quantity.certain, quantity.possible)]
     text = (
-        f"Blast equivalents are not assessable: promonocytes are counted as {CELL_TYPES[hiding].title.lower()}s. "
-        f"Possible range of blasts with equivalents: {span(least.k / least.n, most.k / most.n)} "
+        f"Blast equivalents are not assessable: {which}. "
+        f"Possible range of blasts with equivalents: {shown[0]}-{shown[1]} % "
         f"({span(least.low, most.high)} with sampling error). {apl}"
     )
     return Flag(
@@ -219,7 +231,7 @@ def _non_erythroid(counted: Counted) -> list[Flag]:
     low, high = counted.rule.interval_of_part(share.k, rest)
     among_rest = f"{percent(share.k / rest)} ({span(low, high)}) of the {rest:,}" if rest else "none of the 0"
     text = (
-        f"Erythroblasts are {counted.shown(*ERYTHROBLASTS)} of all nucleated cells. Blasts are "
+        f"Erythroblasts are {counted.shown(*ERYTHROBLASTS)} of all nucleated cells. {_named(counted, quantity)} are "
         f"{counted.shown(*quantity.certain)} ({span(share.low, share.high)}) of all nucleated cells and {among_rest} "
         "non-erythroid ones. The non-erythroid denominator was withdrawn and is shown for comparison only."
     )
