@@ -79,8 +79,8 @@ def test_kappa_of_two_observers_by_hand() -> None:
     )
     assert (found.differing, found.left, found.taken_out) == (4, 4, 0)
     assert [(one.first, one.second, one.same) for one in found.with_model] == [("ada", MODEL, 10), ("ben", MODEL, 9)]
-    # Against a model that says one type only, chance is all there is: (0.5 - 0.5) / 0.5
-    assert found.with_model[0].kappa.value == pytest.approx(0.0)
+    # A model that says one type only has a kappa of (0.5 - 0.5) / 0.5 with anybody: that tells nothing of them.
+    assert math.isnan(found.with_model[0].kappa.value)
 
 
 def test_only_cells_that_both_looked_at_count() -> None:

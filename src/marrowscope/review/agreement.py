@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,8 @@ class Disagreement:
 class Pair:
     """Two namings of the same cells: ``cells`` compared, ``same`` of them called alike, Cohen's kappa, what differs.
 
-    ``differences`` have the largest first. ``kappa`` is nan where nothing was compared, or all is of one type.
+    ``differences`` have the largest first. ``kappa`` is nan where nothing was compared, and where one of the two gave
+    every cell the same type: it is 0 then whatever the other one called them.
     """
 
     first: str
@@ -121,11 +123,14 @@ def _pair(first: str, second: str, slides: Iterable[tuple[Types, Types]]) -> Pai
     counts = Counter(called)
     differences = [Disagreement(a, b, n) for (a, b), n in counts.items() if a != b]
     differences.sort(key=lambda found: (-found.cells, TYPE_NAMES.index(found.first), TYPE_NAMES.index(found.second)))
+    agreed = kappa([a for a, _ in called], [b for _, b in called])
+    if len({a for a, _ in called}) < 2 or len({b for _, b in called}) < 2:
+        agreed = replace(agreed, value=nan, low=nan, high=nan)
     return Pair(
         first,
         second,
         cells=len(called),
         same=sum(n for (a, b), n in counts.items() if a == b),
-        kappa=kappa([a for a, _ in called], [b for _, b in called]),
+        kappa=agreed,
         differences=tuple(differences),
     )
