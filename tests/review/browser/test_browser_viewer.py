@@ -243,6 +243,18 @@ def test_a_moved_slide_is_said_in_words_until_it_is_back(page, address, results,
     banner.wait_for(state="detached")
     tiles_are_there(page)
     gone.unlink()
+    # A cell that nobody can see is not changed, and the case is not signed.
+    page.goto(f"{address}/cases/1?slide=1&cell=0")
+    page.locator(".banner.gone").wait_for()
+    before = page.locator(".looked-words").inner_text()
+    page.keyboard.press("x")
+    page.get_by_role("alert").filter(has_text="a cell whose picture cannot be shown cannot be judged").wait_for()
+    assert page.locator(".looked-words").inner_text() == before
+    checks = page.request.get(f"{address}/api/v1/cases/1/checks").json()
+    (check,) = (check for check in checks if check["code"] == "slide")
+    assert check["needed"]
+    assert not check["met"]
+    assert check["words"].startswith("The slide of smear-4 was moved or deleted.")
     page.goto(f"{address}/cases/1/slides/7")
     assert "there is no slide 7" in page.get_by_role("alert").inner_text()
     for path in ("", "/slides/0", "/report", "/observers"):

@@ -101,6 +101,21 @@ def test_cells_are_corrected_by_keys_and_mouse_and_come_back(page: Page, served:
     page.keyboard.press("Control+z")
     status(page, "Taken back")
 
+    # What is typed begins a name first: Enter must not give another type than the one that was meant.
+    page.keyboard.press("/")
+    page.keyboard.type("mono")
+    assert page.locator("#gallery-types li span").first.text_content() == "Monocyte"
+    page.keyboard.press("Escape")
+    # Nothing chosen, nothing changed, whatever is under the cursor.
+    page.keyboard.press("Escape")
+    page.locator(".gallery .chosen", has_text="No cell chosen").wait_for()
+    for key in ("k", "Enter", "Delete", "/"):
+        page.keyboard.press(key)
+        status(page, "No cell is chosen")
+    assert page.get_by_role("button", name="Give type").is_disabled()
+    assert len(kinds(page, served)) == edits + 4
+    page.keyboard.press("Home")
+
     # A type without a key, by the list of types: keys alone.
     page.keyboard.press("/")
     page.keyboard.type("osteoc")

@@ -18,7 +18,8 @@ function token() {
 // An answer to an edit that does not come in this time does not come; who asks for more says how long that takes.
 const PATIENCE = 20000;
 
-async function answer(path, options = {}) {
+// The response to a request that was granted; throws an ApiError otherwise.
+export async function answer(path, options = {}) {
   let response;
   try {
     response = await request(path, options);
@@ -36,7 +37,7 @@ async function answer(path, options = {}) {
 }
 
 // The response as it is; what `early.js` has begun to fetch while the page was made is taken up, once.
-export function request(path, options = {}) {
+function request(path, options = {}) {
   for (const begun of [BASE + path, BASE + path.split("?")[0]]) {
     const found = window.marrowscopeEarly?.get(begun);
     window.marrowscopeEarly?.delete(begun);

@@ -58,7 +58,7 @@ export default {
             :aria-activedescendant="ui.described ? 'gallery-cell-' + turn : null" @scroll="gallery?.draw()" @focus="focusing(true)" @blur="focusing(false)">
             <canvas ref="canvas" aria-hidden="true"></canvas>
             <div ref="ground" class="ground" aria-hidden="true"></div>
-            <div :id="'gallery-cell-' + turn" :key="turn" role="option" aria-selected="true" class="unseen">{{ ui.described }}</div>
+            <div :id="'gallery-cell-' + turn" :key="turn" role="option" :aria-selected="String(ui.atChosen)" class="unseen">{{ ui.described }}</div>
           </div>
           <p v-if="state === 'loading'" class="empty">{{ say('loading') }}</p>
           <p v-if="state === 'failed'" class="empty bad" role="alert">{{ failure }}</p>
@@ -68,7 +68,8 @@ export default {
         <p class="status" role="status">{{ ui.note }}</p>
       </section>
       <Detail :given="given" :locked="!!ui.locked" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go"
-        @give="act('retype', given.types.findIndex((type) => type.name === $event))" @remove="act('remove')" @agree="act('confirm')" />
+        @give="(name, cell) => act('retype', given.types.findIndex((type) => type.name === name), [numberOf(cell)])"
+        @remove="act('remove', [numberOf($event)])" @agree="act('confirm', [numberOf($event)])" />
       <TypeMenu ref="types" :types="given.types" :words="given.words" @give="act('retype', $event)" @closed="focus" />
       <Help ref="help" :types="given.types" :words="given.words" />
       <div ref="ghost" class="ghost" hidden></div>
@@ -82,6 +83,7 @@ export default {
         shown: 0,
         size: 72,
         chosen: 0,
+        atChosen: false,
         cursor: null,
         described: "",
         now: null,
@@ -115,7 +117,7 @@ export default {
       return this.ui.now.step === "wait" && this.given.reading === `blind:${this.given.actor}`;
     },
     may() {
-      return !this.ui.locked && (this.ui.chosen > 0 || this.ui.cursor !== null);
+      return !this.ui.locked && this.ui.chosen > 0;
     },
     scale() {
       if (!this.spacing) return null;
@@ -180,6 +182,7 @@ export default {
   methods: {
     whole: (value) => number(value),
     sentence,
+    numberOf: ({ slide, cell }) => cellOf(slide, cell),
     aboutSlides() {
       if (!this.gallery.slides) return;
       const about = this.gallery.slides.find(Boolean);
@@ -203,7 +206,9 @@ export default {
     },
     openTypes(place) {
       const n = this.gallery.selection.cells.length;
-      if (!this.ui.locked && n) this.$refs.types.open(n, place);
+      if (this.ui.locked) return;
+      if (n) this.$refs.types.open(n, place);
+      else this.ui.note = this.say("choose_first");
     },
     // Queue, order and size stay while one goes to the slide and back.
     remember() {

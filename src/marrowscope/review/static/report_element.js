@@ -1,6 +1,6 @@
 // The page of a report: what is counted, what people say about it, signature, versions, log.
 
-import { get, poll, url } from "marrowscope-review/api.js";
+import { answer, get, poll, url } from "marrowscope-review/api.js";
 import ReportLog from "marrowscope-review/desk/report_log.js";
 import ReportSigning from "marrowscope-review/desk/report_signing.js";
 import ReportTable from "marrowscope-review/desk/report_table.js";
@@ -66,12 +66,10 @@ export default {
       this.$refs.dialog.showModal();
       try {
         await this.flush();
-        const response = await fetch(url(`/cases/${this.caseNumber}/preview.html`), { credentials: "same-origin" });
-        if (!response.ok) throw await response.json();
-        this.page = await response.text();
+        this.page = await (await answer(`/cases/${this.caseNumber}/preview.html`)).text();
       } catch (error) {
         this.$refs.dialog.close();
-        this.fault = told(error.message === "Failed to fetch" ? { kind: "offline" } : error, this.texts);
+        this.fault = told(error, this.texts);
       } finally {
         this.previewing = false;
       }

@@ -1,6 +1,6 @@
 // Why pictures of a slide do not come, asked once however many are missing; and, calmly, when they will come again.
 
-import { poll } from "./api.js";
+import { ApiError, poll } from "./api.js";
 
 const EVERY = 3000; // ms between two questions for a slide that is away
 
@@ -26,7 +26,10 @@ export class SlideWatch {
   }
 
   async why(address) {
-    const response = await fetch(address, { credentials: "same-origin", headers: { "X-Background": "1" } });
+    const asked = fetch(address, { credentials: "same-origin", headers: { "X-Background": "1" } });
+    const response = await asked.catch(() => {
+      throw new ApiError(0, "offline", "");
+    });
     if (response.ok) return this.on.back(await poll(this.path)); // it was a moment's fault
     this.on.damaged((await response.json()).message ?? response.statusText);
   }

@@ -42,7 +42,7 @@ export const Detail = {
           <template v-if="marks.length"><dt>{{ say('marks') }}</dt><dd>{{ marks.join(', ') }}</dd></template>
         </dl>
         <Calls :told="told" :type="type" :say="say" :actor="given.actor" :other="other" :locked="locked"
-          @give="$emit('give', $event)" @remove="$emit('remove')" @agree="$emit('agree')" />
+          @give="$emit('give', $event, told)" @remove="$emit('remove', told)" @agree="$emit('agree', told)" />
         <ul class="bars" v-if="bars.length" :aria-label="say('probabilities')">
           <li v-for="row in bars.slice(0, 5)" :key="row.name"><span>{{ row.title }}</span>
             <i><b :style="{ width: 100 * row.p + '%', background: row.colour }"></b></i><span class="figure">{{ percent(row.p) }} %</span></li>

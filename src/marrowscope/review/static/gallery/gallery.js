@@ -50,7 +50,7 @@ export class Gallery {
       cells: this.cells,
       slides,
       onPicture: () => this.draw(),
-      onError: (message) => this.note(message),
+      onError: ({ status, message }) => status && this.note(message), // without an answer the page says it is offline
       onGone: (slide, error) => this.lost(slide, error),
     });
     this.edits = new Edits({
@@ -216,6 +216,7 @@ export class Gallery {
   tell() {
     const { cursor, chosen } = this.selection;
     this.ui.chosen = chosen.size;
+    this.ui.atChosen = chosen.has(cursor);
     if (cursor !== this.told) this.ui.cursor = cursor === null ? null : { slide: slideOf(cursor), row: rowOf(cursor) };
     this.told = cursor;
     this.ui.described = cursor === null ? "" : describe(this, cursor);
@@ -237,22 +238,24 @@ export class Gallery {
     return this.edit({ kind: "retype", to: this.types[type].name, type }, cells);
   }
 
-  confirm() {
-    const unsettled = this.selection.cells.filter((cell) => this.cells.unsettled(cell));
+  confirm(cells = this.selection.cells) {
+    const unsettled = cells.filter((cell) => this.cells.unsettled(cell));
     const proposed = (cell) => this.cells.get(cell, "state") & this.proposals;
     if (this.allowed() && !unsettled.every(proposed)) {
       const own = unsettled.some((cell) => !proposed(cell) && this.cells.get(cell, "state") & 24);
       return this.warn(this.say(own ? "own_waits" : "give_one"));
     }
-    return this.edit({ kind: "confirm" }, this.selection.cells);
+    return this.edit({ kind: "confirm" }, cells);
   }
 
-  remove() {
-    return this.edit({ kind: "delete" }, this.selection.cells);
+  remove(cells = this.selection.cells) {
+    return this.edit({ kind: "delete" }, cells);
   }
 
   async edit(edit, cells) {
-    if (!this.allowed() || !cells.length) return;
+    if (!this.allowed()) return;
+    if (!cells.length) return this.note(this.say("choose_first"));
+    if (cells.some((cell) => this.ui.gone[slideOf(cell)] !== undefined && !this.pictures.of(cell))) return this.warn(this.say("not_seen"));
     if (cells.some((cell) => this.cells.get(cell, "state") & 1)) return this.warn(this.say("is_deleted"));
     const asked = performance.now();
     const next = this.after(cells);

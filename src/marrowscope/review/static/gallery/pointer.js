@@ -150,7 +150,7 @@ export class Pointer {
     const cell = this.cellAt(event);
     if (cell !== null && !gallery.selection.chosen.has(cell)) gallery.selection.only(cell);
     gallery.tell();
-    if (gallery.selection.cells.length) this.onMenu({ x: event.clientX, y: event.clientY });
+    if (gallery.selection.chosen.size) this.onMenu({ x: event.clientX, y: event.clientY });
   }
 
   wheel(event) {

@@ -35,10 +35,9 @@ export class Selection {
     this.anchor = this.cursor;
   }
 
-  // The cells that an edit is of: those chosen, else the one under the cursor.
+  // The cells that an edit is of.
   get cells() {
-    if (this.chosen.size) return [...this.chosen];
-    return this.cursor === null ? [] : [this.cursor];
+    return [...this.chosen];
   }
 
   // Let go of cells that are not shown any more.

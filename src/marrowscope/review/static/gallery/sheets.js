@@ -1,7 +1,7 @@
 // The pictures of the cells: sheets of 8 x 8 and single pictures, fetched a few at a time, those nearest to the middle of
 // the screen first; what has been scrolled away is not waited for.
 
-import { ApiError, request } from "../api.js";
+import { answer } from "../api.js";
 import { NO_SPRITE, rowOf, slideOf } from "./cells.js";
 
 const ACROSS = 8;
@@ -14,7 +14,7 @@ const WORTH_A_SHEET = 5;
 
 export class Pictures {
   // `slides`: what the interface tells about each slide, null while its file is away. `onPicture`: a picture has come;
-  // `onError`: one could not; `onGone(slide, error)`: none can, until `slides` has it again and `release` says so.
+  // `onError(error)`: one could not; `onGone(slide, error)`: none can, until `slides` has it again and `release` says so.
   constructor({ base, reading, cells, slides, onPicture, onError, onGone }) {
     Object.assign(this, { base, reading, cells, slides, onPicture, onError, onGone, held: new Set() });
     this.found = new Map(); // key to image; the one that was not drawn for longest is first
@@ -94,11 +94,7 @@ export class Pictures {
     const controller = new AbortController();
     this.loading.set(key, controller);
     try {
-      const response = await request(path, { signal: controller.signal });
-      if (!response.ok) {
-        const told = await response.json().catch(() => ({}));
-        throw new ApiError(response.status, told.error, told.message ?? response.statusText);
-      }
+      const response = await answer(path, { signal: controller.signal });
       this.keep(key, await createImageBitmap(await response.blob()));
       this.failed.delete(key);
       this.onPicture();
@@ -112,7 +108,7 @@ export class Pictures {
           this.wanted = this.wanted.filter((entry) => parseInt(entry.key, 10) !== slide);
         } else {
           setTimeout(() => this.next(), RETRY + 100);
-          this.onError(error.message);
+          this.onError(error);
         }
       }
     } finally {

@@ -2,6 +2,12 @@
 
 import { speaker } from "./words.js";
 
+// Enter gives the first: "mono" must be the monocyte, not the promonocyte.
+function rank(title, sought) {
+  const name = title.toLowerCase();
+  return name.startsWith(sought) ? 0 : name.includes(` ${sought}`) ? 1 : name.includes(sought) ? 2 : 3;
+}
+
 export const TypeMenu = {
   props: { types: Array, words: Object },
   emits: ["give", "closed"],
@@ -26,10 +32,12 @@ export const TypeMenu = {
       return speaker(this.words);
     },
     found() {
-      const words = this.sought.toLowerCase().split(/\s+/).filter(Boolean);
+      const sought = this.sought.trim().toLowerCase();
+      const words = sought.split(/\s+/).filter(Boolean);
       return this.types
         .map((type, code) => ({ ...type, code }))
-        .filter((type) => words.every((word) => `${type.title} ${type.lineage}`.toLowerCase().includes(word)));
+        .filter((type) => words.every((word) => `${type.title} ${type.lineage}`.toLowerCase().includes(word)))
+        .sort((a, b) => rank(a.title, sought) - rank(b.title, sought));
     },
   },
   watch: {

@@ -9,6 +9,11 @@ export const edits = {
     this.trouble = "";
     if (this.locked) return null;
     const before = this.cell;
+    if (this.gone && edit.kind !== "undo" && edit.kind !== "redo") {
+      this.trouble = this.say("not_seen");
+      if (before) this.chosen.show(before.box, this.about);
+      return null;
+    }
     try {
       if (before) this.cell = { ...before, ...shown };
       const change = await this.review.edit(edit, boxes);
