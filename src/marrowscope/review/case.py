@@ -60,6 +60,8 @@ class Signed:
     at: str
     actor: str
     content: dict[str, Any]
+    reason: str = ""
+    """Why the version before was amended."""
 
 
 CellsOf = Callable[[SlideOfCase], CellArrays]
@@ -140,7 +142,9 @@ class CaseState:
                     one, other = (self.readings[blind(observer)] for observer in self.observers)
                     self.readings[ADJUDICATED] = adjudicated(one, other, self.observers)
             case "sign":
-                self.signed.append(Signed(payload["version"], entry.n, entry.at, entry.actor, payload))
+                self.signed.append(
+                    Signed(payload["version"], entry.n, entry.at, entry.actor, payload, self.amending or "")
+                )
                 self.amending = None
             case "amend":
                 self.amending = payload["reason"]

@@ -29,6 +29,7 @@ from marrowscope.review.edits import CONCLUSION
 from marrowscope.review.log import Document, Stale
 from marrowscope.review.protection import fault_of
 from marrowscope.review.settling import settled_alone
+from marrowscope.review.slide_file import SlideGone
 from marrowscope.review.workstation import Done, Refused, Workstation
 
 LEAST_CELLS = 300
@@ -37,12 +38,16 @@ LEAST_CELLS = 300
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to settle before signing. One that is ``needed`` cannot be passed over; another can, by its code."""
+    """Something to settle before signing. One that is ``needed`` cannot be passed over; another can, by its code.
+
+    One that is not ``assessable`` stands in nobody's way, and is told all the same.
+    """
 
     code: str
     met: bool
     needed: bool
     words: str
+    assessable: bool = True
 
 
 def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
@@ -68,17 +73,11 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             else "No difference between observers is left.",
         ),
         *_settled_alone(state),
+        *_away(workstation, state),
         Check(
             "cells", total >= LEAST_CELLS, False, f"{total:,} cells were counted; ICSH asks for {LEAST_CELLS} or more."
         ),
-        Check(
-            "anomalous",
-            not done.anomalous,
-            False,
-            f"{done.anomalous:,} anomalous cells were not looked at."
-            if done.anomalous
-            else "No anomalous cell is left.",
-        ),
+        _anomalous(done.anomalous) if workstation.scores_anomalies(state) else NO_ANOMALY_SCORE,
         Check(
             "looked",
             done.looked == done.cells,
@@ -94,6 +93,26 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             "A conclusion was written." if state.words.get(CONCLUSION, "").strip() else "There is no conclusion.",
         ),
     )
+
+
+NO_ANOMALY_SCORE = Check(
+    "anomalous", True, False, "Anomalous cells are not assessable: the pack has no score of them.", assessable=False
+)
+
+
+def _anomalous(left: int) -> Check:
+    words = f"{left:,} anomalous cells were not looked at." if left else "No anomalous cell is left."
+    return Check("anomalous", not left, False, words)
+
+
+def _away(workstation: Workstation, state: CaseState) -> Iterator[Check]:
+    """Slides that are not to be found: the report shows their cells."""
+    for slide in state.slides:
+        try:
+            workstation.counted(slide).slide  # noqa: B018 - finding it is all that is asked
+        except SlideGone as error:
+            words = str(error)
+            yield Check("slide", False, True, f"{words[:1].upper()}{words[1:]}. The report shows its cells.")
 
 
 def _settled_alone(state: CaseState) -> tuple[Check, ...]:

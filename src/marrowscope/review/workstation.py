@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from marrowscope.differential.references import ReferenceRanges
@@ -249,6 +250,10 @@ class Workstation:
         for slide in state.slides:
             done += looked(view.slides[slide.number], self.counted(slide).cells)
         return done
+
+    def scores_anomalies(self, state: CaseState) -> bool:
+        """Whether the pack gave the cells of a case a score of anomaly; told by the cells, with the pack gone too."""
+        return any(bool(np.isfinite(self.counted(slide).cells.anomaly).any()) for slide in state.slides)
 
     @staticmethod
     def slide_of(state: CaseState, number: int) -> SlideOfCase:

@@ -66,7 +66,7 @@ def test_sign_freeze_amend(people: Callable[[str], Interface]) -> None:
     rita.edit(1, {"kind": "retype", "cells": {"0": [1]}, "to": "blast"})
     body["n"] = sven.get("/cases/1")["n"]
     told = sven.post("/cases/1/sign", {**body, "accept": sorted(unmet)}, 201)
-    assert [one["version"] for one in told["signed"]] == [1, 2]
+    assert [(one["version"], one["reason"]) for one in told["signed"]] == [(1, ""), (2, "a second smear came")]
     assert sven.client.get("/api/v1/cases/1/versions/1/report.html").content == frozen["report.html"]
     assert "a second smear came" in sven.client.get("/api/v1/cases/1/versions/2/report.html").text
     log = sven.get("/cases/1/log")

@@ -138,7 +138,13 @@ def case_view(state: CaseState, workstation: Workstation, actor: str) -> dict[st
         "final": state.final,
         "words": dict(state.words),
         "signed": [
-            {"version": signed.version, "at": signed.at, "actor": signed.actor, **_public(signed.content)}
+            {
+                "version": signed.version,
+                "at": signed.at,
+                "actor": signed.actor,
+                "reason": signed.reason,
+                **_public(signed.content),
+            }
             for signed in state.signed
         ],
     }

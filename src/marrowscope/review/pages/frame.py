@@ -77,7 +77,7 @@ def frame(desk: Desk, request: Request, title: str, tabs: CaseTabs | None = None
         ).on("click", js_handler="() => Quasar.Dark.toggle()")
         if desk.login:
             ui.label(f"{identity.name} ({identity.role.value})").classes("quiet")
-            ui.button(texts("frame.log_out")).classes(replace="plain").props("flat no-caps").on(
+            ui.button(texts("frame.log_out"), color=None).classes(replace="plain").props("flat no-caps").on(
                 "click", js_handler=_LOG_OUT
             )
     if tabs is not None and tabs.phantom:

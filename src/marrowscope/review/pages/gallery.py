@@ -65,6 +65,8 @@ def add_gallery_page(desk: Desk) -> None:
 
 
 def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> dict[str, Any]:
+    scored = desk.workstation.scores_anomalies(state)
+    nothing_left = {} if scored else {"nothing_left": desk.texts("gallery.no_unsure_left")}
     return {
         "case": state.number,
         "reading": reading,
@@ -79,6 +81,7 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "words": {
             **desk.texts.part("gallery"),
             **desk.texts.part("settle"),
+            **nothing_left,
             "locked_signed": desk.texts("reading.locked_signed"),
         },
     }

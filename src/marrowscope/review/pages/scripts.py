@@ -11,7 +11,8 @@ from nicegui.dependencies import esm_modules
 
 from marrowscope.review.pages.frame import STATIC
 
-SHARED = ("api.js", "clock.js", "edit_request.js", "settle.js", "slide_watch.js", "viewer/words.js")
+SHARED = ("api.js", "edit_request.js", "settle.js", "slide_watch.js")
+OF_ANOTHER_ROOM = {"gallery": ("clock.js", "viewer/words.js")}
 
 
 @cache
@@ -27,7 +28,7 @@ def preloads(room: str) -> str:
     start = f"/_nicegui/{nicegui.__version__}/esm/{key}"
     return "".join(
         f'<link rel="preload" as="script" crossorigin href="{escape(f"{start}/{name}")}">'
-        for name in dict.fromkeys((*own, *SHARED))
+        for name in (*own, *SHARED, *OF_ANOTHER_ROOM.get(room, ()))
     )
 
 

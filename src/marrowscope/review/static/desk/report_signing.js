@@ -38,6 +38,11 @@ export default {
     href(version, name) {
       return url(`/cases/${this.found.case}/versions/${version}/${encodeURIComponent(name)}`);
     },
+    passed(codes) {
+      return fill(this.texts.passed_over, { checks: codes.map((code) => this.texts[`passed_${code}`] ?? code).join(", ") });
+    },
+    mark: (check) => (!check.assessable ? "○" : check.met ? "✔" : check.needed ? "✘" : "!"),
+    tone: (check) => (!check.assessable ? "quiet" : check.met ? "good" : check.needed ? "bad" : "warn"),
     queue(check) {
       return !check.met && check.code in QUEUES ? `/cases/${this.found.case}?queue=${QUEUES[check.code]}` : "";
     },
@@ -87,7 +92,7 @@ export default {
       <template v-if="!frozen">
         <ul class="checks">
           <li v-for="check in checks" :key="check.code">
-            <span :class="check.met ? 'good' : check.needed ? 'bad' : 'warn'" aria-hidden="true">{{ check.met ? "✔" : check.needed ? "✘" : "!" }}</span>
+            <span :class="tone(check)" aria-hidden="true">{{ mark(check) }}</span>
             <span>{{ check.words }} <a v-if="queue(check)" :href="queue(check)" :aria-label="texts.show_cells + ': ' + check.words">{{ texts.show_cells }}</a> <span v-if="!check.met && check.needed" class="bad">{{ texts.needed }}</span></span>
             <label v-if="!check.met && !check.needed && person.maySign" class="row"><input v-model="accepted" type="checkbox" :value="check.code" :aria-label="texts.pass_over + ': ' + check.words"> {{ texts.pass_over }}</label>
           </li>
@@ -110,7 +115,8 @@ export default {
       <p class="good notice" role="status" aria-live="polite">{{ said }}</p>
       <template v-for="one in [...found.signed].reverse()" :key="one.version">
         <h3 :title="utc(one.at)">{{ fill(texts.version_by, { version: one.version, name: one.name, role: one.role, at: when(one.at) }) }}</h3>
-        <p v-if="one.passed_over?.length" class="quiet">{{ fill(texts.passed_over, { checks: one.passed_over.join(", ") }) }}</p>
+        <p v-if="one.reason" class="quiet">{{ fill(texts.amended_because, { reason: one.reason }) }}</p>
+        <p v-if="one.passed_over?.length" class="quiet">{{ passed(one.passed_over) }}</p>
         <p v-if="one.files['report.pdf']"><a class="plain strong button" :href="href(one.version, 'report.pdf')" download>{{ fill(texts.get_pdf, { version: one.version }) }}</a></p>
         <div class="downloads"><a v-for="file in others(one.files)" :key="file" :href="href(one.version, file)" download>{{ file }}</a></div>
       </template>

@@ -28,8 +28,8 @@ export default {
     ratio(ratio) {
       if (ratio.withheld) return ratio.withheld;
       if (ratio.value === null) return this.texts.not_assessable;
-      const high = ratio.high === null ? "∞" : ratio.high.toFixed(1);
-      return `${ratio.value.toFixed(1)} (${ratio.low.toFixed(1)}–${high})`;
+      const high = ratio.high === null ? "∞" : ratio.high.toFixed(2);
+      return `${ratio.value.toFixed(2)} (${ratio.low.toFixed(2)}–${high})`;
     },
   },
   template: `
