@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,8 @@ def test_from_the_demonstration_to_a_signed_pdf(page: Page, serve: Serve, demons
         page.get_by_role("link", name="report.pdf").click()
     pages = PdfReader(io.BytesIO(downloaded.value.path().read_bytes())).pages
     words = " ".join("".join(sheet.extract_text() for sheet in pages).split())
+    first = " ".join(pages[0].extract_text().split())
+    assert re.search(r"\d+ of \d+ cells (was|were) looked at by a person.+Normocellular phantom marrow", first)
     assert "Reviewed and signed by Dr Ann Other, consultant haematologist" in words
     assert "Normocellular phantom marrow. <No> & no diagnosis." in words
     assert "P-0001" in words

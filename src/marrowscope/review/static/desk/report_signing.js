@@ -118,6 +118,7 @@ export default {
         <p v-if="one.reason" class="quiet">{{ fill(texts.amended_because, { reason: one.reason }) }}</p>
         <p v-if="one.passed_over?.length" class="quiet">{{ passed(one.passed_over) }}</p>
         <p v-if="one.files['report.pdf']"><a class="plain strong button" :href="href(one.version, 'report.pdf')" download>{{ fill(texts.get_pdf, { version: one.version }) }}</a></p>
+        <p v-for="(why, file) in one.left_out" :key="file" class="quiet">{{ fill(texts.left_out, { file, why }) }}</p>
         <div class="downloads"><a v-for="file in others(one.files)" :key="file" :href="href(one.version, file)" download>{{ file }}</a></div>
       </template>
     </section>`,
