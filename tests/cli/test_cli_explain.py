@@ -38,8 +38,8 @@ def run(*arguments: object) -> Result:
 
 
 def test_a_certainty_is_never_said_to_be_all_or_none() -> None:
-    assert [certainty_words(share) for share in (1.0, 0.995, 0.994, 0.5, 0.004, 0.0)] == [
-        ">99\u202f%", ">99\u202f%", "99\u202f%", "50\u202f%", "<1\u202f%", "<1\u202f%",
+    assert [certainty_words(share) for share in (1.0, 0.995, 0.994, 0.698, 0.29, 0.009, 0.0)] == [
+        ">99\u202f%", ">99\u202f%", "99\u202f%", "69\u202f%", "29\u202f%", "<1\u202f%", "<1\u202f%",
     ]  # fmt: skip
 
 

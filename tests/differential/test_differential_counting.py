@@ -11,6 +11,7 @@ from marrowscope.differential.intervals import anytime_interval, odds, sequence_
 from marrowscope.differential.result import Differential
 from marrowscope.differential.stopping import CountAll, FixedCount, until_precise
 from marrowscope.differential.tally import NDC_WITH_MITOSES, Tally, ndc_total, tally
+from marrowscope.packs.contract import ClassifierContract
 from marrowscope.taxonomy import NDC_TYPES, PBC_TYPES
 
 
@@ -209,6 +210,13 @@ def test_the_ratio_is_withheld_when_a_part_of_it_is_counted_elsewhere(make_contr
 
 
 # Unsure cells, notes, the empty count
+
+
+def test_certainties_that_are_not_calibrated_are_told(phantom, normal):
+    doubt = "All 36 validation cells were named rightly, and certainties are not calibrated."
+    named = ClassifierContract(file="c.onnx", sha256="0" * 64, spacing=0.25, crop=64, certainty_doubt=doubt)
+    assert doubt in count(phantom.model_copy(update={"classifier": named}), normal).notes
+    assert doubt not in count(phantom, normal).notes
 
 
 def test_unsure_cells_stay_in_the_count_and_are_told(phantom, normal):

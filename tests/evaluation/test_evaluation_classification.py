@@ -9,6 +9,7 @@ import pytest
 from scipy.special import softmax
 
 from marrowscope.evaluation.classification import (
+    LEAST_ERRORS,
     accuracy,
     balanced_accuracy,
     class_scores,
@@ -105,16 +106,33 @@ def test_where_every_cell_is_right_nothing_tells_how_sure_a_network_may_be() -> 
 def test_a_temperature_that_is_no_measurement_says_so() -> None:
     faultless = np.array([[2.0, 0.0], [0.1, 0.3]])
     assert "All 2 validation cells were named rightly" in str(temperature_doubt(1.0, faultless, [0, 1]))
-    one_wrong = np.array([[2.0, 0.0]] * 4)
-    assert temperature_doubt(fit_temperature(one_wrong, [0, 0, 0, 1]), one_wrong, [0, 0, 0, 1]) is None
     opposite = np.array([[9.0, 0.0]] * 4)  # mostly wrong: the less sure the better
     found = fit_temperature(opposite, [1, 1, 1, 0])
-    assert "ended at the bound of the search, 20: on the 4 validation cells it should be less sure" in str(
+    assert "ended at the bound of the search, 20: on the 4 validation cells they should be less sure" in str(
         temperature_doubt(found, opposite, [1, 1, 1, 0])
     )
-    even = np.array([[0.001, 0.0]] * 99 + [[0.0, 0.001]])  # nearly always right and never sure
-    sharp = fit_temperature(even, [0] * 100)
-    assert "bound of the search, 0.05" in str(temperature_doubt(sharp, even, [0] * 100))
+    even = np.array([[0.001, 0.0]] * 990 + [[0.0, 0.001]] * 10)  # nearly always right and never sure
+    sharp = fit_temperature(even, [0] * 1000)
+    assert "bound of the search, 0.05" in str(temperature_doubt(sharp, even, [0] * 1000))
+
+
+def test_few_errors_make_a_network_less_sure_and_never_surer() -> None:
+    timid = np.array([[1.0, 0.0]] * 36)  # right in 35 of 36, and 73 % sure
+    truth = [0] * 35 + [1]
+    assert fit_temperature(timid, truth) == 1.0
+    assert "Of 36 validation cells 1 was named wrongly; fewer than 10 tell little" in str(
+        temperature_doubt(1.0, timid, truth)
+    )
+    bold = np.array([[2.0, 0.0]] * 4)  # right in 3 of 4, and 88 % sure
+    found = fit_temperature(bold, [0, 0, 0, 1])
+    assert found == pytest.approx(2 / math.log(3), rel=1e-4)
+    assert "below those that the network gives (temperature 1.82), by a rough guess" in str(
+        temperature_doubt(found, bold, [0, 0, 0, 1])
+    )
+    many, truths = np.tile(timid, (LEAST_ERRORS, 1)), truth * LEAST_ERRORS
+    measured = fit_temperature(many, truths)
+    assert measured == pytest.approx(1 / math.log(35), rel=1e-4)
+    assert temperature_doubt(measured, many, truths) is None
 
 
 def test_temperature_needs_cells() -> None:

@@ -155,6 +155,6 @@ def test_a_classifier_that_learned_nothing_says_so_and_is_unsure_of_an_even_gues
     assert metrics["unsure_below"] >= 0.5
     told = " ".join(metrics["limits"])
     assert "A doubt on 6." in told
-    assert "doubts" not in metrics
+    assert metrics["certainty_doubt"] == "A doubt on 6."
     assert "6 test cells it is not shown to be better than calling every cell" in told
     assert "named no test cell of these rightly" in told

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 from marrowscope.batch import count_slides
 from marrowscope.cells.classification import Classifier
 from marrowscope.cells.explain import explain
+from marrowscope.cli import build_app
 from marrowscope.cli.packs import app
 from marrowscope.errors import PackError
 from marrowscope.packs import Pack, load_pack
@@ -103,6 +105,33 @@ def test_faultless_cells_have_no_interval_without_width(run_folder: Callable[...
     card = load_pack(tmp_path / "ours").card
     assert "| accuracy | 1.000 | 0.758 to 1.000 |" in card
     assert "| macro F1 | 1.000 |  |" in card
+
+
+def test_certainties_that_are_not_calibrated_are_said_to_be_so_wherever_they_stand(
+    run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    doubt = "Of 36 validation cells 1 was named wrongly; fewer than 10 tell little."
+    validation = {"n": 36, "confusion": [[35, 1], [0, 0]]}
+    folder = run_folder(METRICS | {"certainty_doubt": doubt, "validation": validation, "limits": [doubt]})
+    assert build("--name", "ours", "--classifier", folder, "-o", tmp_path / "ours").exit_code == 0
+    pack = load_pack(tmp_path / "ours")
+    assert "Probabilities are not calibrated: temperature 1.500" in pack.card
+    assert "36 validation cells, of which 1 got a wrong name" in pack.card
+    assert f"- {doubt}" in pack.card
+    picture = tmp_path / "cells" / "cell.png"
+    picture.parent.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)).save(picture)
+    for verb, page, facts in (
+        ("classify", "classes.html", "classes.json"),
+        ("explain", "explanations.html", "explanations.json"),
+    ):
+        words = [verb, str(picture), "--pack", str(tmp_path / "ours"), "-o", str(tmp_path / verb)]
+        done = CliRunner().invoke(build_app(verb), words)
+        assert done.exit_code == 0, done.output
+        assert f"note: {doubt}" in done.stdout
+        assert doubt in (tmp_path / verb / page).read_text()
+        assert json.loads((tmp_path / verb / facts).read_text())["certainty_doubt"] == doubt
+    assert "calibrated probability" not in (tmp_path / "classify" / "classes.html").read_text()
 
 
 def test_it_names_and_explains_but_does_not_count(whole: Pack, phantom: Path, tmp_path: Path) -> None:

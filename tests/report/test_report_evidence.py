@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from marrowscope.cells.gallery import DOUBTFUL
+from marrowscope.cells.gallery import DOUBTFUL, most_doubtful
 from marrowscope.packs.contract import Anomaly
 from marrowscope.packs.loading import BUILT_IN
 from marrowscope.report.content import Evidence
-from marrowscope.report.evidence import evidence_view, overlay
+from marrowscope.report.evidence import SCALE, captioned, evidence_view, overlay
 from marrowscope.report.facts import slide_facts
 from marrowscope.report.gallery import gallery_views
 from marrowscope.report.html import render_html
@@ -52,15 +52,26 @@ def test_each_cell_says_both_types_flags_and_place(content):
     row = {row["cell_id"]: row for row in content.cells.iter_rows(named=True)}
     for cell in evidence_view(content).cells:
         of = row[number(cell)]
-        assert cell.first.endswith(f" {100 * of['certainty']:.0f}\u202f%") or ">99" in cell.first
+        assert cell.first.endswith(f" {int(100 * of['certainty'])}\u202f%") or ">99" in cell.first
         others = sorted((of[f"p_{name}"] for name in content.pack.classes if name != of["type"]), reverse=True)
-        assert cell.second.endswith(f" {100 * others[0]:.0f}\u202f%") or "<1" in cell.second
+        assert cell.second.endswith(f" {int(100 * others[0])}\u202f%") or "<1" in cell.second
         assert cell.unsure == ("unsure" in cell.words) == ("unsure" in of["flags"])
         assert cell.anomalous == ("anomalous" in cell.words)
         assert f"anomaly {of['anomaly']:.2f}" in cell.words
         x, y = (float(value) for value in re.findall(r"[\d.]+", cell.where))
         assert x == pytest.approx((of["x0"] + of["x1"]) / 2 * 0.25 / 1000, abs=0.006)
         assert y == pytest.approx((of["y0"] + of["y1"]) / 2 * 0.25 / 1000, abs=0.006)
+
+
+def test_a_map_without_evidence_is_called_empty(content):
+    first = most_doubtful(content.cells)["cell_id"][0]
+    against = {**content.evidence.maps, first: -np.abs(content.evidence.maps[first])}
+    view = evidence_view(replace(content, evidence=Evidence(content.evidence.method, against)))
+    assert view.cells[0].first.endswith(", empty map")
+    assert view.cells[0].second.endswith(", empty map")
+    assert SCALE in view.summary
+    assert not evidence_view(content).cells[0].first.endswith(", empty map")
+    assert captioned("Blast", 0.5, np.array([0.04]), 1.0).endswith("empty map")
 
 
 def test_places_count_from_the_corner_of_the_scanned_area(content):

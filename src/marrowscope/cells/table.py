@@ -1,8 +1,8 @@
 """The table of cells: schema of ``cells.parquet`` (one row a cell, level-0 pixels).
 
-``flags`` is a list of the words in :data:`FLAGS`; ``certainty`` is the calibrated probability of ``type``; ``anomaly``
-is the anomaly score, 1 at the pack's threshold, null when the pack has none; one column ``p_<type>`` per class of the
-pack.
+``flags`` is a list of the words in :data:`FLAGS`; ``certainty`` is the probability of ``type``, calibrated unless the
+pack's contract doubts it (``certainty_doubt``); ``anomaly`` is the anomaly score, 1 at the pack's threshold, null when
+the pack has none; one column ``p_<type>`` per class of the pack.
 """
 
 from __future__ import annotations

@@ -64,6 +64,7 @@ def command(
     facts: dict[str, Any] = {
         "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
         "options": options,
+        "certainty_doubt": loaded.contract.certainty_doubt,
         "fingerprint": fingerprint(pictures_identity(images), loaded.sha256, options),
     }
     earlier = None if force else read_summary(output)
@@ -85,6 +86,8 @@ def command(
         typer.echo(json.dumps({**summary, "output": str(output)}, indent=2))
     else:
         _show(found, loaded.contract)
+        if loaded.contract.certainty_doubt:
+            typer.echo(f"note: {loaded.contract.certainty_doubt}")
         say_where(f"{how}look at ", output / "classes.html")
     if found.skipped:
         for _, problem in found.skipped[:SAID]:

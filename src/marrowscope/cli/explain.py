@@ -71,6 +71,7 @@ def command(
     facts: dict[str, Any] = {
         "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
         "options": options,
+        "certainty_doubt": loaded.contract.certainty_doubt,
         "fingerprint": fingerprint(pictures_identity(images), loaded.sha256, options),
     }
     earlier = read_sheet(output) if output is not None and not force else None
@@ -99,6 +100,8 @@ def command(
         typer.echo(json.dumps(rows, indent=2))
     elif rows:
         stdout.print(_table(rows, loaded.contract))
+        if loaded.contract.certainty_doubt:
+            typer.echo(f"note: {loaded.contract.certainty_doubt}")
         if output is not None:
             say_where(f"{how}look at ", output / "explanations.html")
     if problems:

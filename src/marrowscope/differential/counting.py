@@ -220,6 +220,8 @@ def _notes(counted: Counted, rows: tuple[TypeRow, ...], references: ReferenceRan
             f"{counted.unsure:,} of the {counted.n:,} cells are unsure; each is counted under its most probable type, "
             "because leaving them out would favour the types that are easy to tell."
         )
+    if counted.contract.certainty_doubt:
+        notes.append(counted.contract.certainty_doubt)
     if "megakaryocyte" not in counted.contract.classes:
         notes.append("Megakaryocytes are not assessable with this pack.")
     if any(row.reference_low is not None for row in rows):

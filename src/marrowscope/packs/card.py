@@ -98,9 +98,13 @@ def _classifier(metrics: ClassifierMetrics, contract: PackContract) -> Iterator[
         source = f"whole pictures of single cells, of any scale, resized to {metrics.crop} px"
     else:
         source = f"crops of {metrics.crop} px at {metrics.spacing:g} um/px around the cell's centre"
+    how = "not calibrated: temperature" if metrics.certainty_doubt else "calibrated with temperature"
+    chosen = "validation data"
+    if metrics.validation is not None:
+        chosen = f"{metrics.validation.n:,} validation cells, of which {metrics.validation.wrong:,} got a wrong name"
     yield (
-        f"Input: RGB {source}. Probabilities are calibrated with temperature {metrics.temperature:.3f}; a cell whose "
-        f'largest probability is below {metrics.unsure_below:.2f} is "unsure". Both were chosen on validation data.'
+        f"Input: RGB {source}. Probabilities are {how} {metrics.temperature:.3f}; a cell whose largest probability is "
+        f'below {metrics.unsure_below:.2f} is "unsure". Both were chosen on {chosen}.'
     )
     yield from _measured(metrics)
     yield from (

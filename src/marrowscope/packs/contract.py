@@ -93,6 +93,10 @@ class ClassifierContract(ModelFile):
     prior: tuple[float, ...] | None = Field(
         default=None, description="expected share of each class; None: all alike, as in training"
     )
+    certainty_doubt: str = Field(
+        default="",
+        description="why the temperature is no measurement, so that certainties are not calibrated; else empty",
+    )
     unsure_below: float = Field(default=0.5, ge=0, le=1, description="largest probability below this: 'unsure'")
     feature_map: str | None = Field(default=None, description="name of the ONNX output with the feature map")
     linear_head: ModelFile | None = Field(default=None, description="npz with weight (classes, channels), bias")
@@ -279,6 +283,11 @@ class PackContract(_Strict):
     def unsure_below(self) -> float:
         """A cell whose largest probability is below this is unsure: by the model that names the types."""
         return self.counts_with.unsure_below if self.classifier is None else self.classifier.unsure_below
+
+    @property
+    def certainty_doubt(self) -> str:
+        """A sentence on certainties that are not calibrated, wherever some are shown; empty for those that are."""
+        return "" if self.classifier is None else self.classifier.certainty_doubt
 
     @property
     def counts_with(self) -> DetectorContract:

@@ -123,6 +123,11 @@ class Scores(_Read):
     calibration_error: dict[str, float] = {}
     unsure: tuple[Unsure, ...] = ()
 
+    @property
+    def wrong(self) -> int:
+        """How many cells got a wrong name."""
+        return self.n - sum(row[place] for place, row in enumerate(self.confusion))
+
 
 class AnomalyMetrics(_Read):
     """The anomaly score whose reference is in ``anomaly.npz``: what its threshold was chosen by, and what that does.
@@ -151,8 +156,8 @@ class ClassifierMetrics(_Read):
 
     ``spacing`` None: whole pictures resized to ``crop``. ``titles`` of the classes for people may be missing where the
     taxonomy knows them. ``feature_map`` None: no linear head lies beside it, the types are explained by occlusion.
-    ``training_data`` says data and split in words. Everything that a card states is worked out from the confusion
-    counts of ``test``.
+    ``training_data`` says data and split in words, ``certainty_doubt`` why the ``temperature``, which was fitted on
+    ``validation``, is no measurement. All that a card states is worked out from the confusion counts of ``test``.
     """
 
     spacing: Annotated[float, Field(gt=0)] | None
@@ -160,11 +165,13 @@ class ClassifierMetrics(_Read):
     classes: tuple[str, ...]
     titles: tuple[str, ...] = ()
     temperature: float = Field(gt=0)
+    certainty_doubt: str = ""
     unsure_below: float = Field(ge=0, le=1)
     training_data: str
     n_train: int
     command: str
     test: Scores
+    validation: Scores | None = None
     feature_map: str | None = "feature_map"
     architecture: str
     anomaly: AnomalyMetrics | None = None

@@ -298,6 +298,7 @@ def _of_classifier(names: ClassifierMetrics, recipe: PackRecipe, hashes: Mapping
             spacing=names.spacing,
             crop=names.crop,
             temperature=names.temperature,
+            certainty_doubt=names.certainty_doubt,
             unsure_below=names.unsure_below,
             feature_map=names.feature_map,
             linear_head=ModelFile(file=HEAD_FILE, sha256=hashes[HEAD_FILE]) if names.feature_map else None,

@@ -129,7 +129,8 @@ def render_classes(found: NamedPictures, pack: PackContract, read: Callable[[Pat
         "types": [_type_row(pack.title_of(name), name, rows, table.height) for name, rows in by_type.items()],
         "note": (
             "The share is of the pictures given, which are no differential count: nothing says how they were chosen. "
-            f"Certainty is the calibrated probability of the type; below {pack.unsure_below:g} a type is unsure."
+            f"Certainty is the {'' if pack.certainty_doubt else 'calibrated '}probability of the type; below "
+            f"{pack.unsure_below:g} a type is unsure."
         ),
         "folders": _folders(table, pack),
         "skipped": _skipped(found),

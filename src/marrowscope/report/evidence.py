@@ -19,6 +19,11 @@ from marrowscope.slides.protocol import Picture
 OPACITY = 0.7
 """Of the colour where the evidence is strongest: the cell stays visible below."""
 
+EMPTY = 0.05
+"""A map is called empty whose largest value is below this share of the strongest of its cell: no colour is seen."""
+
+SCALE = "The maps of a cell have one scale; one is empty where no place of the picture spoke for the type."
+
 MEANING = {
     "class activation": "A map (class activation) shows where in the picture the evidence for a type lay.",
     "occlusion": (
@@ -83,8 +88,8 @@ def evidence_view(content: ReportContent) -> EvidenceView | None:
                 uri=uri,
                 first_uri=first_uri,
                 second_uri=second_uri,
-                first=named(content.pack.title_of(row["type"]), row["certainty"]),
-                second=named(content.pack.title_of(second), probability),
+                first=captioned(content.pack.title_of(row["type"]), row["certainty"], maps[0], strongest),
+                second=captioned(content.pack.title_of(second), probability, maps[1], strongest),
                 words=_words(row),
                 where=_where(row, content),
                 unsure="unsure" in row["flags"],
@@ -94,7 +99,7 @@ def evidence_view(content: ReportContent) -> EvidenceView | None:
     odd = "" if content.cells.get_column("anomaly").null_count() else ", up to a third of them the most anomalous"
     return EvidenceView(
         summary=f"{len(cells)} cells to look at first{odd}. Beside each, in grey, the evidence for its most probable "
-        "and its second type: from green to yellow it grows, the line runs at half of the largest.",
+        f"and its second type: from green to yellow it grows, the line runs at half of the largest. {SCALE}",
         meaning=MEANING[evidence.method],
         limits=LIMITS,
         side_um=side_um,
@@ -122,6 +127,12 @@ def overlay(crop: Picture, evidence: NDArray[np.float32], strongest: float) -> P
 def named(title: str, probability: float) -> str:
     """The title of a type with its probability."""
     return f"{title} {certainty_words(probability)}"
+
+
+def captioned(title: str, probability: float, evidence: NDArray[np.float32], strongest: float) -> str:
+    """What stands below a map; ``strongest``: the largest value of the maps of the cell."""
+    empty = float(evidence.max()) <= EMPTY * max(strongest, 0.0)
+    return named(title, probability) + (", empty map" if empty else "")
 
 
 def _words(row: dict[str, object]) -> str:

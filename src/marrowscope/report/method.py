@@ -73,7 +73,8 @@ def method_statement(content: ReportContent) -> tuple[FactView, ...]:
             FactView(
                 "Classification",
                 f"{_um(pack.cell_pictures[0])}, crops of {classifier.crop}{NARROW}px, "
-                f"temperature {classifier.temperature:g}, unsure below {classifier.unsure_below:g}",
+                f"temperature {classifier.temperature:g}{', not calibrated' if classifier.certainty_doubt else ''}, "
+                f"unsure below {classifier.unsure_below:g}",
             )
         )
         if classifier.prior:

@@ -19,7 +19,7 @@ from marrowscope.cells.explain import Explanation
 from marrowscope.errors import OutputError
 from marrowscope.files import whole_file, write_json
 from marrowscope.packs.contract import PackContract
-from marrowscope.report.evidence import LIMITS, MEANING, EvidenceCell, EvidenceView, named, overlay
+from marrowscope.report.evidence import LIMITS, MEANING, SCALE, EvidenceCell, EvidenceView, captioned, overlay
 from marrowscope.report.gallery import BAR_UM
 from marrowscope.report.html import TEMPLATES, environment
 from marrowscope.report.pictures import jpeg_uri
@@ -118,7 +118,9 @@ def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanati
     """The page as text: complete in itself, without a script."""
     spacing = pack.classifier.spacing if pack.classifier else None
     cells = []
-    for row, (crop, first, second, _) in zip(rows, _pictures(crops, found, crops.shape[1]), strict=True):
+    pictures = _pictures(crops, found, crops.shape[1])
+    for row, (crop, first, second, _), *maps in zip(rows, pictures, found.maps, found.other_maps, strict=True):
+        strongest = float(max(one.max() for one in maps))
         score = [f"anomaly {row['anomaly']:.2f}"] if isinstance(row["anomaly"], float) else []
         cells.append(
             EvidenceCell(
@@ -126,8 +128,10 @@ def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanati
                 uri=jpeg_uri(crop, 86),
                 first_uri=jpeg_uri(first, 84),
                 second_uri=jpeg_uri(second, 84),
-                first=named(pack.title_of(str(row["type"])), float(row["certainty"] or 0)),
-                second=named(pack.title_of(str(row["second_type"])), float(row["second_certainty"] or 0)),
+                first=captioned(pack.title_of(str(row["type"])), float(row["certainty"] or 0), maps[0], strongest),
+                second=captioned(
+                    pack.title_of(str(row["second_type"])), float(row["second_certainty"] or 0), maps[1], strongest
+                ),
                 words=", ".join([flag for flag in ("unsure", "anomalous") if row[flag]] + score),
                 where="",
                 unsure=bool(row["unsure"]),
@@ -136,7 +140,7 @@ def render_sheet(rows: Sequence[Row], crops: NDArray[np.uint8], found: Explanati
         )
     evidence = EvidenceView(
         summary="Beside each cell, in grey, the evidence for its most probable and its second type: from green to "
-        "yellow it grows, the line runs at half of the largest.",
+        f"yellow it grows, the line runs at half of the largest. {SCALE}",
         meaning=MEANING[found.method],
         limits=LIMITS,
         side_um=crops.shape[1] * (spacing or 0.0),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import floor
 from string import ascii_lowercase
 
 from marrowscope.differential.result import (
@@ -32,8 +33,12 @@ NARROW = "\u202f"
 
 
 def certainty_words(probability: float) -> str:
-    """``87 %``, ``<1 %``, ``>99 %``: a certainty as every page and table says it, never none and never all."""
-    bound = "<1" if probability < 0.005 else ">99" if probability >= 0.995 else f"{100 * probability:.0f}"
+    """``87 %``, ``<1 %``, ``>99 %``: a certainty as every page and table says it, never none and never all.
+
+    Whole percents are cut, not rounded: 0.698 is 69 %, and below the 70 % under which a cell is unsure.
+    """
+    whole_percent = floor(100 * probability + 1e-6)  # 0.29 is 28.999... in binary
+    bound = "<1" if whole_percent < 1 else ">99" if probability >= 0.995 else f"{whole_percent}"
     return f"{bound}{NARROW}%"
 
 

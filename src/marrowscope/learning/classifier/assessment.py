@@ -106,4 +106,4 @@ def _mean(value: float, interval: tuple[float, float]) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float:
-    return round(float(value), 4)
+    return round(float(value), 6)  # more than any page shows, so that rounding it again there changes nothing

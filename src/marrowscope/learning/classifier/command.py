@@ -75,6 +75,7 @@ def measure(network: CellClassifier, recipe: ClassifierRecipe, splits: Splits) -
         "crop": recipe.crop,
         "feature_map": "feature_map",
         "temperature": round(temperature, 4),
+        "certainty_doubt": doubt or "",
         "unsure_below": unsure_below,
         "limits": [doubt] if doubt else [],
         "validation": assess(val, splits.val.labels, recipe.classes, temperature, unsure_below),

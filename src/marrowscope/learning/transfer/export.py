@@ -100,7 +100,7 @@ def export_network(folder: Path, output: Path, *, command: str, types: Sequence[
         "command": command,
         "limits": [
             *_limits(facts),
-            *metrics.pop("doubts"),
+            *filter(None, [metrics["certainty_doubt"]]),
             *_warnings(metrics["test"], list(metrics["titles"] or classes)),
         ],
     }
@@ -148,8 +148,8 @@ def _measured(
         "classes": list(classes),
         "titles": titles,
         "temperature": round(temperature, 4),
+        "certainty_doubt": doubt or "",
         "unsure_below": unsure_below,
-        "doubts": [doubt] if doubt else [],
         "validation": assess(logits["val"], labels["val"], classes, temperature, unsure_below),
         "test": assess(logits["test"], labels["test"], classes, temperature, unsure_below),
     }
@@ -201,8 +201,8 @@ def _limits(facts: dict[str, Any]) -> list[str]:
         )
     if facts["recipe"]["flips_at_test"]:
         limits.append(
-            "A pack looks once at each picture, and so do the figures here. A study names a picture by the mean over "
-            "it and its mirror images, so that its figures differ a little from these."
+            "A pack looks once at each picture, and so do the figures here. A study, and predictions.parquet, have the "
+            "mean over a picture and its mirror images, so that they differ a little from these."
         )
     if facts["start"] == "random":
         limits.append(f"It learned from {how_many(facts['cells']['train'], 'cell')} alone, without start weights.")

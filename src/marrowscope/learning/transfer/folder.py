@@ -2,7 +2,8 @@
 
 model.pt             state of the network and what it is built from
 history.csv          epoch, train_loss, train_accuracy, val_loss, val_accuracy, val_macro_f1, seconds
-predictions.parquet  row, file, patient, split, label, p_0.., logit_0.. of the validation and test cells
+predictions.parquet  row, file, patient, split, label, p_0.., logit_0.. of the validation and test cells: where the
+                     recipe flips at test the means over mirror images, which metrics.json has not, as a pack looks once
 facts.json           written last: a folder that has one is complete
 work/                checkpoints, while it trains
 """

@@ -1,7 +1,8 @@
 // Pictures of single cells, named and explained at once; nothing of them is kept on the server.
 
 import { get, upload } from "marrowscope-review/api.js";
-import { fill, percent, told } from "marrowscope-review/desk/words.js";
+import { certainty } from "marrowscope-review/certainty.js";
+import { fill, told } from "marrowscope-review/desk/words.js";
 
 const SHOWN = 3;
 const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
@@ -36,7 +37,7 @@ export default {
   },
   methods: {
     fill,
-    percent,
+    certainty,
     top: (cell) => cell.types.slice(0, SHOWN),
     title(name) {
       return this.answer.titles[name] ?? name;
@@ -120,7 +121,7 @@ export default {
           <div class="pictures"><img :src="cell.picture" :alt="cell.file"><img :src="cell.evidence" :alt="fill(texts.evidence, { type: title(cell.types[0][0]) })"></div>
           <h2>{{ title(cell.types[0][0]) }}</h2>
           <p class="row"><span v-if="cell.unsure" class="warn"><span aria-hidden="true">?</span> {{ texts.unsure }} </span><span v-else class="good"><span aria-hidden="true">✔</span> {{ texts.sure }} </span><span v-if="cell.anomalous" class="bad"><span aria-hidden="true">!</span> {{ texts.anomalous }}</span></p>
-          <div class="bars"><template v-for="[name, chance] in top(cell)" :key="name"><span>{{ title(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: 100 * chance + '%' }"></i></span><span class="number">{{ percent(chance) }}</span></template></div>
+          <div class="bars"><template v-for="[name, chance] in top(cell)" :key="name"><span>{{ title(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: 100 * chance + '%' }"></i></span><span class="number">{{ certainty(chance) }} %</span></template></div>
           <p class="quiet name">{{ cell.file }}</p>
         </section>
       </div>

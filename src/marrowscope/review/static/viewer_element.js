@@ -1,6 +1,7 @@
 // The page of a slide: deep zoom, the cells over it, and the one that is chosen.
 
 import { get, url } from "marrowscope-review/api.js";
+import { certainty as shown } from "marrowscope-review/certainty.js";
 import { SlideWatch } from "marrowscope-review/slide_watch.js";
 import { ChosenBox, DrawnBox } from "marrowscope-review/viewer/box.js";
 import { edits } from "marrowscope-review/viewer/edits.js";
@@ -111,7 +112,7 @@ export default {
     described() {
       if (!this.cell) return "";
       const { cell, type, certainty, looked, outside } = this.cell;
-      const sure = certainty === null ? "" : this.say("certain_of", { percent: Math.round(100 * certainty) });
+      const sure = certainty === null ? "" : this.say("certain_of", { percent: shown(certainty) });
       const words = [this.say("cell_number", { cell }), this.titleOf(type), sure, this.say(looked ? "looked" : "not_looked"), outside && this.say("outside")];
       return words.filter(Boolean).join(", ");
     },

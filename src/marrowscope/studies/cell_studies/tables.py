@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from marrowscope.errors import how_many
 from marrowscope.evaluation.cell_scores import McNemar, holm, mcnemar
-from marrowscope.evaluation.classification import TEMPERATURES, at_bound
+from marrowscope.evaluation.classification import LEAST_ERRORS, TEMPERATURES, at_bound
 from marrowscope.evaluation.intervals import Proportion
 from marrowscope.evaluation.redrawing import Estimate
 from marrowscope.studies.cell_studies.finished import Entry, FinishedJob, start_words
@@ -103,6 +103,8 @@ def scores_table(entries: Sequence[Entry], title: str, notes: Sequence[str] = ()
     if any(at_bound(temperature) for temperature in found):
         low, high = TEMPERATURES
         calibration += f" One of {low:g} or {high:g} ended at the bound of its search and is no measurement."
+    if 1 in found:
+        calibration += f" It stays at 1 where fewer than {LEAST_ERRORS} validation cells were wrong and asked for less."
     return Table(title, head, tuple(rows), (*notes, calibration))
 
 

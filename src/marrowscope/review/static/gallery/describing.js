@@ -1,5 +1,6 @@
 // One cell in words: what the picture shows, for those who hear the page.
 
+import { certainty } from "../certainty.js";
 import { DIFFERS, LOOKED, OUTSIDE, PROPOSED, REMOVED, rowOf, slideOf } from "./cells.js";
 
 export function describe(gallery, cell) {
@@ -9,7 +10,7 @@ export function describe(gallery, cell) {
   const several = gallery.given.slides.length > 1;
   return [
     gallery.types[cells.get(cell, "type")].title,
-    cells.added(cell) ? say("mark_added") : say("certainty", { percent: Math.round(cells.get(cell, "certainty") / 2.55) }),
+    cells.added(cell) ? say("mark_added") : say("certainty", { percent: certainty(cells.get(cell, "certainty") / 255) }),
     state & LOOKED ? say("mark_looked") : say("not_looked"),
     !(state & LOOKED) && flags & bits.unsure && say("mark_unsure"),
     flags & bits.anomalous && say("mark_anomalous"),

@@ -1,6 +1,7 @@
 // The cell under the cursor, closely: pictures, what the pack and people say, cells near it and cells like it.
 
 import { get, url } from "../api.js";
+import { certainty } from "../certainty.js";
 import { Calls, UNSETTLED } from "../settle.js";
 import { number, speaker, utc, when } from "./words.js";
 
@@ -36,7 +37,7 @@ export const Detail = {
         <p v-if="missing" class="bad">{{ missing }}</p>
         <dl class="facts">
           <dt>{{ say('pack') }}</dt>
-          <dd>{{ told.model_type ? say('pack_says', { type: type(told.model_type).title, percent: percent(told.certainty) }) : say('pack_missed') }}</dd>
+          <dd>{{ told.model_type ? say('pack_says', { type: type(told.model_type).title, percent: certainty(told.certainty) }) : say('pack_missed') }}</dd>
           <dt>{{ say('people') }}</dt>
           <dd :title="told.last ? utc(told.last.at) : null">{{ people }}</dd>
           <template v-if="marks.length"><dt>{{ say('marks') }}</dt><dd>{{ marks.join(', ') }}</dd></template>
@@ -45,7 +46,7 @@ export const Detail = {
           @give="$emit('give', $event, told)" @remove="$emit('remove', told)" @agree="$emit('agree', told)" />
         <ul class="bars" v-if="bars.length" :aria-label="say('probabilities')">
           <li v-for="row in bars.slice(0, 5)" :key="row.name"><span>{{ row.title }}</span>
-            <i><b :style="{ width: 100 * row.p + '%', background: row.colour }"></b></i><span class="figure">{{ percent(row.p) }} %</span></li>
+            <i><b :style="{ width: 100 * row.p + '%', background: row.colour }"></b></i><span class="figure">{{ certainty(row.p) }} %</span></li>
         </ul>
         <template v-for="(rows, name) in { similar: told.similar, neighbours: told.neighbours }" :key="name">
           <h3>{{ say(name) }}</h3>
@@ -164,7 +165,7 @@ export const Detail = {
     type(name) {
       return this.given.types.find((type) => type.name === name) ?? { title: this.say("differs"), colour: UNSETTLED };
     },
-    percent: (p) => number(100 * p),
+    certainty,
     deed({ kind, actor, at, payload }) {
       const proposed = payload.proposes?.[this.told.slide]?.includes(this.told.cell);
       return this.say(proposed ? `deed_proposed_${kind}` : `deed_${kind}`, { actor, at: when(at), type: payload.to ? this.type(payload.to).title : "" });

@@ -1,5 +1,6 @@
 // The panel beside the slide: the chosen cell, a new cell that waits for its type, or what the colours mean.
 
+import { certainty } from "../certainty.js";
 import { Calls, UNSETTLED } from "../settle.js";
 import TypeList from "./types.js";
 import { length, number, speaker } from "./words.js";
@@ -98,9 +99,6 @@ export default {
     colour(name) {
       return this.known(name).colour;
     },
-    percent(share) {
-      const digits = (share > 0.99 && share < 0.9995) || share < 0.095 ? 1 : 0;
-      return `${number(100 * share, digits)}\u00a0%`;
-    },
+    percent: (share) => `${certainty(share)}\u00a0%`,
   },
 };
