@@ -71,7 +71,9 @@ def test_a_map_without_evidence_is_called_empty(content):
     assert view.cells[0].second.endswith(", empty map")
     assert SCALE in view.summary
     assert not evidence_view(content).cells[0].first.endswith(", empty map")
-    assert captioned("Blast", 0.5, np.array([0.04]), 1.0).endswith("empty map")
+    shares = (0.04, 0.4, 0.6)
+    words = [captioned("Blast", 0.5, np.array([share]), 1.0).partition(", ")[2] for share in shares]
+    assert words == ["empty map", "faint map", ""]
 
 
 def test_places_count_from_the_corner_of_the_scanned_area(content):

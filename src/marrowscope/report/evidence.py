@@ -19,10 +19,11 @@ from marrowscope.slides.protocol import Picture
 OPACITY = 0.7
 """Of the colour where the evidence is strongest: the cell stays visible below."""
 
-EMPTY = 0.05
-"""A map is called empty whose largest value is below this share of the strongest of its cell: no colour is seen."""
+EMPTY, FAINT = 0.05, 0.5
+"""A map whose largest value is below such a share of the strongest of its cell is called empty, as no colour is seen,
+or faint, as no line is drawn."""
 
-SCALE = "The maps of a cell have one scale; one is empty where no place of the picture spoke for the type."
+SCALE = "The maps of a cell have one scale: that of a type which little in the picture speaks for is faint or empty."
 
 MEANING = {
     "class activation": "A map (class activation) shows where in the picture the evidence for a type lay.",
@@ -131,8 +132,9 @@ def named(title: str, probability: float) -> str:
 
 def captioned(title: str, probability: float, evidence: NDArray[np.float32], strongest: float) -> str:
     """What stands below a map; ``strongest``: the largest value of the maps of the cell."""
-    empty = float(evidence.max()) <= EMPTY * max(strongest, 0.0)
-    return named(title, probability) + (", empty map" if empty else "")
+    share = float(evidence.max()) / strongest if strongest > 0 else 0.0
+    seen = ", empty map" if share <= EMPTY else ", faint map" if share <= FAINT else ""
+    return named(title, probability) + seen
 
 
 def _words(row: dict[str, object]) -> str:
