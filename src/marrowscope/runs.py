@@ -53,6 +53,15 @@ def pictures_identity(images: Sequence[Path]) -> str:
     return told.hexdigest()
 
 
+def require_no_count(folder: Path) -> None:
+    """Raise ``OutputError`` for the folder of a counted slide, or one with such: a review reads all that lies there."""
+    inner = folder.iterdir() if folder.is_dir() else ()
+    if counted := [path for path in (folder, *inner) if (path / "run.json").is_file()]:
+        raise OutputError(
+            f"{counted[0]} holds a count, which nothing else is mixed with: choose another folder with -o"
+        )
+
+
 def require_same(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], what: str) -> None:
     """Raise ``OutputError`` where ``folder`` holds the answer to another question than ``now``.
 

@@ -204,6 +204,19 @@ def test_what_is_asked_wrongly(folder: Path, tmp_path: Path, arguments: tuple[st
     assert not (tmp_path / "o").exists()
 
 
+def test_a_spacing_that_is_ten_times_too_small_and_a_folder_of_counts(folder: Path, tmp_path: Path) -> None:
+    note = "half of the pictures are at most 3.2 um wide, less than a nucleated cell"
+    for spacing, doubted in ((0.025, True), (0.25, False)):
+        done = run(folder, "--pack", "phantom-16", "--spacing", spacing, "-o", tmp_path / str(spacing))
+        assert (note in done.stdout) == doubted
+        assert bool(json.loads((tmp_path / str(spacing) / "classes.json").read_text())["spacing_doubt"]) == doubted
+    (tmp_path / "results" / "smear").mkdir(parents=True)
+    (tmp_path / "results" / "smear" / "run.json").write_text("{}")
+    for taken in (tmp_path / "results", tmp_path / "results" / "smear"):
+        done = run(folder, "--pack", "phantom-16", "--spacing", 0.25, "-o", taken)
+        assert "smear holds a count" in done.output + str(done.exception)
+
+
 def test_pictures_are_found(folder: Path, tmp_path: Path) -> None:
     deep = find_pictures([folder, folder / "a" / "deep" / "1.png"], deep=True)
     assert [path.name for path in deep] == [f"{k}.png" for k in (1, 3, 5, 7, 0, 2, 4, 6, 8)]

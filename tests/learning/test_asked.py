@@ -38,12 +38,26 @@ def test_a_mistyped_word_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
     for words in (["train", "cells"], ["tune"]):
         verb, rest = words[0], [*words[1:], *out]
         cases += [
-            (verb, [*rest, "--data", cells, "--network", "mobilnet"], "no network 'mobilnet'; the networks are: seq"),
+            (
+                verb,
+                [*rest, "--data", cells, "--network", "mobilnet"],
+                "'mobilnet' (did you mean mobilenetv2?); the",
+            ),
             (verb, [*rest, "--data", cells, "--recipe", "old"], "no recipe 'old'; the recipes are: modern"),
             (verb, [*rest, "--data", cells, "--weights", lost], "lost.pth is missing; give a weights file"),
             (verb, [*rest, "--data", str(nowhere)], "nowhere is not there; give the folder"),
             (verb, [*rest, "--data", str(empty)], "no picture in a class folder of"),
         ]
+    done = tmp_path / "done"
+    done.mkdir()
+    for name in ("model.pt", "metrics.json"):
+        (done / name).touch()
+    train = ["cells", "--data", cells]
+    cases += [
+        ("train", [*train, "-o", str(done)], "holds a training already (model.pt, metrics.json): train anew"),
+        ("train", [*train, *out, "--tuned", str(done / "model.pt")], "is no result of marrowscope tune"),
+        ("train", [*train, *out, "--tuned", lost], "lost.pth is missing; give the best.json"),
+    ]
     study = ["run", "shah-2025", *out]
     cases += [
         ("study", [*study, "--networks", "alexnet"], "no network 'alexnet'"),
@@ -55,10 +69,10 @@ def test_a_mistyped_word_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
         ("train", ["classifier", "--recipe", "blood-11", "--data", str(empty), *out], "empty is empty; give"),
         ("train", ["regions", "--recipe", "old", "--data", cells, *out], "no recipe 'old'; the recipes are: trails"),
     ]
-    done = subprocess.run(
+    checked = subprocess.run(
         [sys.executable, "-c", f"CASES = {cases!r}\n{CHECK}"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     assert not (tmp_path / "out").exists()
 
 

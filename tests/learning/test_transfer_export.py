@@ -117,7 +117,10 @@ def test_the_command_walks_from_a_folder_to_a_classifier(cells: CellSet, tmp_pat
     assert metrics["command"] == f"marrowscope train cells --data {data} -o {run} {typed_words}"
     with pytest.raises(OutputError, match=r"holds a training already.*--force"):
         train_cells_command(data, run, network="sequential-cnn", side=32, epochs=1)
+    (cells.files[0].parent / "torn.png").write_bytes(b"no picture")
     again = CliRunner().invoke(app, [*words, "--resume"])
+    (cells.files[0].parent / "torn.png").unlink()
+    assert "left out: 1 picture that cannot be read (torn.png is no picture)" in again.stderr
     assert again.exit_code == 0
     assert "test cells, parted" in again.stdout
     assert "macro F1" in again.stdout

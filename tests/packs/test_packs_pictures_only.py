@@ -172,6 +172,7 @@ def test_a_detector_is_taken_from_a_pack(run_folder: Callable[..., Path], tmp_pa
     assert "Detections that score below 0.40" in mine.card
     assert mine.card.count("## Detector") == 1
     sources = [source.name for source in mine.contract.training_data]
+    assert not [name for name in sources if "start of the classifier" in name]  # blood-11's classifier is not in it
     assert "TXL-PBC (through the pack blood-11 0.2.0, whose detector this is)" in sources
     assert not mine.contract.phantom
     again = build(
@@ -252,3 +253,11 @@ def test_detectorless_at_a_spacing(sources: dict[str, Path], tiny: SimpleNamespa
     assert "blast" in pack.contract.cannot_see
     with pytest.raises(PackError, match="no detector"):
         _ = pack.detector
+
+
+def test_own_start_weights_are_told(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run_folder(METRICS | {"start": "mobilenetv2_imagenet.npz"})
+    assert build("--name", "ours", "--classifier", folder, "-o", tmp_path / "ours").exit_code == 0
+    start = load_pack(tmp_path / "ours").contract.training_data[-1]
+    assert start.name == "start of the classifier"
+    assert "mobilenetv2_imagenet.npz" in start.attribution

@@ -11,10 +11,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import polars as pl
@@ -26,13 +27,16 @@ from marrowscope.errors import DataError, MarrowscopeError, SlideError, SpacingE
 from marrowscope.packs.contract import ClassifierContract, PackContract
 from marrowscope.packs.loading import Pack
 from marrowscope.slides.protocol import Picture
-from marrowscope.slides.single_cell import NO_SLIDES, single_cell
+from marrowscope.slides.single_cell import NARROWEST_UM, NO_SLIDES, single_cell, widest_um
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | NO_SLIDES
 """Endings of the files that are taken from a folder."""
 
 AHEAD = 4 * BATCH
 """Pictures that are decoded before they are needed."""
+
+MEASURED = 20
+"""Pictures that are measured to find a wrong spacing."""
 
 READERS = 2
 """Threads that decode."""
@@ -76,6 +80,25 @@ def _files(folder: Path, deep: bool) -> Iterator[Path]:
 def cell_picture(image: Path, spacing: float | None, contract: ClassifierContract) -> Picture:
     """A picture of a single cell as the classifier sees it, ``(crop, crop, 3)``; raises as :func:`single_cell`."""
     return single_cell(image, spacing, contract.crop, contract.spacing)
+
+
+def spacing_doubt(images: Sequence[Path], spacing: float | None, contract: ClassifierContract | None) -> str:
+    """A sentence where half of the pictures, or of :data:`MEASURED` among them, are narrower than a cell; else empty.
+
+    A picture that is too wide is refused. One that is too narrow may be of a platelet, most are of a wrong spacing.
+    """
+    if contract is None or contract.spacing is None:
+        return ""
+    sides = []
+    for image in images[:: max(1, len(images) // MEASURED)]:
+        with suppress(SlideError, DataError):
+            sides.append(widest_um(image, spacing))
+    if not sides or (middle := median(sides)) >= NARROWEST_UM:
+        return ""
+    return (
+        f"half of the pictures are at most {middle:.1f} um wide, less than a nucleated cell ({NARROWEST_UM:g} um and "
+        "more): check --spacing, which is um per pixel"
+    )
 
 
 def name_pictures(

@@ -42,13 +42,13 @@ def command(
     classes.json. A picture that cannot be used does not stop the others: skipped.csv names it; the exit code is 1. The
     same command again answers from the folder.
     """
-    from marrowscope.cells.pictures import cell_picture, find_pictures, name_pictures
+    from marrowscope.cells.pictures import cell_picture, find_pictures, name_pictures, spacing_doubt
     from marrowscope.cli.console import Stages, say_where
     from marrowscope.errors import PackError
     from marrowscope.options import SPECIMENS
     from marrowscope.packs import load_pack
     from marrowscope.report.classes import read_classes, read_summary, write_classes
-    from marrowscope.runs import fingerprint, pictures_identity, require_same
+    from marrowscope.runs import fingerprint, pictures_identity, require_no_count, require_same
 
     if specimen not in SPECIMENS:
         raise typer.BadParameter(f"--specimen knows {', '.join(SPECIMENS)}, found {specimen!r}")
@@ -64,9 +64,11 @@ def command(
     facts: dict[str, Any] = {
         "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
         "options": options,
+        "spacing_doubt": spacing_doubt(images, spacing, contract),
         "certainty_doubt": loaded.contract.certainty_doubt,
         "fingerprint": fingerprint(pictures_identity(images), loaded.sha256, options),
     }
+    require_no_count(output)
     earlier = None if force else read_summary(output)
     if earlier is not None:
         require_same(output, earlier, facts, "a table")
@@ -86,8 +88,8 @@ def command(
         typer.echo(json.dumps({**summary, "output": str(output)}, indent=2))
     else:
         _show(found, loaded.contract)
-        if loaded.contract.certainty_doubt:
-            typer.echo(f"note: {loaded.contract.certainty_doubt}")
+        for doubt in filter(None, (facts["spacing_doubt"], facts["certainty_doubt"])):
+            typer.echo(f"note: {doubt}")
         say_where(f"{how}look at ", output / "classes.html")
     if found.skipped:
         for _, problem in found.skipped[:SAID]:

@@ -51,13 +51,13 @@ def command(
 
     from marrowscope.cells.classification import Classifier
     from marrowscope.cells.explain import explain
-    from marrowscope.cells.pictures import cell_picture, find_pictures
+    from marrowscope.cells.pictures import cell_picture, find_pictures, spacing_doubt
     from marrowscope.cli.console import say_where, stdout
     from marrowscope.errors import DataError, OutputError, SlideError
     from marrowscope.options import SPECIMENS
     from marrowscope.packs import load_pack
     from marrowscope.report.sheet import explained_rows, read_sheet, write_sheet
-    from marrowscope.runs import fingerprint, output_names, pictures_identity, require_same
+    from marrowscope.runs import fingerprint, output_names, pictures_identity, require_no_count, require_same
 
     if method not in METHODS:
         raise typer.BadParameter(f"--method knows {', '.join(METHODS)}, found {method!r}")
@@ -71,9 +71,12 @@ def command(
     facts: dict[str, Any] = {
         "pack": {"name": loaded.contract.name, "version": loaded.contract.version, "sha256": loaded.sha256},
         "options": options,
+        "spacing_doubt": spacing_doubt(images, spacing, loaded.contract.classifier),
         "certainty_doubt": loaded.contract.certainty_doubt,
         "fingerprint": fingerprint(pictures_identity(images), loaded.sha256, options),
     }
+    if output is not None:
+        require_no_count(output)
     earlier = read_sheet(output) if output is not None and not force else None
     if output is not None and earlier is not None:
         require_same(output, earlier, facts, "a sheet")
@@ -100,8 +103,8 @@ def command(
         typer.echo(json.dumps(rows, indent=2))
     elif rows:
         stdout.print(_table(rows, loaded.contract))
-        if loaded.contract.certainty_doubt:
-            typer.echo(f"note: {loaded.contract.certainty_doubt}")
+        for doubt in filter(None, (facts["spacing_doubt"], facts["certainty_doubt"])):
+            typer.echo(f"note: {doubt}")
         if output is not None:
             say_where(f"{how}look at ", output / "explanations.html")
     if problems:

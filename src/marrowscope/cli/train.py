@@ -206,38 +206,49 @@ def cells(
     [bold]marrowscope train cells --data MY-CELLS -o RUN[/bold], then
     [bold]marrowscope packs build --name our-cells --classifier RUN -o our-cells[/bold].
     """
-    require_cell_training(data, network, recipe, layout=layout, weights=weights)
-    prepare(threads)
     from marrowscope.cli.console import Stages, stderr
-    from marrowscope.learning.cascade.command import first_process
-    from marrowscope.learning.cascade.places import nothing_to_resume
-    from marrowscope.learning.transfer.command import FILES, train_cells_command
+    from marrowscope.learning.cascade.places import nothing_to_resume, require_place
+    from marrowscope.learning.transfer.files import FILES
+    from marrowscope.learning.transfer.tuned import read_tuned
 
-    if resume and first_process() and (line := nothing_to_resume(output, FILES)):
-        typer.echo(line, err=True)
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes
+
+    def tell(line: str) -> None:
+        if first:
+            stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    require_cell_training(data, network, recipe, layout=layout, weights=weights)
+    if first:  # before torch, which takes long
+        require_place(output, FILES, resume=resume, force=force, can_resume=True)
+        if resume and (line := nothing_to_resume(output, FILES)):
+            tell(line)
+    if tuned is not None:
+        read_tuned(tuned)
+    prepare(threads)
+    from marrowscope.learning.transfer.command import train_cells_command
+
     chosen = None if classes is None else [word.strip() for word in classes.split(",") if word.strip()]
     try:
-        with Stages(lines=True, shown=first_process()) as stages:
+        with Stages(lines=True, shown=first) as stages:
             metrics = train_cells_command(
                 data, output, classes=chosen,
                 network=network, recipe=recipe, layout=layout, weights=weights, split=split, val=val, test=test,
                 side=side, epochs=epochs, spacing=spacing, tuned=tuned, seed=seed, resume=resume, force=force,
-                threads=threads, progress=stages.report,
+                threads=threads, progress=stages.report, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt:
         typer.secho("marrowscope: interrupted; nothing half-written. Type the same with --resume to go on.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    for word, sentences in (("left out", metrics["skipped"]), ("note", [*metrics["notes"], *metrics["limits"]])):
-        for sentence in dict.fromkeys(sentences):
-            stderr.print(f"{word}: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    for sentence in dict.fromkeys([*metrics["notes"], *metrics["limits"]]):
+        tell(f"note: {sentence}")
     if as_json:
         typer.echo(json.dumps(metrics, indent=2))
         return
     scores = metrics["test"]
     typer.echo(f"{scores['n']:,} test cells, parted {metrics['how']}")
     for name, words in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("balanced_accuracy", "balanced accuracy")):
-        low, high = scores[name]["interval"]
-        interval = f"({low:.3f} to {high:.3f})" if low < high else "(every redraw of these cells gives the same)"
+        spread = scores[name]["interval"]
+        interval = "({:.3f} to {:.3f})".format(*spread) if spread else "(every redraw of these cells gives the same)"
         typer.echo(f"  {words:<18} {scores[name]['value']:.3f}  {interval}")
     typer.echo(f"  {'calibration error':<18} {scores['calibration_error']['after']:.3f}")
     typer.echo(f"classifier and metrics in {output}")

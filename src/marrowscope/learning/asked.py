@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from marrowscope.errors import DataError
@@ -25,14 +26,20 @@ RECIPES: dict[str, tuple[str, ...]] = {
 def require_recipe(training: str, name: str) -> None:
     """Raise :class:`DataError`, which lists the recipes, for one that this training does not have."""
     if name not in RECIPES[training]:
-        raise DataError(f"there is no recipe {name!r}; the recipes are: {', '.join(RECIPES[training])}")
+        raise DataError(_unknown("recipe", name, RECIPES[training]))
 
 
 def require_networks(names: Iterable[str]) -> None:
     """Raise :class:`DataError`, which lists the networks, for the first key that is none of a network for cells."""
     for name in names:
         if name not in NAMES:
-            raise DataError(f"there is no network {name!r}; the networks are: {', '.join(NAMES)}")
+            raise DataError(_unknown("network", name, NAMES))
+
+
+def _unknown(what: str, name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"there is no {what} {name!r}{meant}; the {what}s are: {', '.join(known)}"
 
 
 def require_weights(weights: Path | str | None, *, folder: bool = False) -> None:

@@ -156,8 +156,9 @@ class ClassifierMetrics(_Read):
 
     ``spacing`` None: whole pictures resized to ``crop``. ``titles`` of the classes for people may be missing where the
     taxonomy knows them. ``feature_map`` None: no linear head lies beside it, the types are explained by occlusion.
-    ``training_data`` says data and split in words, ``certainty_doubt`` why the ``temperature``, which was fitted on
-    ``validation``, is no measurement. All that a card states is worked out from the confusion counts of ``test``.
+    ``training_data`` says data and split in words, ``start`` names the start weights, ``certainty_doubt`` says why the
+    ``temperature``, which was fitted on ``validation``, is no measurement. All that a card states is worked out from
+    the confusion counts of ``test``.
     """
 
     spacing: Annotated[float, Field(gt=0)] | None
@@ -174,6 +175,7 @@ class ClassifierMetrics(_Read):
     validation: Scores | None = None
     feature_map: str | None = "feature_map"
     architecture: str
+    start: str = "random"
     anomaly: AnomalyMetrics | None = None
     specimens: dict[str, InSpecimen] = {}
     limits: tuple[str, ...] = ()

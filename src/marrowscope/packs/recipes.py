@@ -36,6 +36,9 @@ from marrowscope.packs.metrics import (
 
 DETECTOR_FILE = "detector.onnx"
 CLASSIFIER_FILE = "classifier.onnx"
+OF_CLASSIFIER = "of the classifier"
+"""Ends the name of what a pack's classifier alone was trained on."""
+
 HEAD_FILE = "linear_head.npz"
 ANOMALY_FILE = "anomaly.npz"
 
@@ -171,9 +174,18 @@ def plain_recipe(names: ClassifierMetrics) -> PackRecipe:
                 attribution=names.training_data,
                 n=f"{names.n_train:,} cells",
             ),
+            *_start_of(names),
         ),
         limits=("Built without a recipe (packs build --recipe FILE), which would state licence, data and use.",),
     )
+
+
+def _start_of(names: ClassifierMetrics) -> tuple[TrainingData, ...]:
+    if names.start == "random":
+        return ()
+    words = f"the weights {names.start}, whose licence and data are those of their source"
+    start = TrainingData(name=f"start {OF_CLASSIFIER}", licence="not stated", attribution=words, n="trained further")
+    return (start,)
 
 
 def cook(
@@ -275,9 +287,13 @@ def _finder(
 
 
 def _data_of(pack: Pack) -> tuple[TrainingData, ...]:
-    """The data of a pack whose detector is taken over: all of them, as a contract does not say which were for what."""
+    """The data of a pack whose detector is taken over: all but what its name says is of its classifier."""
     of = f"through the pack {pack.contract.name} {pack.contract.version}, whose detector this is"
-    return tuple(source.model_copy(update={"name": f"{source.name} ({of})"}) for source in pack.contract.training_data)
+    return tuple(
+        source.model_copy(update={"name": f"{source.name} ({of})"})
+        for source in pack.contract.training_data
+        if not source.name.endswith(OF_CLASSIFIER)
+    )
 
 
 def _of_detector(finds: DetectorMetrics) -> dict[str, Any]:

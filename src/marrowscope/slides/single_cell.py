@@ -15,6 +15,9 @@ from marrowscope.slides.sampling import Sampler
 WIDEST_UM = 100.0
 """Longest side of a picture that can be of a single cell, with its surroundings."""
 
+NARROWEST_UM = 7.0
+"""Of the smallest nucleated cells; only platelets are smaller."""
+
 NO_SLIDES = frozenset({".gif", ".webp"})
 """Endings of pictures that no reader of slides knows."""
 
@@ -38,6 +41,13 @@ def single_cell(image: Path, spacing: float | None, side: int, wanted: float | N
         check_size(image, slide.size.width, slide.size.height)
         u, v = (round(extent / 2 / wanted) - side // 2 for extent in (width, height))
         return Sampler(slide, wanted).read(u, v, Size(side, side))
+
+
+def widest_um(image: Path, spacing: float | None) -> float:
+    """The longer side of a picture in um. Raises as :func:`single_cell` does."""
+    with _opened(image, spacing) as slide:
+        um = require_spacing(slide)
+        return max(slide.size.width * um.x, slide.size.height * um.y)
 
 
 def _opened(image: Path, spacing: float | None) -> Slide:

@@ -102,7 +102,9 @@ def proportion(share: Proportion) -> dict[str, Any]:
 
 
 def _mean(value: float, interval: tuple[float, float]) -> dict[str, Any]:
-    return {"value": _rounded(value), "interval": [_rounded(bound) for bound in interval]}
+    """A mean as it stands in ``metrics.json``; without an interval where every redraw of the cells gives the same."""
+    low, high = interval
+    return {"value": _rounded(value), "interval": [_rounded(low), _rounded(high)] if low < high else None}
 
 
 def _rounded(value: float) -> float:

@@ -24,6 +24,9 @@ from marrowscope.taxonomy import CELL_TYPES
 
 __all__ = ["LAYOUTS", "CellSet", "UnusablePicture", "read_cell_picture", "read_cell_set"]
 
+MOST_NAMED = 20
+"""Files that a sentence names."""
+
 _BEST_SPLIT = {"test": 0, "val": 1, "train": 2, "": 3}
 
 
@@ -182,8 +185,8 @@ def _usable(rows: list[Listed], looks: list[Look], skipped: list[str]) -> list[L
     for problem, why in said.items():
         bad = [(row, look) for row, look in seen if look.problem == problem]
         if bad:
-            first = f"first: {bad[0][0].file.name} {bad[0][1].words}"
-            skipped.append(f"{how_many(len(bad), 'picture')} {why} ({first})")
+            named = _named([f"{row.file.name} {look.words}" for row, look in bad])
+            skipped.append(f"{how_many(len(bad), 'picture')} {why} ({named})")
     moving = [row for row, look in seen if look.frames > 1]
     if moving:
         of = f"{how_many(len(moving), 'picture')} with several frames (first: {moving[0].file.name})"
@@ -202,9 +205,17 @@ def _usable(rows: list[Listed], looks: list[Look], skipped: list[str]) -> list[L
             spare += [row for row in group if row is not best]
     if contradicting:
         number = sum(len(group) for group in contradicting)
-        first = " and ".join(f"{row.file.name} {row.word}" for row in contradicting[0][:2])
-        skipped.append(f"{how_many(number, 'picture')} whose copies bear different labels (first: {first})")
+        named = _named([" and ".join(f"{row.file.name} {row.word}" for row in group) for group in contradicting])
+        skipped.append(f"{how_many(number, 'picture')} whose copies bear different labels ({named})")
     if spare:
         words = "left out as copies, pixel by pixel, of others with the same label"
-        skipped.append(f"{how_many(len(spare), 'picture')} {words} (first: {spare[0].file.name})")
+        named = _named([row.file.name for row in spare])
+        skipped.append(f"{how_many(len(spare), 'picture')} {words} ({named})")
     return [row for row in rows if id(row) in kept]
+
+
+def _named(words: list[str]) -> str:
+    """All of them, or the first :data:`MOST_NAMED`."""
+    if len(words) <= MOST_NAMED:
+        return "; ".join(words)
+    return f"first: {'; '.join(words[:MOST_NAMED])}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,22 +14,17 @@ import torch
 from marrowscope.learning.asked import require_weights
 from marrowscope.learning.cascade.command import first_process
 from marrowscope.learning.cascade.places import require_place
-from marrowscope.learning.classifier.export import ONNX_NAME
 from marrowscope.learning.datasets.cell_sets import read_cell_set
 from marrowscope.learning.datasets.parting import part
 from marrowscope.learning.transfer.export import export_network
+from marrowscope.learning.transfer.files import FILES
 from marrowscope.learning.transfer.fitting import Progress
-from marrowscope.learning.transfer.folder import FACTS_FILE, HISTORY_FILE, MODEL_FILE, PREDICTIONS_FILE
 from marrowscope.learning.transfer.networks import CellNetwork, build, find_network
 from marrowscope.learning.transfer.recipe import TransferRecipe
 from marrowscope.learning.transfer.recipes import find_recipe
 from marrowscope.learning.transfer.recipes.sides import fitting
 from marrowscope.learning.transfer.training import train_network
 from marrowscope.learning.transfer.tuned import read_tuned
-from marrowscope.packs.metrics import METRICS_FILE
-
-FILES = (MODEL_FILE, HISTORY_FILE, PREDICTIONS_FILE, FACTS_FILE, ONNX_NAME, METRICS_FILE)
-"""What a finished training leaves, in the order in which it is written."""
 
 
 def train_cells_command(
@@ -53,6 +48,7 @@ def train_cells_command(
     force: bool = False,
     threads: int | None = None,
     progress: Progress = lambda stage, done, words: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Train a network on a folder of cells, part of which it never sees, and export it; gives back the metrics.
 
@@ -60,7 +56,8 @@ def train_cells_command(
     ``val`` and ``test`` are shares of all cells. The recipe is at the scale "gpu" where there is one, else "cpu";
     ``side`` and ``epochs`` stand in place of its own, and so do the values of ``tuned``, the ``best.json`` of
     ``marrowscope tune``. An earlier training in ``output`` is begun anew only with
-    ``force``. Options are looked at before the pictures. Raises :class:`DataError` as the reader of the set, the
+    ``force``. Options are looked at before the pictures, and ``tell`` is told what is left out of these before the
+    training begins. Raises :class:`DataError` as the reader of the set, the
     parting and :func:`train_network` do, ``OutputError`` as :func:`require_place`, ``KeyboardInterrupt`` when it was
     broken off: ``resume`` goes on.
     """
@@ -75,6 +72,8 @@ def train_cells_command(
     cells = read_cell_set(
         data, layout, classes, spacing=spacing, progress=lambda share: progress("looking at the pictures", share, "")
     )
+    for sentence in cells.skipped:
+        tell(f"left out: {sentence}")
     parts = part(cells, how=cast(Any, split or "natural"), val=val, test=test, seed=seed)
     if found is not None:
         found.require_unseen(cells, parts)

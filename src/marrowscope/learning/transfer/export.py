@@ -28,7 +28,8 @@ from marrowscope.files import whole_file, write_json
 from marrowscope.learning.classifier.assessment import assess, calibrate
 from marrowscope.learning.classifier.export import HEAD_NAME, ONNX_NAME
 from marrowscope.learning.export import export_onnx
-from marrowscope.learning.transfer.folder import PREDICTIONS_FILE, load_network
+from marrowscope.learning.transfer.files import PREDICTIONS_FILE
+from marrowscope.learning.transfer.folder import load_network
 from marrowscope.learning.transfer.networks import CellNetwork
 from marrowscope.learning.transfer.preparing import SHARPEN
 from marrowscope.packs.metrics import METRICS_FILE
@@ -143,6 +144,7 @@ def _measured(
     return {
         "recipe": facts["recipe"]["name"],
         "architecture": f"{network.network.title}, {facts['parameters']['all']:,} weights, start: {facts['start']}",
+        "start": facts["start"],
         "training_data": f"{facts['source']}; parted {facts['how']}",
         "n_train": parts["train"],
         "classes": list(classes),

@@ -1,12 +1,4 @@
-"""The folder of a training: what it holds, what it was trained for, and reading it again.
-
-model.pt             state of the network and what it is built from
-history.csv          epoch, train_loss, train_accuracy, val_loss, val_accuracy, val_macro_f1, seconds
-predictions.parquet  row, file, patient, split, label, p_0.., logit_0.. of the validation and test cells: where the
-                     recipe flips at test the means over mirror images, which metrics.json has not, as a pack looks once
-facts.json           written last: a folder that has one is complete
-work/                checkpoints, while it trains
-"""
+"""Writing the folder of a training (``files.py``), what it was trained for, and reading it again."""
 
 from __future__ import annotations
 
@@ -28,11 +20,10 @@ from marrowscope.errors import DataError
 from marrowscope.files import whole_file, write_json
 from marrowscope.learning.datasets.cell_sets import CellSet
 from marrowscope.learning.datasets.parting import Parts
+from marrowscope.learning.transfer.files import FACTS_FILE, HISTORY_FILE, MODEL_FILE, PREDICTIONS_FILE
 from marrowscope.learning.transfer.networks import CellNetwork, from_spec
 from marrowscope.learning.transfer.recipe import TransferRecipe
 
-MODEL_FILE, HISTORY_FILE = "model.pt", "history.csv"
-PREDICTIONS_FILE, FACTS_FILE = "predictions.parquet", "facts.json"
 FORMAT = "marrowscope cell network 1"
 
 

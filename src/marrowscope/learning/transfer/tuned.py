@@ -8,14 +8,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from marrowscope.errors import DataError
 from marrowscope.learning.datasets.cell_sets import CellSet
 from marrowscope.learning.datasets.parting import Parts
-from marrowscope.learning.transfer.recipe import TransferRecipe
+
+if TYPE_CHECKING:
+    from marrowscope.learning.transfer.recipe import TransferRecipe
 
 BEST_FILE = "best.json"
 FIELDS = ("learning_rate", "batch", "optimiser", "weight_decay", "frozen", "unfrozen")

@@ -30,8 +30,8 @@ from marrowscope.learning.cascade.places import require_place
 from marrowscope.learning.datasets.cell_sets import CellSet, read_cell_set
 from marrowscope.learning.datasets.parting import Parts, natural_how, part
 from marrowscope.learning.transfer.command import check_start, chosen_recipe
+from marrowscope.learning.transfer.files import PREDICTIONS_FILE
 from marrowscope.learning.transfer.fitting import EachEpoch, Progress
-from marrowscope.learning.transfer.folder import PREDICTIONS_FILE
 from marrowscope.learning.transfer.recipe import TransferRecipe, from_scratch
 from marrowscope.learning.transfer.start import describe_start
 from marrowscope.learning.transfer.training import train_network

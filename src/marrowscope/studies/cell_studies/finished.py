@@ -1,6 +1,6 @@
 """A finished training read back: what it was, how it went, and what it said of every held-out cell.
 
-A job's folder holds ``facts.json``, ``history.csv`` and ``predictions.parquet`` (``learning/transfer/training.py``).
+A job's folder holds ``facts.json``, ``history.csv`` and ``predictions.parquet`` (``learning/transfer/files.py``).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from marrowscope.errors import DataError
 from marrowscope.evaluation.cell_scores import CellScores, score_cells
 from marrowscope.evaluation.redrawing import Spread, spread
+from marrowscope.learning.transfer.files import FACTS_FILE, HISTORY_FILE, PREDICTIONS_FILE
 from marrowscope.learning.transfer.names import name_of
 from marrowscope.taxonomy import CELL_TYPES
 
-FACTS_FILE, HISTORY_FILE, PREDICTIONS_FILE = "facts.json", "history.csv", "predictions.parquet"
 RANDOM = "random"
 OWN_START = frozenset({"sequential-cnn"})
 """Networks that their paper trains from random weights itself."""
