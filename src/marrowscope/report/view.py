@@ -157,6 +157,8 @@ def table_view(content: ReportContent) -> TableView:
     convention = differential.convention
     level = percent_words(100 * convention.level)
     notes = [f"{level} intervals ({INTERVALS[convention.interval]}) tell the sampling error, not the models’ errors."]
+    if rounded:
+        notes.append("Percentages are rounded so that they add up to 100.0.")
     marks = {row.mark for group in groups for row in group.rows}
     if UNRECOGNISED in marks:
         notes.append(f"{UNRECOGNISED} {NOT_RECOGNISED}")

@@ -87,8 +87,13 @@ def test_cells_are_corrected_by_keys_and_mouse_and_come_back(page: Page, served:
     first = under_cursor(page)
     assert re.match(r"[A-Z].+, certainty \d+ %, not looked at, .*1 of \d+ in its group, slide \d, cell \d+", first)
 
+    assert page.locator("#case-status").text_content() == "counted"
     page.keyboard.press("k")
     status(page, "1 cell: Megakaryocyte. Kept.")
+    page.locator("#case-status", has_text="in review").wait_for()
+    # A type that the pack cannot see has no 0 beside it.
+    stroma = page.locator(f".gallery-panel [data-type='{TYPE_NAMES.index('stromal_cell')}'] td").first
+    assert stroma.text_content() == "–"
     assert count(now(page, served), "megakaryocyte") == count(before, "megakaryocyte") + 1
     page.locator(".looked-words", has_text=f"{before['looked']['looked'] + 1} of ").wait_for()
     assert under_cursor(page).partition("cell ")[2] != first.partition("cell ")[2], "the cursor went on"

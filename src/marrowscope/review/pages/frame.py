@@ -27,6 +27,10 @@ _LOG_OUT = """() => fetch("/logout", {
 }).then(() => { location.href = "/login"; })"""
 
 
+STATUSES = ("counted", "in_review", "signed")
+"""Of a case; its pages show each as soon as it is one (``static/case_status.js``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What every page works with."""
@@ -88,7 +92,8 @@ def frame(desk: Desk, request: Request, title: str, tabs: CaseTabs | None = None
 def _case_links(tabs: CaseTabs, texts: Texts) -> None:
     title = ui.label(tabs.title).classes("case-title")
     title._props["title"] = tabs.title  # a long one is cut short
-    ui.label(texts(f"frame.status_{tabs.status.replace(' ', '_')}")).classes("quiet")
+    status = ui.label(texts(f"frame.status_{tabs.status.replace(' ', '_')}")).classes("quiet")
+    status._props |= {"id": "case-status", **{f"data-{name}": texts(f"frame.status_{name}") for name in STATUSES}}
     start = f"/cases/{tabs.case}"
     _link(start, texts("frame.cells"), current=tabs.here == "cells")
     for number, label in enumerate(tabs.slides):

@@ -11,7 +11,7 @@ from nicegui.dependencies import esm_modules
 
 from marrowscope.review.pages.frame import STATIC
 
-SHARED = ("api.js", "certainty.js", "edit_request.js", "settle.js", "slide_watch.js")
+SHARED = ("api.js", "case_status.js", "certainty.js", "edit_request.js", "settle.js", "slide_watch.js")
 OF_ANOTHER_ROOM = {"gallery": ("clock.js", "viewer/words.js")}
 
 

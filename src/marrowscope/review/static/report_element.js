@@ -1,5 +1,6 @@
 // The page of a report: what is counted, what people say about it, signature, versions, log.
 
+import { showStatus } from "marrowscope-review/case_status.js";
 import { answer, get, poll, url } from "marrowscope-review/api.js";
 import ReportLog from "marrowscope-review/desk/report_log.js";
 import ReportSigning from "marrowscope-review/desk/report_signing.js";
@@ -46,7 +47,7 @@ export default {
         if (!older() && (again || found.n !== this.found?.n)) {
           const reading = found.readings.includes(found.final) ? found.final : "main";
           const now = await poll(`/cases/${this.caseNumber}/differential?reading=${encodeURIComponent(reading)}`);
-          if (!older()) Object.assign(this, { found, now });
+          if (!older()) Object.assign(this, { found, now }), showStatus(found.status);
         }
         this.fault = "";
       } catch (error) {

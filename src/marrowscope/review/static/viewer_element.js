@@ -1,6 +1,7 @@
 // The page of a slide: deep zoom, the cells over it, and the one that is chosen.
 
 import { get, url } from "marrowscope-review/api.js";
+import { showStatus } from "marrowscope-review/case_status.js";
 import { certainty as shown } from "marrowscope-review/certainty.js";
 import { SlideWatch } from "marrowscope-review/slide_watch.js";
 import { ChosenBox, DrawnBox } from "marrowscope-review/viewer/box.js";
@@ -176,6 +177,7 @@ export default {
     },
     tell(answer) {
       this.now = answer;
+      showStatus(answer.status);
       this.n = this.review.n;
       if (answer.status === "signed") this.locked ||= this.say("signed");
     },

@@ -2,6 +2,7 @@
 // (gallery_element.js) shows `ui`, which this writes; pointer and keyboard call the actions.
 
 import { columns, get } from "../api.js";
+import { showStatus } from "../case_status.js";
 import { UNSETTLED } from "../settle.js";
 import { Canvas } from "./canvas.js";
 import { Cells, cellOf, rowOf, slideOf } from "./cells.js";
@@ -104,6 +105,8 @@ export class Gallery {
     else if (this.ui.locked === signed) this.ui.locked = ""; // somebody amends it
     this.percent = {};
     for (const row of answer.differential.rows) this.percent[row.type] = row.percent_rounded;
+    showStatus(answer.status);
+    if (this.layout) this.draw(); // headers show percentages
   }
 
   // Put the cells in their groups anew. What is under the cursor, else at the top, stays where it is on the screen.

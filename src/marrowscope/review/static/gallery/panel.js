@@ -34,7 +34,7 @@ export const Panel = {
               <th scope="row"><button type="button" class="type" @click="$emit('jump', row.code)" :title="row.note ?? row.title">
                 <i class="swatch" :style="{ background: row.colour }"></i><span>{{ row.title }}</span><kbd v-if="row.key">{{ row.key }}</kbd>
               </button></th>
-              <template v-if="row.more"><td class="figure">{{ whole(row.here) }}</td><td colspan="2"></td></template>
+              <template v-if="row.more"><td class="figure">{{ cells(row) }}</td><td colspan="2"></td></template>
               <template v-else-if="row.assessable">
                 <td class="figure">{{ whole(row.count) }}</td><td class="figure">{{ one(row.percent) }}</td>
                 <td class="figure quiet">{{ row.low === null ? "–" : one(row.low) + "–" + one(row.high) }}</td>
@@ -48,7 +48,7 @@ export const Panel = {
               <th scope="row"><button type="button" class="type" @click="$emit('jump', row.code)">
                 <i class="swatch" :style="{ background: row.colour }"></i><span>{{ row.title }}</span><kbd v-if="row.key">{{ row.key }}</kbd>
               </button></th>
-              <td class="figure">{{ whole(row.here) }}</td><td colspan="2"></td>
+              <td class="figure">{{ cells(row) }}</td><td colspan="2"></td>
             </tr>
           </tbody>
         </table>
@@ -94,12 +94,16 @@ export const Panel = {
     known(name) {
       const code = this.types.findIndex((type) => type.name === name);
       const { title, colour, key } = this.types[code];
-      return { code, title, colour, key, here: this.perType[code] ?? 0 };
+      return { code, name, title, colour, key, here: this.perType[code] ?? 0 };
     },
     // Types that the differential has no row of.
     more(counted) {
       const told = new Set(this.differential.rows.map((row) => row.type));
       return this.types.filter((type) => type.counted === counted && !told.has(type.name)).map((type) => this.known(type.name));
+    },
+    // Of a type that the pack cannot see none is no finding.
+    cells(row) {
+      return row.here || this.differential.others.some((other) => other.type === row.name) ? number(row.here) : "–";
     },
     whole: (value) => number(value ?? 0),
     // A case of which no cell counts has no percentages.
