@@ -149,7 +149,7 @@ def test_a_signed_case_is_frozen_with_all_its_files(
     assert first["certainty"][:2].to_list() == [1.0, 1.0]
     second = pl.read_parquet(io.BytesIO(content("cells-2.parquet")))
     added = second.row(-1, named=True)
-    assert (added["type"], added["x0"], added["field"], added["region"]) == ("blast", 100, -1, "added")
+    assert (added["type"], added["x0"], added["field"], added["region"]) == ("blast", 100, -1, "whole")
     assert second.schema == pl.Schema(cell_schema(list(differential_classes(second))))
     # A later version counts by other rules: what was signed stays as it was until the case is amended.
     monkeypatch.setattr("marrowscope.review.reviewed.slide_tally", lambda *_: Tally({}, 0))

@@ -108,23 +108,28 @@ def _rows(counted: Counted, references: ReferenceRanges) -> tuple[TypeRow, ...]:
         name = cell_type.name
         if name not in seen and name not in contract.cannot_see:
             continue
+        named = name in contract.named_by_people
         reference = references.of(name)
         share = counted.share(name) if name in rounded else None
-        remarks = [_unrecognised(contract, name), _remark(contract, name), reference.remark]
+        remarks = [
+            None if named else _unrecognised(contract, name),
+            _remark(contract, name),
+            None if named else reference.remark,
+        ]
         rows.append(
             TypeRow(
                 type=name,
                 title=cell_type.title,
                 lineage=cell_type.lineage,
                 assessable=name in seen,
-                recognised=name in seen and not_recognised(contract, name) is None,
+                recognised=name in seen and (named or not_recognised(contract, name) is None),
                 count=counted.count(name) if name in seen else None,
                 percent=100 * share.k / share.n if share else None,
                 percent_rounded=rounded.get(name),
                 low=100 * share.low if share else None,
                 high=100 * share.high if share else None,
-                reference_low=reference.low,
-                reference_high=reference.high,
+                reference_low=None if named else reference.low,
+                reference_high=None if named else reference.high,
                 note="; ".join(filter(None, remarks)) or None,
             )
         )
@@ -146,6 +151,8 @@ def _remark(contract: PackContract, name: str) -> str | None:
         if name in contract.classes:
             return f"only those that a person told apart; others are counted as {kind}"
         return f"not told apart, counted as {kind}"
+    if name in contract.named_by_people:
+        return "at least so many: those that a person named"
     inner = [CELL_TYPES[inner].title.lower() + "s" for inner, outer in contract.pooled.items() if outer == name]
     if inner:
         return f"includes {listed(inner)}"

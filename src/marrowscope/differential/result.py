@@ -35,7 +35,8 @@ class TypeRow(_Frozen):
     reference_low: float | None = None
     reference_high: float | None = None
     recognised: bool = True
-    """False where the pack cannot see the type, called fewer than half of its held-out cells right, or had none."""
+    """False where the pack cannot see the type and no person named it, called fewer than half of its held-out cells
+    right, or had none."""
     note: str | None = None
     """For instance "includes promonocytes"."""
 

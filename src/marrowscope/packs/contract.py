@@ -319,6 +319,11 @@ class PackContract(_Strict):
         return CELL_TYPES[name].title if name in CELL_TYPES else name
 
     @property
+    def named_by_people(self) -> frozenset[str]:
+        """Classes that the pack does not have: people named cells of them, so that there are at least so many."""
+        return frozenset()
+
+    @property
     def cannot_see(self) -> tuple[str, ...]:
         """NDC types that this pack can never name: "not assessable" in every report. Words of its own are no types."""
         return unseen_types(self.classes, self.pooled)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from marrowscope.cells.gallery import PER_TYPE
-from marrowscope.cells.table import OUTSIDE
+from marrowscope.cells.table import OUTSIDE, REVIEWED
 from marrowscope.report.content import ReportContent
 from marrowscope.report.pictures import jpeg_uri
 from marrowscope.report.view import certainty_words, whole
@@ -79,9 +80,7 @@ def _gallery(cell_type: CellType, shown: pl.DataFrame, number: int, content: Rep
             cell_id=row["cell_id"],
             uri=jpeg_uri(middle(content.crops[row["cell_id"]], side), 86),
             certainty=row["certainty"],
-            words=", ".join(
-                [certainty_words(row["certainty"]), *(flag for flag in row["flags"] if flag != "anomalous")]
-            ),
+            words=_words(row),
             unsure="unsure" in row["flags"],
             anomalous="anomalous" in row["flags"],
             alternative=_alternative(row, content.pack.classes),
@@ -89,6 +88,12 @@ def _gallery(cell_type: CellType, shown: pl.DataFrame, number: int, content: Rep
         for row in shown.iter_rows(named=True)
     ]
     return GalleryView(cell_type.name, cell_type.title, cell_type.colour, summary, side_um, tuple(views))
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """Certainty and flags; a type that is a person's word has no probability."""
+    certainty = [] if REVIEWED in row["flags"] else [certainty_words(row["certainty"])]
+    return ", ".join([*certainty, *(flag for flag in row["flags"] if flag != "anomalous")])
 
 
 def middle(crop: Picture, side: int) -> Picture:

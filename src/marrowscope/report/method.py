@@ -45,14 +45,19 @@ def _sentence(note: str) -> str:
 def method_statement(content: ReportContent) -> tuple[FactView, ...]:
     """Pack, convention, detection, classification, stitching, spacing, versions, options."""
     pack, differential = content.pack, content.differential
+    told_apart = tuple(name for name in pack.classes if name not in pack.named_by_people)
     convention, detector, classifier = differential.convention, pack.counts_with, pack.classifier
     facts = [
         FactView("Pack", f"{pack.title} ({pack.name} {pack.version}); licence {pack.licence}"),
         FactView("Pack SHA-256", content.pack_sha256),
         FactView("Intended use", pack.intended_use),
         FactView("Trained on", "; ".join(f"{data.name}, {data.n} ({data.licence})" for data in pack.training_data)),
-        FactView(f"Types told apart ({len(pack.classes)})", _titles(pack.classes)),
+        FactView(f"Types told apart ({len(told_apart)})", _titles(told_apart)),
     ]
+    if pack.named_by_people:
+        facts.append(
+            FactView("Named by people", _titles(tuple(name for name in CELL_TYPES if name in pack.named_by_people)))
+        )
     if pack.pooled:
         pooled = "; ".join(_titles((inner, outer), " within ") for inner, outer in pack.pooled.items())
         facts.append(FactView("Pooled", pooled))

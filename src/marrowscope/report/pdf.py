@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from html import escape
@@ -35,6 +36,11 @@ TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
 STANDARDS: list[PDFStandard] = ["a-2a", "ua-1"]
 """PDF/A-2a for archives and PDF/UA-1 for screen readers; both ask for a date."""
 
+LACKING = (
+    "UNREADABLE LETTERS: the computer that made this page has no font for some of them, which stand as empty boxes; "
+    "report.html shows them."
+)
+
 _GAP = 0.07
 """Space between two pictures of a gallery, in sides of a picture."""
 
@@ -58,7 +64,8 @@ def write_pdf(content: ReportContent, path: Path) -> None:
 def render_pdf(content: ReportContent) -> bytes:
     """The PDF as bytes; equal contents give equal bytes.
 
-    Names in scripts that typst's own fonts lack (Chinese, say) are set with the fonts of this machine.
+    Names in scripts that typst's own fonts lack (Chinese, say) are set with the fonts of this machine; where it has
+    none of them the page says so, and is no PDF/A.
     """
     page = report_page(content)
     phantom = "phantom · " if page.banner else ""
@@ -75,6 +82,7 @@ def render_pdf(content: ReportContent) -> bytes:
         "footer": f"{phantom}{page.pack} · {page.program}",
         "banner": page.banner,
         "doubt": page.doubt,
+        "lacking": "",
         "figures": [asdict(figure) for figure in page.figures],
         "flags": [asdict(flags) for flags in page.flags],
         "table": table,
@@ -107,20 +115,19 @@ def render_pdf(content: ReportContent) -> bytes:
         "bar_um": f"{BAR_UM:g}",
         "method": [asdict(fact) for fact in page.method],
     }
-    words = json.dumps(document)
-    try:
-        return _typeset(words, system_fonts=False, standards=STANDARDS if page.date else [])
-    except typst.TypstError:
-        # A name in a script that the built-in fonts lack; archives would refuse it. Anything else fails again here.
-        return _typeset(words, system_fonts=True, standards=[])
+    standards = STANDARDS if page.date else []
+    for system_fonts in (False, True):
+        with suppress(typst.TypstError):  # a letter that these fonts lack; anything else fails again below
+            return _typeset(document, system_fonts=system_fonts, standards=standards)
+    return _typeset(document | {"lacking": LACKING}, system_fonts=True, standards=[])
 
 
-def _typeset(words: str, *, system_fonts: bool, standards: list[PDFStandard]) -> bytes:
+def _typeset(document: dict[str, Any], *, system_fonts: bool, standards: list[PDFStandard]) -> bytes:
     made = typst.compile(
         TEMPLATE.read_bytes(),
         format="pdf",
         ignore_system_fonts=not system_fonts,
-        sys_inputs={"content": words},
+        sys_inputs={"content": json.dumps(document)},
         pdf_standards=standards,
     )
     return bytes(made)

@@ -67,8 +67,9 @@ class Work:
     ``cells`` is how many the case has at the end, with those ``added`` (the detector had missed them) and without those
     ``deleted`` (they are no cells). A person ``looked_at`` so many of them, confirming, adding or moving
     them or giving them another type (``retyped``). ``unsure`` of them are so at the end; ``outside``: so many of those
-    added lie outside of the counted fields, and so are not in the differential. Raises ``ValueError`` for numbers that
-    cannot be true.
+    added lie outside of the counted fields, and so are not in the differential; ``by_one``: so many were looked at by
+    one of two observers alone, and are not among those ``looked_at``. Raises ``ValueError`` for numbers that cannot be
+    true.
     """
 
     cells: int
@@ -78,10 +79,11 @@ class Work:
     deleted: int = 0
     unsure: int = 0
     outside: int = 0
+    by_one: int = 0
 
     def __post_init__(self) -> None:
         numbers = {part.name: getattr(self, part.name) for part in fields(self)}
-        of_the_cells = (self.looked_at, self.retyped, self.added, self.unsure)
+        of_the_cells = (self.looked_at + self.by_one, self.retyped, self.added, self.unsure)
         if min(numbers.values()) < 0 or max(of_the_cells) > self.cells:
             raise ValueError(f"these numbers of cells cannot be true: {numbers}")
 

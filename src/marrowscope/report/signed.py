@@ -113,8 +113,11 @@ def work_words(work: Work) -> str:
     elif work.looked_at:
         looked = f"{whole(work.looked_at)} of {_cells(work.cells)} {_were(work.looked_at)} looked at by a person"
     else:
-        looked = f"None of the {_cells(work.cells)} was looked at by a person"
+        by = "both observers" if work.by_one else "a person"
+        looked = f"None of the {_cells(work.cells)} was looked at by {by}"
     parts = [looked]
+    if work.by_one:
+        parts.append(f"{whole(work.by_one)} by one of two observers alone")
     if work.retyped:
         parts.append(f"{whole(work.retyped)} {_were(work.retyped)} given another type")
     if work.added:

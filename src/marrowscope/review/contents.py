@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from pydantic import ValidationError
+from shapely import contains_xy
 
 from marrowscope.cases import beside_each_other
 from marrowscope.cells.gallery import read_missing
@@ -19,6 +20,7 @@ from marrowscope.differential.result import Differential
 from marrowscope.geometry import Box
 from marrowscope.packs.contract import PackContract
 from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
+from marrowscope.regions import RegionFinding
 from marrowscope.report.content import ReportContent
 from marrowscope.report.signature import COMMENT_FIELDS, EarlierResult, Identifiers, Review, Signature, Work
 from marrowscope.review.case import CaseState, SlideOfCase
@@ -30,6 +32,9 @@ from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Refused, Workstation
 from marrowscope.slides import overview
 
+ADDED_FIELD = -1
+"""In the column ``field``: a person added the cell."""
+
 
 def review_of(workstation: Workstation, state: CaseState, signature: Signature | None) -> Review:
     """What people added to a case.
@@ -39,7 +44,9 @@ def review_of(workstation: Workstation, state: CaseState, signature: Signature |
     done = workstation.looked(state, state.final)
     titles = {heading.lower().replace(" ", "_"): heading for heading in COMMENT_FIELDS}
     return Review(
-        work=Work(done.cells, done.looked, done.retyped, done.added, done.deleted, done.unsure, done.outside),
+        work=Work(
+            done.cells, done.looked, done.retyped, done.added, done.deleted, done.unsure, done.outside, done.by_one
+        ),
         signature=signature,
         comments={
             heading: state.words[field] for field, heading in titles.items() if state.words.get(field, "").strip()
@@ -150,6 +157,7 @@ def _slide_content(taken: Taken, counted: CountedSlide, cells: pl.DataFrame) -> 
     slide, pack = counted.slide, counted.pack
     spacing, side = pack.contract.cell_pictures
     picture, downsample = overview(slide, OVERVIEW_PIXELS)
+    cells = in_regions(cells, counted.finding)
     return ReportContent(
         slide=slide_facts(slide, counted.label, str(counted.run.get("spacing_source", "file"))),
         pack=taken.contract,
@@ -167,6 +175,16 @@ def _slide_content(taken: Taken, counted: CountedSlide, cells: pl.DataFrame) -> 
         card=pack.card,
         review=taken.review,
     )
+
+
+def in_regions(cells: pl.DataFrame, finding: RegionFinding) -> pl.DataFrame:
+    """The cells, those that people added with the region that their middle lies in, if any."""
+    x, y = (cells.select((pl.col(a) + pl.col(b)) / 2).to_series().to_numpy() for a, b in (("x0", "x1"), ("y0", "y1")))
+    region = cells["region"].to_list()
+    for row in np.flatnonzero(cells["field"].to_numpy() == ADDED_FIELD):
+        names = [one.name for one in finding.regions if contains_xy(one.polygon, x[row], y[row])]
+        region[row] = names[0] if names else region[row]
+    return cells.with_columns(region=pl.Series(region, dtype=pl.String))
 
 
 def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContract) -> pl.DataFrame:
@@ -190,7 +208,7 @@ def reviewed_cells(counted: CountedSlide, state: SlideState, contract: PackContr
             "certainty": [1.0] * added,
             "anomaly": [None] * added,
             "region": ["added"] * added,
-            "field": [-1] * added,
+            "field": [ADDED_FIELD] * added,
             "flags": [[] for _ in range(added)],
             **blank,
         }

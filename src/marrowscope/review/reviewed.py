@@ -36,7 +36,7 @@ class Looked:
 
     ``cells`` there are now; ``looked`` at; ``retyped``, ``added``, ``deleted``; ``unsure`` and ``anomalous`` that
     nobody has looked at yet; ``differing`` between two observers, not settled; ``outside``: added outside of the
-    counted fields, and so not in the differential.
+    counted fields, and so not in the differential; ``by_one``: not looked at by both observers, but by one of them.
     """
 
     cells: int
@@ -48,6 +48,7 @@ class Looked:
     anomalous: int
     differing: int
     outside: int = 0
+    by_one: int = 0
 
     def __add__(self, other: Looked) -> Looked:
         return Looked(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
@@ -55,9 +56,12 @@ class Looked:
     @property
     def sentence(self) -> str:
         """For a report."""
-        if not self.looked and not self.deleted:
+        if not self.looked and not self.deleted and not self.by_one:
             return "No cell was looked at by a person."
         parts = [f"{self.looked:,} of {self.cells:,} cells were looked at by a person"]
+        if self.by_one:
+            parts = [f"{self.looked:,} of {self.cells:,} cells were looked at by both observers or settled"]
+            parts.append(f"{self.by_one:,} by one of them alone")
         parts += [
             f"{number:,} {word}"
             for number, word in (
@@ -87,6 +91,7 @@ def looked(state: SlideState, cells: CellArrays) -> Looked:
         anomalous=int((open_ & (cells.flags & FLAG_BITS["anomalous"] > 0)).sum()),
         differing=int((here & state.differs & ~state.looked).sum()),
         outside=int((here & state.outside).sum()),
+        by_one=int((here & state.seen & ~state.looked & ~state.differs).sum()),
     )
 
 
@@ -175,6 +180,10 @@ class NamedBesides(PackContract):
     own_partial: bool
     own_cannot_see: tuple[str, ...]
     own_classes: int
+
+    @property
+    def named_by_people(self) -> frozenset[str]:
+        return frozenset(self.classes[self.own_classes :])
 
     @property
     def cannot_see(self) -> tuple[str, ...]:

@@ -84,7 +84,8 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             False,
             "All cells were looked at."
             if done.looked == done.cells
-            else f"{done.looked:,} of {done.cells:,} cells were looked at; the others are as the pack called them.",
+            else f"{done.looked:,} of {done.cells:,} cells were looked at{_by_one(done.by_one)}; the others are as the "
+            "pack called them.",
         ),
         Check(
             "conclusion",
@@ -93,6 +94,10 @@ def checks(workstation: Workstation, state: CaseState) -> tuple[Check, ...]:
             "A conclusion was written." if state.words.get(CONCLUSION, "").strip() else "There is no conclusion.",
         ),
     )
+
+
+def _by_one(cells: int) -> str:
+    return f" by both observers or settled, {cells:,} by one alone" if cells else ""
 
 
 NO_ANOMALY_SCORE = Check(

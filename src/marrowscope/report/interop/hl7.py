@@ -136,7 +136,9 @@ def _numbers(result: Result) -> Iterator[dict[int, Field]]:
         value[8] = result.outside
     yield value
     if result.low is not None:
-        interval = f">={_plain(result.low)}" if result.high is None else f"{_plain(result.low)}-{_plain(result.high)}"
+        digits = 1 if result.unit == "%" else 2
+        low, high = (None if end is None else f"{end:.{digits}f}" for end in (result.low, result.high))
+        interval = f">={low}" if high is None else f"{low}-{high}"
         yield {2: "ST", 3: _part(result.code, CODES["interval-95"]), 5: interval, 6: _unit(result.unit)}
     for code, count in result.counts:
         yield {2: "NM", 3: _part(result.code, code), 5: str(count), 6: _unit("{cells}")}

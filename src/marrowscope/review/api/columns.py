@@ -53,7 +53,7 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
         "model": _padded(cells.types.astype(np.uint8), total, NO_TYPE),
         "state": state_bits(state),
         "flags": _padded(cells.flags, total),
-        "certainty": _padded(np.rint(255 * cells.certainty).astype(np.uint8), total, 255),
+        "certainty": _padded(certainty_bytes(cells.certainty), total, 255),
         "anomaly": _padded(np.clip(np.nan_to_num(cells.anomaly) * 32, 0, 255).astype(np.uint8), total),
         "sprite": sprite,
         "x": ((boxes[:, 0] + boxes[:, 2]) / 2).astype(np.float32),
@@ -62,6 +62,15 @@ def cell_columns(state: SlideState, cells: CellArrays, order: NDArray[np.integer
         "h": (boxes[:, 3] - boxes[:, 1]).astype(np.float32),
     }
     return _packed({"n": n, "counted": counted, "cells": total}, columns)
+
+
+def certainty_bytes(certainty: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Certainties as 0..255, in their order; 100 / 255 of a byte, cut, is the whole percent of the certainty, cut."""
+    exact = 100 * np.asarray(certainty, np.float64)
+    percent = np.floor(exact + 1e-6).astype(np.int64)
+    first, next_first = -(-255 * percent // 100), -(-255 * (percent + 1) // 100)
+    within = np.clip(exact - percent, 0.0, 0.999999)
+    return np.minimum(first + np.floor(within * (next_first - first)).astype(np.int64), 255).astype(np.uint8)
 
 
 def state_bits(state: SlideState, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.uint8]:

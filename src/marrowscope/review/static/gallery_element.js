@@ -70,7 +70,7 @@ export default {
       <Detail :given="given" :locked="!!ui.locked" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go"
         @give="(name, cell) => act('retype', given.types.findIndex((type) => type.name === name), [numberOf(cell)])"
         @remove="act('remove', [numberOf($event)])" @agree="act('confirm', [numberOf($event)])" />
-      <TypeMenu ref="types" :types="given.types" :words="given.words" @give="act('retype', $event)" @closed="focus" />
+      <TypeMenu ref="types" :types="given.types" :words="given.words" @give="(code, cells) => act('retype', code, cells)" @closed="focus" />
       <Help ref="help" :types="given.types" :words="given.words" />
       <div ref="ghost" class="ghost" hidden></div>
     </div>`,
@@ -205,9 +205,9 @@ export default {
       this.gallery.draw();
     },
     openTypes(place) {
-      const n = this.gallery.selection.cells.length;
+      const { cells } = this.gallery.selection;
       if (this.ui.locked) return;
-      if (n) this.$refs.types.open(n, place);
+      if (cells.length) this.$refs.types.open(cells, place);
       else this.ui.note = this.say("choose_first");
     },
     // Queue, order and size stay while one goes to the slide and back.

@@ -48,8 +48,8 @@ export class SlideWatch {
       let about = null;
       try {
         about = document.hidden ? null : await poll(this.path);
-      } catch {
-        /* still away */
+      } catch (error) {
+        if (error.kind === "gone" && !this.stopped) this.on.gone(error.message); // at first the server may have been away
       }
       if (this.stopped) return;
       if (!about) return this.later();

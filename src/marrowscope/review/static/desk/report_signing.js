@@ -1,11 +1,13 @@
 // What must be settled, the signature, the signed versions with their frozen files, and opening a case again.
 
 import { poll, post, url } from "marrowscope-review/api.js";
-import { fill, told, utc, when } from "marrowscope-review/desk/words.js";
+import { fill, repeatedly, told, utc, when } from "marrowscope-review/desk/words.js";
 import { newEdit, sendEdit } from "marrowscope-review/edit_request.js";
 
 // What is left to do is a queue of the gallery.
 const QUEUES = { unsure: "unsure", differing: "differing", anomalous: "anomalous", looked: "open" };
+
+const EACH = 6000;
 
 // Other reports may have to be made first.
 const PATIENCE = 150000;
@@ -26,7 +28,11 @@ export default {
   watch: {
     found: { immediate: true, handler: "load" },
   },
+  beforeUnmount() {
+    this.stop();
+  },
   mounted() {
+    this.stop = repeatedly(() => this.load(), EACH); // a slide goes and comes without a row of the log
     this.name = this.found.signed.findLast((one) => one.actor === this.person.name)?.name ?? (this.person.login ? this.person.name : "");
     this.role = this.found.signed.findLast((one) => one.actor === this.person.name)?.role ?? "";
   },
@@ -91,7 +97,7 @@ export default {
       <p v-if="found.amending" class="warn">{{ fill(texts.amending, { reason: found.amending }) }}</p>
       <template v-if="!frozen">
         <ul class="checks">
-          <li v-for="check in checks" :key="check.code">
+          <li v-for="check in checks" :key="check.code + check.words">
             <span :class="tone(check)" aria-hidden="true">{{ mark(check) }}</span>
             <span>{{ check.words }} <a v-if="queue(check)" :href="queue(check)" :aria-label="texts.show_cells + ': ' + check.words">{{ texts.show_cells }}</a> <span v-if="!check.met && check.needed" class="bad">{{ texts.needed }}</span></span>
             <label v-if="!check.met && !check.needed && person.maySign" class="row"><input v-model="accepted" type="checkbox" :value="check.code" :aria-label="texts.pass_over + ': ' + check.words"> {{ texts.pass_over }}</label>

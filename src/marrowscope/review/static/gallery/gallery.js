@@ -82,7 +82,7 @@ export class Gallery {
   lost(slide, error) {
     this.watches[slide] ??= new SlideWatch(`${this.base}/slides/${slide}`, {
       gone: (message) => (this.ui.gone = { ...this.ui.gone, [slide]: message }),
-      damaged: (message) => this.note(message),
+      damaged: (message) => this.warn(message),
       back: (about) => {
         this.slides[slide] = about;
         this.pictures.release(slide);
@@ -258,7 +258,7 @@ export class Gallery {
   async edit(edit, cells) {
     if (!this.allowed()) return;
     if (!cells.length) return this.note(this.say("choose_first"));
-    if (cells.some((cell) => this.ui.gone[slideOf(cell)] !== undefined && !this.pictures.of(cell))) return this.warn(this.say("not_seen"));
+    if (cells.some((cell) => this.pictures.cannot(cell))) return this.warn(this.say("not_seen"));
     if (cells.some((cell) => this.cells.get(cell, "state") & 1)) return this.warn(this.say("is_deleted"));
     const asked = performance.now();
     const next = this.after(cells);

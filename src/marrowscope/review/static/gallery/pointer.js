@@ -63,11 +63,13 @@ export class Pointer {
   move(event) {
     const { press } = this;
     if (!press) return;
+    const { gallery } = this;
     press.event = event;
     if (!press.kind) {
       if (Math.hypot(event.clientX - press.x, event.clientY - press.y) < FAR) return;
       if (event.pointerType === "touch") return this.cancel(); // a finger scrolls
       press.kind = press.cell === null ? "band" : "drag";
+      press.cells = gallery.selection.cells; // what is dragged stays so, whatever is chosen meanwhile
       this.scroller.setPointerCapture(event.pointerId);
       this.scroll();
     }
@@ -100,7 +102,7 @@ export class Pointer {
       gallery.drop = gallery.ui.drop = type;
       gallery.draw();
     }
-    const n = gallery.selection.chosen.size;
+    const n = press.cells.length;
     ghost.textContent =
       type === null ? gallery.say("dragged", { n }) : gallery.say("dragged_to", { n, type: gallery.types[type].title });
     ghost.hidden = false;
@@ -111,10 +113,9 @@ export class Pointer {
     const { gallery, press } = this;
     if (!press) return;
     const type = gallery.drop;
-    const cells = gallery.selection.cells;
     this.cancel();
     if (press.kind === "drag") {
-      if (type !== null) gallery.retype(type, cells);
+      if (type !== null) gallery.retype(type, press.cells);
     } else if (press.kind === null) {
       if (press.cell === null) gallery.selection.all(press.before);
       else if (press.plain && press.wasChosen) gallery.selection.only(press.cell);

@@ -40,6 +40,14 @@ export class Pictures {
     return { image, x: (place % ACROSS) * side, y: Math.floor(place / ACROSS) * side, side };
   }
 
+  // Whether a cell has no picture and gets none: its slide is away, or it was asked for in vain.
+  cannot(cell) {
+    const slide = slideOf(cell);
+    if (this.of(cell)) return false;
+    const sheet = `${slide}/${Math.floor(this.cells.get(cell, "sprite") / SHEET)}`;
+    return !this.slides[slide] || this.held.has(slide) || this.failed.has(sheet) || this.failed.has(this.singleKey(cell));
+  }
+
   singleKey(cell) {
     const at = `${Math.round(this.cells.get(cell, "x"))},${Math.round(this.cells.get(cell, "y"))}`;
     return `${slideOf(cell)}:${rowOf(cell)}@${at}`;

@@ -1,4 +1,4 @@
-// The list of all types, to give the chosen cells one of them: typing finds, arrows choose, Enter gives.
+// The list of all types, to give the cells that it was opened for one of them: typing finds, arrows choose, Enter gives.
 
 import { speaker } from "./words.js";
 
@@ -46,9 +46,11 @@ export const TypeMenu = {
     },
   },
   methods: {
-    // `place`: where the pointer asked for it; without one, in the middle.
-    open(n, place) {
-      Object.assign(this, { sought: "", at: 0, n });
+    // `cells`: what is given stays theirs, whatever is chosen meanwhile. `place`: where the pointer asked for it; without
+    // one, in the middle.
+    open(cells, place) {
+      this.cells = cells;
+      Object.assign(this, { sought: "", at: 0, n: cells.length });
       const { dialog, input } = this.$refs;
       dialog.showModal();
       dialog.style.margin = place ? "0" : "";
@@ -62,7 +64,7 @@ export const TypeMenu = {
     },
     give(code) {
       this.close();
-      this.$emit("give", code);
+      this.$emit("give", code, this.cells);
     },
     key(event) {
       const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
