@@ -176,3 +176,16 @@ def test_the_checker_names_a_truncated_gzip_file_and_a_missing_one(content_of, t
     cut.write_bytes((tmp_path / "cells.geojson.gz").read_bytes()[:-900])
     assert "cannot be read" in check_qupath_geojson(cut)[0]
     assert "cannot be read" in check_qupath_geojson(tmp_path / "none.geojson")[0]
+
+
+def test_cells_outside_of_the_counted_fields_have_a_class_of_their_own(content_of, tmp_path):
+    content = content_of("normal")
+    first = pl.arange(pl.len()) == 0
+    flags = pl.when(first).then(pl.lit(["reviewed", "outside"])).otherwise(pl.col("flags"))
+    write_cells_geojson(replace(content, cells=content.cells.with_columns(flags=flags)), tmp_path / "cells.geojson.gz")
+    assert check_qupath_geojson(tmp_path / "cells.geojson.gz", content.slide.size) == []
+    outside, inside = (feature["properties"] for feature in read(tmp_path / "cells.geojson.gz")[:2])
+    assert outside["classification"]["name"].endswith(" outside of the counted fields")
+    assert (outside["measurements"]["outside"], outside["measurements"]["reviewed"]) == (1, 1)
+    assert (inside["measurements"]["outside"], inside["measurements"]["reviewed"]) == (0, 0)
+    assert not inside["classification"]["name"].endswith("fields")

@@ -81,6 +81,13 @@ def test_names_beyond_the_fonts_still_give_a_report(content_of, label):
     assert "Nucleated differential count" in pages[0]
 
 
+def test_letters_that_no_font_has_are_said_to_be_unreadable(content_of):
+    content = content_of("normal")
+    document = render_pdf(replace(content, slide=replace(content.slide, label="\U00014400\U00014401")))
+    # With such a font on this machine the page is an archive's; without one it says so.
+    assert (b"pdfaid" in document) != ("UNREADABLE LETTERS" in pages_of(document)[0])
+
+
 def test_a_long_name_stays_on_the_page(content_of):
     content = content_of("long name")
     reader = PdfReader(io.BytesIO(render_pdf(content)))

@@ -69,6 +69,12 @@ def test_the_statement_tells_what_nobody_looked_at(signed_content):
         "None of the 2 cells was looked at by a person. The other 2 cells have the type that the pack gave. "
         "1 cell is still unsure."
     )
+    assert work_words(Work(cells=148, looked_at=0, by_one=148)).startswith(
+        "None of the 148 cells was looked at by both observers; 148 by one of two observers alone. "
+    )
+    assert work_words(Work(cells=9, looked_at=5, by_one=2)).startswith(
+        "5 of 9 cells were looked at by a person; 2 by one of two observers alone. "
+    )
     assert work_words(Work(cells=9, looked_at=8, deleted=1)).startswith(
         "8 of 9 cells were looked at by a person; 1 was deleted. The other 1 cell has the type"
     )

@@ -19,7 +19,16 @@ from marrowscope.differential.tally import Tally
 from marrowscope.report.interop.hl7 import hl7_message
 from marrowscope.review.case import Signed
 from marrowscope.review.chain import Entry
-from marrowscope.review.contents import Contents, Taken, draw, ordered_by, review_of, take
+from marrowscope.review.contents import (
+    Contents,
+    Taken,
+    draw,
+    earlier_version,
+    in_regions,
+    ordered_by,
+    review_of,
+    take,
+)
 from marrowscope.review.counted import FLAG_BITS
 from marrowscope.review.edits import Add, Amend, Appoint, Confirm, Delete, Describe, Retype
 from marrowscope.review.signing import ALWAYS, Rendered, checks, preview, sign
@@ -149,7 +158,7 @@ def test_a_signed_case_is_frozen_with_all_its_files(
     assert first["certainty"][:2].to_list() == [1.0, 1.0]
     second = pl.read_parquet(io.BytesIO(content("cells-2.parquet")))
     added = second.row(-1, named=True)
-    assert (added["type"], added["x0"], added["field"], added["region"]) == ("blast", 100, -1, "whole")
+    assert (added["type"], added["x0"], added["field"], added["region"]) == ("blast", 100, -1, "added")
     assert second.schema == pl.Schema(cell_schema(list(differential_classes(second))))
     # A later version counts by other rules: what was signed stays as it was until the case is amended.
     monkeypatch.setattr("marrowscope.review.reviewed.slide_tally", lambda *_: Tally({}, 0))
@@ -342,3 +351,31 @@ def test_an_earlier_case_is_a_signed_one_and_two_that_name_each_other_do_not_wai
     with ThreadPoolExecutor(2) as people:
         pages = [people.submit(preview, workstation, one) for one in (case, other)]
         assert all("not signed" in page.result(timeout=60) for page in pages)
+
+
+def test_what_is_signed_is_what_was_seen_of_the_earlier_case_too(workstation: Workstation, case: int) -> None:
+    other = another(workstation)
+    with workstation.case(other) as state:
+        rows = {slide.number: list(range(slide.cells)) for slide in state.slides}
+    workstation.edit(other, "ann", "main", Confirm(cells=rows))
+    signed(workstation, other)
+    workstation.edit(case, "ann", "main", Describe(field="earlier_case", text=str(other)))
+    with workstation.case(case) as state:
+        seen, earlier = state.n, earlier_version(workstation, state)
+    assert earlier == 1
+    workstation.edit(other, "ben", "main", Amend(reason="another look"))
+    signed(workstation, other)
+    with pytest.raises(Refused, match="the earlier result was signed anew since you looked"):
+        sign(workstation, case, "ann", "Ann Other", "MD", PASSED, seen_n=seen, seen_earlier=earlier)
+    done = sign(workstation, case, "ann", "Ann Other", "MD", PASSED, seen_n=seen, seen_earlier=2)
+    assert done.entry.kind == "sign"
+
+
+def test_cells_that_people_added_lie_in_the_region_around_them(workstation: Workstation, case: int) -> None:
+    with workstation.case(case) as state:
+        counted = workstation.counted(state.slides[0])
+        frame = counted.frame.head(3).with_columns(
+            field=pl.Series([-1, -1, 4]), region=pl.lit("added"), flags=pl.Series([[], ["outside"], []])
+        )
+        (region,) = counted.finding.regions
+        assert in_regions(frame, counted.finding)["region"].to_list() == [region.name, "added", "added"]

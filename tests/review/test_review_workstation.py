@@ -685,3 +685,26 @@ def test_undoing_everything_in_any_order_gives_the_count_again(told: list[Any], 
     assert not state.looked[:CELLS].any()
     assert state.removed.tolist() == [False] * CELLS + [True] * (len(state) - CELLS)
     assert CODES["blast"] == 0
+
+
+def test_a_slide_that_could_not_be_read_once_is_read_when_it_can_be(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from marrowscope.errors import SlideError
+    from marrowscope.review import slide_file
+
+    file = json.loads((results / "smear-3" / "run.json").read_text())["file"]
+
+    def stale(path: Path) -> str:
+        raise SlideError(f"{path} cannot be read (Stale file handle)")
+
+    counted = CountedSlide(results / "smear-3")
+    monkeypatch.setattr(slide_file, "PAUSE", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(slide_file, "slide_identity", stale)
+        with pytest.raises(slide_file.SlideGone, match=r"smear-3 cannot be read: .*Stale file handle"):
+            _ = counted.slide
+        with pytest.raises(slide_file.SlideGone) as served:
+            _ = CountedSlide(results / "smear-3", Places((), named=False)).slide
+        assert str(Path(file).parent) not in str(served.value)
+    assert counted.slide is not None

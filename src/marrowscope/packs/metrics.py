@@ -175,7 +175,7 @@ class ClassifierMetrics(_Read):
     validation: Scores | None = None
     feature_map: str | None = "feature_map"
     architecture: str
-    start: str = "random"
+    start: str = ""
     anomaly: AnomalyMetrics | None = None
     specimens: dict[str, InSpecimen] = {}
     limits: tuple[str, ...] = ()

@@ -36,8 +36,8 @@ from marrowscope.packs.metrics import (
 
 DETECTOR_FILE = "detector.onnx"
 CLASSIFIER_FILE = "classifier.onnx"
-OF_CLASSIFIER = "of the classifier"
-"""Ends the name of what a pack's classifier alone was trained on."""
+START = "start of the classifier"
+"""Ends the name of the start weights of a pack's classifier, which its detector has nothing of."""
 
 HEAD_FILE = "linear_head.npz"
 ANOMALY_FILE = "anomaly.npz"
@@ -181,10 +181,10 @@ def plain_recipe(names: ClassifierMetrics) -> PackRecipe:
 
 
 def _start_of(names: ClassifierMetrics) -> tuple[TrainingData, ...]:
-    if names.start == "random":
+    if names.start in ("", "random"):
         return ()
     words = f"the weights {names.start}, whose licence and data are those of their source"
-    start = TrainingData(name=f"start {OF_CLASSIFIER}", licence="not stated", attribution=words, n="trained further")
+    start = TrainingData(name=START, licence="not stated", attribution=words, n="trained further")
     return (start,)
 
 
@@ -292,7 +292,7 @@ def _data_of(pack: Pack) -> tuple[TrainingData, ...]:
     return tuple(
         source.model_copy(update={"name": f"{source.name} ({of})"})
         for source in pack.contract.training_data
-        if not source.name.endswith(OF_CLASSIFIER)
+        if not source.name.endswith(START)
     )
 
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import polars as pl
 
-from marrowscope.cells.table import FLAGS
+from marrowscope.cells.table import FLAGS, OUTSIDE, REVIEWED
 from marrowscope.files import whole_file
 from marrowscope.geometry import Box
 from marrowscope.report.content import ReportContent
@@ -74,7 +74,8 @@ def feature_lines(cells: pl.DataFrame, classes: Sequence[str], label: str, bound
         for name in numbers
         for part in (pl.lit(f'{"," if name != "score" else ""}"{name}":'), _number(pl.col(name), 3))
     ]
-    for flag in FLAGS:
+    by_people = (flag for flag in (REVIEWED, OUTSIDE) if cells.get_column("flags").list.contains(flag).any())
+    for flag in (*FLAGS, *by_people):
         measurements += [pl.lit(f',"{flag}":'), pl.col("flags").list.contains(flag).cast(pl.Int8).cast(pl.String)]
     x0, x1 = (_number(pl.col(name) - bounds.x0, 1) for name in ("x0", "x1"))
     y0, y1 = (_number(pl.col(name) - bounds.y0, 1) for name in ("y0", "y1"))
@@ -91,7 +92,9 @@ def feature_lines(cells: pl.DataFrame, classes: Sequence[str], label: str, bound
         pl.lit('","geometry":{"type":"Polygon","coordinates":[['),
         *ring,
         pl.lit(']]},"properties":{"objectType":"detection","classification":'),
-        pl.col("type").replace_strict({name: _classification(name) for name in CELL_TYPES}, return_dtype=pl.String),
+        pl.when(pl.col("flags").list.contains(OUTSIDE))
+        .then(_classified(" outside of the counted fields"))
+        .otherwise(_classified("")),
         pl.lit(',"measurements":{'),
         *measurements,
         pl.lit("}}}"),
@@ -120,7 +123,14 @@ def _number(column: pl.Expr, decimals: int) -> pl.Expr:
     return text.str.strip_suffix(".0")
 
 
-def _classification(name: str) -> str:
+def _classified(more: str) -> pl.Expr:
+    return pl.col("type").replace_strict(
+        {name: _classification(name, more) for name in CELL_TYPES}, return_dtype=pl.String
+    )
+
+
+def _classification(name: str, more: str) -> str:
+    """As QuPath has it; with ``more`` behind its name a cell is in a class of its own, which is not counted."""
     cell_type = CELL_TYPES[name]
     colour = [int(cell_type.colour[start : start + 2], 16) for start in (1, 3, 5)]
-    return json.dumps({"name": cell_type.title, "color": colour}, separators=(",", ":"))
+    return json.dumps({"name": cell_type.title + more, "color": colour}, separators=(",", ":"))

@@ -167,9 +167,9 @@ class Review:
     """All that a person added to a report; without a signature it is a draft, and every output says so.
 
     ``comments`` maps headings of :data:`COMMENT_FIELDS` to text of any number of lines. ``observers`` are those who
-    read the cells beside the one who signs. ``case_sha256`` is the same for all versions of a case, and of no other:
-    the number of its order is made of it. Without one it is made of the counts, as in their own reports.
-    Raises ``ValueError`` for a heading that no report has.
+    read the cells beside the one who signs, ``observed`` says how they agreed. ``case_sha256`` is the same for all
+    versions of a case, and of no other: the number of its order is made of it. Without one it is made of the counts, as
+    in their own reports. Raises ``ValueError`` for a heading that no report has.
     """
 
     work: Work
@@ -179,6 +179,7 @@ class Review:
     identifiers: Identifiers = Identifiers()
     earlier: EarlierResult | None = None
     observers: tuple[str, ...] = ()
+    observed: str = ""
     case_sha256: str = ""
 
     def __post_init__(self) -> None:

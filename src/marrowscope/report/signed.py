@@ -174,7 +174,7 @@ def _earlier_row(name: str, earlier: EarlierResult, row: TypeRow | None) -> Earl
 def _signature(review: Review, content: ReportContent) -> tuple[FactView, ...]:
     """The block under which the name stands: it ties the page to the log, the version and the pack."""
     signature = review.signature
-    observers = FactView("Cells also read by", ", ".join(printable(name) for name in review.observers))
+    observers = FactView("Cells also read by", observers_words(review))
     pack = FactView("Pack", f"{content.pack.name} {content.pack.version}, SHA-256 {content.pack_sha256}")
     if signature is None:
         facts = [FactView("Signed by", "nobody: a draft"), observers, pack]
@@ -191,6 +191,12 @@ def _signature(review: Review, content: ReportContent) -> tuple[FactView, ...]:
             FactView("Log of the edits, SHA-256", signature.log_sha256),
         ]
     return tuple(fact for fact in facts if fact.value)
+
+
+def observers_words(review: Review) -> str:
+    """Who read the cells, and how they agreed; empty where one person did."""
+    names = ", ".join(printable(name) for name in review.observers)
+    return f"{names}, each blind. {printable(review.observed)}" if names and review.observed else names
 
 
 def lines_of(text: str) -> str:

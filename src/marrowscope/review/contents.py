@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from marrowscope.pipeline import OVERVIEW_PIXELS, slide_facts
 from marrowscope.regions import RegionFinding
 from marrowscope.report.content import ReportContent
 from marrowscope.report.signature import COMMENT_FIELDS, EarlierResult, Identifiers, Review, Signature, Work
+from marrowscope.review.agreement import agreement_of
 from marrowscope.review.case import CaseState, SlideOfCase
 from marrowscope.review.counted import TYPE_NAMES, CountedSlide
 from marrowscope.review.database import Missing
@@ -31,6 +33,23 @@ from marrowscope.review.reviewed import reviewed_contract, slide_tally
 from marrowscope.review.slide_state import SlideState
 from marrowscope.review.workstation import Refused, Workstation
 from marrowscope.slides import overview
+
+
+def _observed(workstation: Workstation, state: CaseState) -> str:
+    """How two observers agreed, in a sentence or two."""
+    if not state.observers or state.read_blind:
+        return ""
+    found = agreement_of(state, {slide.number: workstation.counted(slide).cells for slide in state.slides})
+    pair, kappa = found.observers, found.observers.kappa
+    words = f"{pair.same:,} of {pair.cells:,} cells that both looked at were called alike"
+    if isfinite(kappa.value):
+        words += f", Cohen's kappa {kappa.value:.3f}"
+        words += f" ({kappa.low:.3f}-{kappa.high:.3f})" if isfinite(kappa.low) else ""
+    settled = (
+        f"all of {found.differing:,}" if not found.left else f"{found.differing - found.left:,} of {found.differing:,}"
+    )
+    return f"{words}. Differences settled: {settled}." if found.differing else f"{words}. No difference."
+
 
 ADDED_FIELD = -1
 """In the column ``field``: a person added the cell."""
@@ -55,6 +74,7 @@ def review_of(workstation: Workstation, state: CaseState, signature: Signature |
         identifiers=Identifiers.from_texts({name: state.words.get(name, "") for name in IDENTIFIERS}),
         earlier=_earlier(workstation, state),
         observers=state.observers,
+        observed=_observed(workstation, state),
         case_sha256=state.origin if ordered_by(workstation, state) == "case" else "",
     )
 
@@ -77,6 +97,14 @@ def ordered_by(workstation: Workstation, state: CaseState) -> Literal["case", "c
 
 def _counts(slides: Sequence[SlideOfCase]) -> set[tuple[str, str]]:
     return {(slide.slide_sha256, slide.pack_sha256) for slide in slides}
+
+
+def earlier_version(workstation: Workstation, state: CaseState) -> int | None:
+    """The signed version of the earlier case whose figures a report made now would show; None where there is none."""
+    text = state.words.get(EARLIER_CASE, "").strip()
+    if not CASE_NUMBER.fullmatch(text) or int(text) not in workstation.slides():
+        return None
+    return sum(entry.kind == "sign" for entry in workstation.log.since(int(text))) or None
 
 
 def _earlier(workstation: Workstation, state: CaseState) -> EarlierResult | None:
@@ -178,10 +206,11 @@ def _slide_content(taken: Taken, counted: CountedSlide, cells: pl.DataFrame) -> 
 
 
 def in_regions(cells: pl.DataFrame, finding: RegionFinding) -> pl.DataFrame:
-    """The cells, those that people added with the region that their middle lies in, if any."""
+    """The cells, those that people added within the fields with the region that their middle lies in, if any."""
     x, y = (cells.select((pl.col(a) + pl.col(b)) / 2).to_series().to_numpy() for a, b in (("x0", "x1"), ("y0", "y1")))
     region = cells["region"].to_list()
-    for row in np.flatnonzero(cells["field"].to_numpy() == ADDED_FIELD):
+    inside = ~cells["flags"].list.contains(OUTSIDE).to_numpy()
+    for row in np.flatnonzero((cells["field"].to_numpy() == ADDED_FIELD) & inside):
         names = [one.name for one in finding.regions if contains_xy(one.polygon, x[row], y[row])]
         region[row] = names[0] if names else region[row]
     return cells.with_columns(region=pl.Series(region, dtype=pl.String))

@@ -193,7 +193,7 @@ class CountQueue:
             try:
                 self._count(job)
             except MarrowscopeError as error:
-                self._end(job, "failed", str(error))
+                self._end(job, "failed", self._workstation.told(error))
             except Exception as error:  # noqa: BLE001 - a defect in one count must not end the queue
                 self._end(job, "failed", f"unforeseen {type(error).__name__}: please report it")
 

@@ -121,7 +121,7 @@ class Listing:
                 unsure, looked = now.unsure, now.looked
                 verdicts = now.verdicts
         except MarrowscopeError as error:
-            faults.append(str(error))
+            faults.append(self._workstation.told(error))
         return Row(
             case=head.case,
             title=outline.title,

@@ -23,7 +23,7 @@ from marrowscope.report.signature import Signature
 from marrowscope.report.writing import WRITERS
 from marrowscope.review.access.identity import LOCAL
 from marrowscope.review.case import CaseState
-from marrowscope.review.contents import Contents, draw, ordered_by, take
+from marrowscope.review.contents import Contents, draw, earlier_version, ordered_by, take
 from marrowscope.review.database import ReviewError
 from marrowscope.review.edits import CONCLUSION
 from marrowscope.review.log import Document, Stale
@@ -238,17 +238,21 @@ def sign(
     accept: frozenset[str] = frozenset(),
     *,
     seen_n: int | None = None,
+    seen_earlier: int | None = None,
 ) -> Done:
     """Sign the final reading of a case as its next version and freeze its files.
 
     ``name`` and ``role`` are printed, and ``actor`` as the account; ``accept``: codes of checks that are not met and
-    that the signer passes over; ``seen_n``: the row of the log that the signer looks at. The case is held while its
+    that the signer passes over; ``seen_n``: the row of the log that the signer looks at, and
+    with it ``seen_earlier`` the signed version of the earlier case beside it. The case is held while its
     contents are taken, not while the files are made. Raises ``Refused`` when a check stands in the way, the log was
     changed by hand, or somebody changed the case since the signer looked; ``Busy`` as :func:`preview` does.
     """
     with _one_at_a_time():
         with workstation.case(number) as state:
             open_checks = _open_checks(workstation, state, accept, seen_n)
+            if seen_n is not None and seen_earlier != earlier_version(workstation, state):
+                raise Refused("the earlier result was signed anew since you looked: look at it again")
             account = "" if actor == LOCAL.name else actor
             signature = Signature(
                 name,
@@ -276,7 +280,7 @@ def sign(
         "log_sha256": signature.log_sha256,
         "passed_over": sorted(check.code for check in open_checks),
         "files": {document.name: document.sha256 for document in documents},
-        "left_out": dict(made.left_out),
+        "left_out": {name: workstation.told(why) for name, why in made.left_out.items()},
         "order": order,
     }
     try:

@@ -12,6 +12,7 @@ from time import monotonic
 
 from marrowscope.errors import SlideError
 from marrowscope.review.database import ReviewError
+from marrowscope.review.unnamed import without_folders
 from marrowscope.runs import slide_identity
 from marrowscope.slides import Slide, open_slide
 
@@ -51,7 +52,7 @@ class SlideFile:
         self._path: Path | None = None
         self._stamp: _Stamp | None = None
         self._missed: tuple[float, SlideGone] | None = None
-        self._known: dict[Path, tuple[_Stamp, str | None]] = {}
+        self._known: dict[Path, tuple[_Stamp, str]] = {}
 
     def open(self) -> Slide:
         """The open slide; another object once its file was away or changed. Raises ``SlideGone``."""
@@ -66,6 +67,7 @@ class SlideFile:
     def _find(self) -> Slide:
         if self._missed is not None and monotonic() - self._missed[0] < PAUSE:
             raise self._missed[1]
+        why = ""
         for path in (*([self._told] if self._told else []), *_files(self._folders)):
             stamp = _stamp(path)
             try:
@@ -73,24 +75,26 @@ class SlideFile:
                     slide = open_slide(path, self._spacing)
                     self._path, self._stamp, self._missed = path, stamp, None
                     return slide
-            except SlideError:
-                continue
-        error = SlideGone(self._words())
+            except SlideError as fault:
+                why = str(fault) if path == self._told else why
+        error = SlideGone(self._words(why))
         self._missed = monotonic(), error
         raise error
 
-    def _identity(self, path: Path, stamp: _Stamp) -> str | None:
-        """The hash of a file, taken again only when the file changed: a folder may hold thousands."""
+    def _identity(self, path: Path, stamp: _Stamp) -> str:
+        """The hash of a file, taken again only when the file changed: a folder may hold thousands.
+
+        Raises ``SlideError`` for one that cannot be read, and forgets that: it may be able to be read later.
+        """
         known = self._known.get(path)
         if known is None or known[0] != stamp:
-            try:
-                known = stamp, slide_identity(path)
-            except SlideError:
-                known = stamp, None
-            self._known[path] = known
+            known = self._known[path] = stamp, slide_identity(path)
         return known[1]
 
-    def _words(self) -> str:
+    def _words(self, why: str) -> str:
+        """``why``: what keeps the file from being read that lies where the slide lay; empty where it is another one."""
+        if why:
+            return f"the slide of {self._label} cannot be read: {why if self._named else without_folders(why)}"
         places = []
         if self._told is not None:
             there = ", where another file lies now" if _stamp(self._told) is not None else ""

@@ -29,6 +29,7 @@ from marrowscope.review.protection import fault_of, place_of, row_of_slide
 from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked, looked, reviewed_differential
 from marrowscope.review.taking_up import Wanted, wanted_cases
+from marrowscope.review.unnamed import without_folders
 
 __all__ = ["ACTOR", "Conflict", "Done", "Hidden", "Refused", "Workstation", "open_workstation"]
 
@@ -254,6 +255,10 @@ class Workstation:
     def scores_anomalies(self, state: CaseState) -> bool:
         """Whether the pack gave the cells of a case a score of anomaly; told by the cells, with the pack gone too."""
         return any(bool(np.isfinite(self.counted(slide).cells.anomaly).any()) for slide in state.slides)
+
+    def told(self, error: Exception | str) -> str:
+        """An error in words for people: without folders where they are not to know these."""
+        return str(error) if self.places.named else without_folders(str(error))
 
     @staticmethod
     def slide_of(state: CaseState, number: int) -> SlideOfCase:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from marrowscope.review.api.columns import certainty_bytes
 from marrowscope.review.client import ReviewClient
 from marrowscope.review.database import Missing
+from marrowscope.review.unnamed import without_folders
 from marrowscope.review.workstation import Workstation, open_workstation
 
 from .conftest import Interface
@@ -167,3 +171,26 @@ def test_numbers_that_no_database_keeps_are_refused(
     interface.post(f"/counts/{number}/stop", status=422)
     with pytest.raises(Missing, match="there is no case"):
         workstation.log.head(number)  # what the pages say in words
+
+
+def test_a_certainty_that_is_heard_is_the_one_that_is_seen() -> None:
+    certainty = np.concatenate([np.linspace(0, 1, 10_001), np.arange(101) / 100]).astype(np.float32)
+    sent = certainty_bytes(certainty)
+    cut = np.floor(100 * certainty.astype(np.float64) + 1e-6)
+    assert np.array_equal(np.floor(100 * sent.astype(float) / 255 + 1e-6), cut)
+    assert np.all(np.diff(sent[:10_001].astype(int)) >= 0)
+    assert len(set(sent.tolist())) > 200, "the least certain come first, finer than by whole percents"
+
+
+def test_folders_of_the_server_are_not_told_to_people_from_elsewhere(
+    people: Callable[[str], Interface], workstation: Workstation
+) -> None:
+    words = "/data/Doe, Jane 1955/smear-3.tif: damaged at level 0; see 'C:\\slides\\Doe\\a.svs' "
+    words += "(um/px and/or https://x.org/y/)"
+    assert without_folders(words) == "smear-3.tif: damaged at level 0; see 'a.svs' (um/px and/or https://x.org/y/)"
+    workstation.places = replace(workstation.places, named=False)
+    assert workstation.told(words) == without_folders(words)
+    (workstation.root / "smear-3" / "cells.parquet").unlink()
+    told = people("rita").get("/cases/1/differential", 422)["message"]
+    assert "cells.parquet of smear-3 cannot be read" in told
+    assert str(workstation.root) not in told

@@ -151,6 +151,24 @@ def test_cells_are_corrected_by_keys_and_mouse_and_come_back(page: Page, served:
     assert kinds(page, served)[edits:] == expected
 
 
+def test_what_is_given_goes_to_the_cells_that_the_list_was_opened_for(page: Page, served: Served) -> None:
+    open_gallery(page, served)
+    page.keyboard.press("k")
+    status(page, "1 cell: Megakaryocyte. Kept.")
+    cell = int(under_cursor(page).rpartition("cell ")[2])
+    held: list[Any] = []
+    intercept(page, "/edits", lambda route: route.continue_() if held else held.append(route))
+    page.keyboard.press("Control+z")  # answered while the list is open, and goes to another cell then
+    page.keyboard.press("/")
+    page.keyboard.type("osteoc")
+    held[0].continue_()
+    status(page, "Taken back")
+    page.keyboard.press("Enter")
+    status(page, "1 cell: Osteoclast. Kept.")
+    rows = page.request.get(f"{served.url}api/v1/cases/1/log").json()["rows"]
+    assert [list(cells) for cells in rows[-1]["payload"]["cells"].values()] == [[cell]]
+
+
 def test_a_queue_is_done_by_keys_alone(page: Page, served: Served) -> None:
     open_gallery(page, served, "?slide=1&cell=5")
     assert "slide 2, cell 5" in under_cursor(page)

@@ -52,6 +52,7 @@ def train_classifier_command(
     export_classifier(network, chosen.crop, output)
     metrics = measure(network, chosen, splits)
     metrics["anomaly"] = write_anomaly(output, chosen, splits, seed=seed)
+    metrics["start"] = weights.name if weights else "random"
     metrics["command"] = typed_command(chosen, data, weights, seed)
     write_json(output / METRICS_FILE, metrics)
     return metrics

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from uuid import UUID
 import numpy as np
 import polars as pl
 
+from marrowscope.cells.table import OUTSIDE
 from marrowscope.errors import DataError, MarrowscopeError, SlideError
 from marrowscope.files import whole_file
 from marrowscope.report.content import ReportContent
@@ -129,7 +131,10 @@ def _source(header: Dataset) -> Dataset:
 
 
 def _groups(content: ReportContent, named: Callable[[str], UUID]) -> list[AnnotationGroup]:
-    """One group for each type that has cells, in the order of the taxonomy."""
+    """One group for each type that has cells, in the order of the taxonomy; cells outside of the fields have their own.
+
+    Those are in no row of the report.
+    """
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.ann import AnnotationGroup
     from pydicom.sr.codedict import codes
@@ -142,16 +147,17 @@ def _groups(content: ReportContent, named: Callable[[str], UUID]) -> list[Annota
         parameters={"sha256": content.pack_sha256},
     )
     groups: list[AnnotationGroup] = []
-    for name in CELL_TYPES:
-        cells = content.cells.filter(pl.col("type") == name)
+    outside = pl.col("flags").list.contains(OUTSIDE)
+    for name, apart in product(CELL_TYPES, (False, True)):
+        cells = content.cells.filter(pl.col("type") == name, outside if apart else ~outside)
         if cells.is_empty():
             continue
         number = len(groups) + 1
         groups.append(
             AnnotationGroup(
                 number=number,
-                uid=_uid(named, f"group {name}"),
-                label=CODES[name].title,
+                uid=_uid(named, f"group {name}{' outside' if apart else ''}"),
+                label=CODES[name].title + (" outside of the counted fields" if apart else ""),
                 annotated_property_category=codes.SCT.AnatomicalStructure,
                 annotated_property_type=Code(name, SCHEME, CODES[name].title),
                 graphic_type="RECTANGLE",

@@ -21,7 +21,7 @@ from marrowscope.report.facts import banner, counted_at
 from marrowscope.report.geojson import NAMESPACE
 from marrowscope.report.interop.codes import CODES, Code, comment_code
 from marrowscope.report.signature import COMMENT_FIELDS, Identifiers, Signature
-from marrowscope.report.signed import amendment, headline, lines_of, work_words
+from marrowscope.report.signed import amendment, headline, lines_of, observers_words, work_words
 from marrowscope.report.view import NOT_RECOGNISED, doubt_words, printable
 
 NOT_A_DIAGNOSIS = "Research use only. Not a diagnosis."
@@ -162,7 +162,7 @@ def remarks(content: ReportContent) -> tuple[str, ...]:
     else:
         told += [headline(review), amendment(review.signature), work_words(review.work)]
         if review.observers:
-            told.append(f"Cells also read by {', '.join(review.observers)}")
+            told.append(f"Cells also read by {observers_words(review)}")
     told += [flag.text for flag in differential.flags]
     told += [*differential.notes, *content.quality]
     told.append(f"Pack {content.pack.name} {content.pack.version}, SHA-256 {content.pack_sha256}")

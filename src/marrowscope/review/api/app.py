@@ -68,7 +68,7 @@ def add_interface(
     routes.include_router(picture_routes(workstation, shelf))
     app.include_router(routes)
     for kind, status, word in _STATUS:
-        app.add_exception_handler(kind, _answer(status, word))
+        app.add_exception_handler(kind, _answer(workstation, status, word))
     app.add_exception_handler(RequestValidationError, _not_understood)
 
 
@@ -83,9 +83,11 @@ def new_app() -> FastAPI:
     )
 
 
-def _answer(status: int, word: str) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+def _answer(
+    workstation: Workstation, status: int, word: str
+) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
     async def answer(_: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": word, "message": str(error)}, status)
+        return JSONResponse({"error": word, "message": workstation.told(error)}, status)
 
     return answer
 

@@ -46,7 +46,8 @@ MEDIA_TYPES: dict[str, str] = {
 class SignRequest(BaseModel):
     """Who signs, as it is printed, the codes of the checks that are passed over, and what the signer looks at.
 
-    ``n`` is the ``n`` of the case that the signer saw: at another row of the log the case is not signed.
+    ``n`` is the ``n`` of the case that the signer saw: at another row of the log the case is not signed; nor with
+    another ``earlier``, its ``earlier_version``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,6 +56,7 @@ class SignRequest(BaseModel):
     role: Words
     accept: list[Annotated[str, StringConstraints(max_length=64)]] = []
     n: int = Field(ge=0)
+    earlier: int | None = Field(default=None, ge=1)
 
 
 def signing_routes(workstation: Workstation) -> APIRouter:
@@ -71,7 +73,16 @@ def signing_routes(workstation: Workstation) -> APIRouter:
     def sign_case(case: Place, request: SignRequest, identity: Signer) -> dict[str, Any]:
         """Sign the case as its next version and freeze its files."""
         accept = frozenset(request.accept)
-        sign(workstation, case, identity.name, request.name, request.role, accept, seen_n=request.n)
+        sign(
+            workstation,
+            case,
+            identity.name,
+            request.name,
+            request.role,
+            accept,
+            seen_n=request.n,
+            seen_earlier=request.earlier,
+        )
         with workstation.case(case) as state:
             return case_view(state, workstation, identity.name)
 

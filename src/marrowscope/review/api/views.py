@@ -9,6 +9,7 @@ from marrowscope.differential.result import Differential
 from marrowscope.review.api.columns import state_bits, type_codes
 from marrowscope.review.case import ADJUDICATED, CaseState
 from marrowscope.review.chain import Entry
+from marrowscope.review.contents import earlier_version
 from marrowscope.review.reading import Reading
 from marrowscope.review.reviewed import Looked
 from marrowscope.review.settling import calls
@@ -137,6 +138,7 @@ def case_view(state: CaseState, workstation: Workstation, actor: str) -> dict[st
         "finished": sorted(state.finished),
         "final": state.final,
         "words": dict(state.words),
+        "earlier_version": earlier_version(workstation, state),
         "signed": [
             {
                 "version": signed.version,

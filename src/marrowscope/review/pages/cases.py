@@ -27,5 +27,5 @@ def add_cases_page(desk: Desk) -> None:
     def cases_page(request: Request) -> None:
         with frame(desk, request, desk.texts("frame.cases")) as identity:
             ui.add_head_html(STYLE)
-            faults = dict(desk.workstation.not_taken_up)
+            faults = {name: desk.workstation.told(why) for name, why in desk.workstation.not_taken_up.items()}
             CasesList(words(desk, "frame", "cases"), faults, may_edit=identity.may(Role.REVIEWER))

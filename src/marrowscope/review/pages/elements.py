@@ -45,7 +45,7 @@ def case_frame(desk: Desk, request: Request, case: int, here: str) -> Iterator[I
         with frame(desk, request, desk.texts("frame.cases")):
             ui.add_head_html(STYLE)
             with ui.element("main").classes("desk"):
-                ui.label(str(error)).classes("bad").props("role=alert")
+                ui.label(desk.workstation.told(error)).classes("bad").props("role=alert")
         yield None
         return
     with frame(desk, request, tabs.title, tabs) as identity:

@@ -53,7 +53,7 @@ def add_gallery_page(desk: Desk) -> None:
             found = await run.io_bound(prepared, case, reading, current_identity(request))
         except ReviewError as error:
             with frame(desk, request, desk.texts("gallery.not_open")):
-                ui.label(str(error)).props("role=alert").style("padding: 24px")
+                ui.label(desk.workstation.told(error)).props("role=alert").style("padding: 24px")
             return
         if found is None:  # the server is being stopped
             return
@@ -77,6 +77,7 @@ def _given(state: CaseState, reading: str, identity: Identity, desk: Desk) -> di
         "proposes": proposes(state, reading, identity, desk.workstation),
         "types": types_view(),
         "bits": FLAG_BITS,
+        "scored": scored,
         "steps": dict(desk.texts.part("steps")),
         "words": {
             **desk.texts.part("gallery"),

@@ -71,7 +71,7 @@ def add_slide_page(desk: Desk) -> None:
             found = await run.io_bound(prepared, case, slide, cell, reading, identity)
         except ReviewError as error:
             with frame(desk, request, desk.texts("viewer.not_open")):
-                ui.label(str(error)).props("role=alert").style("padding: 24px")
+                ui.label(desk.workstation.told(error)).props("role=alert").style("padding: 24px")
             return
         if found is None:  # the server is being stopped
             return

@@ -67,7 +67,7 @@ export default {
         </div>
         <p class="status" role="status">{{ ui.note }}</p>
       </section>
-      <Detail :given="given" :locked="!!ui.locked" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go"
+      <Detail :given="given" :locked="!!ui.locked" :alone="ui.atChosen && ui.chosen === 1" :cell="ui.cursor" :edition="ui.now?.n ?? 0" :versions="versions" @go="go"
         @give="(name, cell) => act('retype', given.types.findIndex((type) => type.name === name), [numberOf(cell)])"
         @remove="act('remove', [numberOf($event)])" @agree="act('confirm', [numberOf($event)])" />
       <TypeMenu ref="types" :types="given.types" :words="given.words" @give="(code, cells) => act('retype', code, cells)" @closed="focus" />
@@ -110,7 +110,8 @@ export default {
     },
     queues() {
       const ofTwo = ["differing", "proposed"];
-      return QUEUES.filter((queue) => !ofTwo.includes(queue) || this.given.reading === "adjudicated");
+      const here = (queue) => !ofTwo.includes(queue) || this.given.reading === "adjudicated";
+      return QUEUES.filter((queue) => here(queue) && (queue !== "anomalous" || this.given.scored));
     },
     // The step says more than why one cannot change anything.
     waits() {

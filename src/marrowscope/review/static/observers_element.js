@@ -50,8 +50,8 @@ export default {
     },
     kappa({ value, low, high }) {
       if (value === null) return this.texts.no_kappa;
-      const interval = low === null ? "" : ` (${low.toFixed(2)}–${high.toFixed(2)})`;
-      return value.toFixed(2) + interval;
+      const interval = low === null ? "" : ` (${low.toFixed(3)}–${high.toFixed(3)})`;
+      return value.toFixed(3) + interval;
     },
     async load() {
       try {
@@ -148,7 +148,7 @@ export default {
             <h2>{{ texts.differences }}</h2>
             <p v-if="agreement.left" class="warn">{{ fill(texts.left, { left: number(agreement.left), differing: number(agreement.differing) }) }}</p>
             <p v-else class="good">✔ {{ fill(texts.none_left, { differing: number(agreement.differing) }) }}</p>
-            <p v-if="agreement.taken_out" class="quiet">{{ fill(texts.taken_out, { count: number(agreement.taken_out) }) }}</p>
+            <p v-if="agreement.taken_out" class="quiet">{{ fill(agreement.taken_out === 1 ? texts.taken_out_one : texts.taken_out, { count: number(agreement.taken_out) }) }}</p>
             <p class="quiet">{{ texts.who_settles }}</p>
             <div class="row"><a class="button" :href="queue">{{ texts.settle }}</a></div>
           </section>

@@ -4,9 +4,9 @@
 export const UNSETTLED = "#7a8290";
 
 // `type(name)`: a type of the list; `say`: words of the catalogue; `other`: the other observer, where this person is one
-// whose word is a proposal, else "".
+// whose word is a proposal, else ""; `enter`: whether that key is of this cell.
 export const Calls = {
-  props: { told: Object, type: Function, say: Function, actor: String, other: String, locked: Boolean },
+  props: { told: Object, type: Function, say: Function, actor: String, other: String, locked: Boolean, enter: { type: Boolean, default: true } },
   emits: ["give", "remove", "agree"],
   template: `
     <div class="calls" v-if="told.calls?.length">
@@ -16,7 +16,7 @@ export const Calls = {
       <template v-if="told.type === null">
         <p v-if="told.proposal" class="proposal" role="note">{{ own ? say('own_proposal', { other }) : say('proposes', { actor: told.proposal.actor, type: proposed }) }}</p>
         <div v-if="!locked" class="deeds">
-          <button v-if="told.proposal && !own" type="button" class="plain strong" @click="$emit('agree')">{{ say('agree') }} <kbd>Enter</kbd></button>
+          <button v-if="told.proposal && !own" type="button" class="plain strong" @click="$emit('agree')">{{ say('agree') }} <kbd v-if="enter">Enter</kbd></button>
           <button v-for="name in named" :key="name" type="button" class="plain" @click="$emit('give', name)">{{ say(other ? 'propose_as' : 'settle_as', { type: type(name).title }) }}</button>
           <button v-if="told.calls.some((call) => call.type === null)" type="button" class="plain" @click="$emit('remove')">{{ say(other ? 'propose_as' : 'settle_as', { type: say('call_none') }) }}</button>
         </div>

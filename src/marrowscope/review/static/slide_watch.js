@@ -30,7 +30,11 @@ export class SlideWatch {
     const response = await asked.catch(() => {
       throw new ApiError(0, "offline", "");
     });
-    if (response.ok) return this.on.back(await poll(this.path)); // it was a moment's fault
+    if (response.ok) {
+      if (performance.now() - (this.came ?? -EVERY) < EVERY) return; // one picture that never comes redraws no others
+      this.came = performance.now();
+      return this.on.back(await poll(this.path)); // it was a moment's fault
+    }
     this.on.damaged((await response.json()).message ?? response.statusText);
   }
 

@@ -66,7 +66,7 @@ export default {
       await this.does(async () => {
         const shown = this.found.n;
         if (!(await this.flush())) throw { message: this.texts.words_not_kept };
-        const body = { name: this.name, role: this.role, accept: this.accepted, n: this.known(shown) };
+        const body = { name: this.name, role: this.role, accept: this.accepted, n: this.known(shown), earlier: this.found.earlier_version };
         await post(`/cases/${this.found.case}/sign`, body, PATIENCE);
         this.said = fill(this.texts.signed_now, { version: this.found.version });
         this.accepted = [];

@@ -50,6 +50,15 @@ export class Cells {
     return rowOf(cell) >= this.slides[slideOf(cell)].counted;
   }
 
+  // How many cells of a type people added outside of the counted fields; added ones are few.
+  outside(type) {
+    let n = 0;
+    for (const { counted, cells, type: types, state } of this.slides) {
+      for (let row = counted; row < cells; row++) n += types[row] === type && (state[row] & (OUTSIDE | REMOVED)) === OUTSIDE;
+    }
+    return n;
+  }
+
   // All cells, deleted ones included, the least certain first or by their place on the slide.
   order(sort) {
     return (this.orders[sort] ??= sort === "place" ? this.byPlace() : this.byCertainty());

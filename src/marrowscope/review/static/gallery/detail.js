@@ -12,9 +12,9 @@ const VIEWS = ["close", "around", "why"];
 
 export const Detail = {
   components: { Calls },
-  // `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures; empty
+  // `alone`: it is the one chosen cell. `edition`: grows with each edit; `versions`: of the slides, so that browsers keep no other folder's pictures; empty
   // while the file of a slide is away.
-  props: { given: Object, locked: Boolean, cell: Object, edition: Number, versions: Array },
+  props: { given: Object, locked: Boolean, alone: Boolean, cell: Object, edition: Number, versions: Array },
   emits: ["go", "give", "remove", "agree"],
   data: () => ({ told: null, view: "close", why: null, rested: false, missing: "" }),
   template: `
@@ -42,7 +42,7 @@ export const Detail = {
           <dd :title="told.last ? utc(told.last.at) : null">{{ people }}</dd>
           <template v-if="marks.length"><dt>{{ say('marks') }}</dt><dd>{{ marks.join(', ') }}</dd></template>
         </dl>
-        <Calls :told="told" :type="type" :say="say" :actor="given.actor" :other="other" :locked="locked"
+        <Calls :told="told" :type="type" :say="say" :actor="given.actor" :other="other" :locked="locked" :enter="alone"
           @give="$emit('give', $event, told)" @remove="$emit('remove', told)" @agree="$emit('agree', told)" />
         <ul class="bars" v-if="bars.length" :aria-label="say('probabilities')">
           <li v-for="row in bars.slice(0, 5)" :key="row.name"><span>{{ row.title }}</span>
@@ -110,6 +110,7 @@ export const Detail = {
     people() {
       const { last, looked } = this.told;
       if (last) return this.deed(last);
+      if (this.told.type === null) return this.say("mark_differs");
       return this.say(looked ? "mark_looked" : "not_looked");
     },
     marks() {

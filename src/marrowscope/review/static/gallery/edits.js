@@ -111,7 +111,9 @@ export class Edits {
     const changed = this.cells.changes(() => answer.changes.forEach((change) => this.cells.take(change.cells)));
     if (answer.n > before) this.on.now(answer);
     if (changed) this.on.changed();
-    for (const change of answer.changes) if (change.actor !== this.actor && change.n > before) this.on.others(change);
+    // One's own, when none is on its way: made in another window.
+    const others = (change) => change.n > before && (change.actor !== this.actor || !this.waiting.length);
+    for (const change of answer.changes) if (others(change)) this.on.others(change);
   }
 
   tellOffline(offline) {

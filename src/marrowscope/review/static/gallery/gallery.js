@@ -232,6 +232,7 @@ export class Gallery {
     const part = this.ui.view.queue === "all" ? this.say("cells", { n: to - from }) : this.say("cells_of", { n: to - from, all });
     const percent = this.percent[this.types[type].name];
     if (this.ui.view.slide !== null || this.ui.view.queue === "deleted") return part;
+    if (this.cells.outside(type)) return `${part} · ${this.say("of_them_outside", { n: this.cells.outside(type) })}`;
     const counted = this.types[type].counted;
     return `${part} · ${counted ? (percent == null ? this.say("not_assessable") : this.say("percent", { percent: percent.toFixed(1) })) : this.say("not_counted")}`;
   }
@@ -267,6 +268,7 @@ export class Gallery {
     this.arrange(next.cell);
     this.goOn(next);
     this.canvas.ask(() => performance.measure("gallery:shown", { start: asked }));
+    this.note(this.say("keeping"));
     const done = await kept;
     if (!done) return;
     performance.measure("gallery:kept", { start: asked });
@@ -303,6 +305,7 @@ export class Gallery {
 
   async again(kind, may) {
     if (!this.allowed()) return;
+    if (kind === "redo" && Object.keys(this.ui.gone).length) return this.warn(this.say("not_seen"));
     if (!may && !this.edits.busy) return this.note(this.say(`no_${kind}`));
     const done = await this.edits.make({ kind });
     if (!done) return;
@@ -330,7 +333,8 @@ export class Gallery {
     if (first !== undefined && this.layout.indexOf(first) >= 0) this.point(first);
   }
 
-  others({ actor, kind, cells }) {
+  others({ actor: who, kind, cells }) {
+    const actor = who === this.given.actor ? this.say("other_window") : who;
     const n = cells.reduce((sum, { rows }) => sum + rows.length, 0);
     if (n) this.note(this.say(`other_${kind}`, { actor, n, type: this.types[cells[0].types[0]].title }));
   }

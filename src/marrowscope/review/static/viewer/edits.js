@@ -9,7 +9,7 @@ export const edits = {
     this.trouble = "";
     if (this.locked) return null;
     const before = this.cell;
-    if (this.gone && edit.kind !== "undo" && edit.kind !== "redo") {
+    if (this.gone && edit.kind !== "undo") {
       this.trouble = this.say("not_seen");
       if (before) this.chosen.show(before.box, this.about);
       return null;
